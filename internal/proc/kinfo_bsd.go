@@ -1,0 +1,7 @@
+//go:build dragonfly || netbsd || openbsd
+
+package proc
+
+func kinfos(string, int) ([]kinfo, error) { return nil, errNoKinfo }
+func usage(int) (reading, error)          { return reading{}, errNoKinfo }
+func totalMemory() (uint64, error)        { return 0, errNoKinfo }

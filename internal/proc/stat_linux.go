@@ -1,0 +1,100 @@
+package proc
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// ticksPerSecond is the unit of the times in /proc (USER_HZ). It is part of the
+// kernel's interface to programs and 100 on every architecture Go runs on,
+// whatever rate the kernel itself ticks at.
+const ticksPerSecond = 100
+
+// stat is what we use of /proc/PID/stat; proc_pid_stat(5).
+type stat struct {
+	comm                         string
+	state                        byte
+	ppid, pgrp, tty              int
+	utime, stime, cutime, cstime uint64 // ticks
+	nice, threads                int
+	start                        uint64 // ticks since boot
+	blkio                        uint64 // ticks
+}
+
+// zombie reports whether the process has ended. A first thread that has ended
+// is in state Z too while others go on: that is a living process.
+func (s *stat) zombie() bool {
+	return (s.state == 'Z' || s.state == 'X' || s.state == 'x') && s.threads <= 1
+}
+
+var errStat = errors.New("not the form of proc_pid_stat(5)")
+
+// parseStat reads the one line of /proc/PID/stat. The name in it is whatever
+// the process likes, ") R 1 (" and newlines too, so it ends at the last ')'.
+func parseStat(b []byte) (*stat, error) {
+	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
+	if open < 0 || end < open {
+		return nil, errStat
+	}
+	f := bytes.Fields(b[end+1:]) // f[0] is field 3 of the manual
+	if len(f) < 20 || len(f[0]) != 1 {
+		return nil, errStat
+	}
+	s := &stat{comm: string(b[open+1 : end]), state: f[0][0]}
+	var err error
+	num := func(n int) int64 {
+		v, e := strconv.ParseInt(string(f[n-3]), 10, 64)
+		err = errors.Join(err, e)
+		return v
+	}
+	ticks := func(n int) uint64 {
+		v, e := strconv.ParseUint(string(f[n-3]), 10, 64)
+		err = errors.Join(err, e)
+		return v
+	}
+	s.ppid, s.pgrp, s.tty = int(num(4)), int(num(5)), int(num(7))
+	s.utime, s.stime = ticks(14), ticks(15)
+	// The children's times are signed in the manual and in the kernel's format.
+	s.cutime, s.cstime = uint64(max(0, num(16))), uint64(max(0, num(17)))
+	s.nice, s.threads = int(num(19)), int(num(20))
+	s.start = ticks(22)
+	if len(f) > 42-3 {
+		s.blkio = ticks(42)
+	}
+	if err != nil {
+		return nil, errStat
+	}
+	return s, nil
+}
+
+// readStat is ErrGone when there is no such process; of a zombie there is a stat.
+func readStat(pid int) (*stat, error) {
+	b, err := os.ReadFile(procPath(pid, "stat"))
+	if err != nil {
+		return nil, goneOr(pid, err)
+	}
+	s, err := parseStat(b)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", procPath(pid, "stat"), err)
+	}
+	return s, nil
+}
+
+func procPath(pid int, name string) string {
+	return "/proc/" + strconv.Itoa(pid) + "/" + name
+}
+
+// goneOr tells a file that is missing because the process is gone from one that
+// is missing for another reason: no /proc in this chroot, the mount option
+// hidepid, a kernel without it.
+func goneOr(pid int, err error) error {
+	if (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH)) && unix.Kill(pid, 0) == unix.ESRCH {
+		return gone(pid)
+	}
+	return err
+}
