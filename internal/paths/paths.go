@@ -1,0 +1,74 @@
+// Package paths opens and creates what a daemon's settings name, also inside a
+// directory that becomes the root directory later, and takes back what a failed
+// start has created.
+package paths
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+)
+
+// Owner receives what is created. A negative number changes nothing.
+type Owner struct{ UID, GID int }
+
+// Nobody leaves created files with the process that creates them.
+var Nobody = Owner{UID: -1, GID: -1}
+
+// Name is a path, inside Root unless that is empty.
+type Name struct {
+	Root string
+	Path string
+}
+
+// String is the path as it is seen from outside Root.
+func (n Name) String() string { return filepath.Join("/", n.Root, n.Path) }
+
+// split gives the directory, relative to Root, and the last element.
+func (n Name) split() (dir, base string, err error) {
+	p := filepath.Clean("/" + n.Path)
+	if p == "/" {
+		return "", "", errors.New("names a directory")
+	}
+	dir, base = filepath.Split(p)
+	return filepath.Clean(dir), base, nil
+}
+
+func elements(dir string) []string {
+	dir = strings.Trim(filepath.Clean("/"+dir), "/")
+	if dir == "" {
+		return nil
+	}
+	return strings.Split(dir, "/")
+}
+
+// Undo remembers how to take back what a start has created, newest first. The
+// zero value is ready. It is not safe for concurrent use.
+type Undo struct{ steps []step }
+
+type step struct{ undo, release func() }
+
+func (u *Undo) add(undo, release func()) {
+	if u == nil {
+		release()
+		return
+	}
+	u.steps = append(u.steps, step{undo, release})
+}
+
+// Back takes everything back.
+func (u *Undo) Back() {
+	for i := len(u.steps) - 1; i >= 0; i-- {
+		u.steps[i].undo()
+		u.steps[i].release()
+	}
+	u.steps = nil
+}
+
+// Keep forgets how to take things back.
+func (u *Undo) Keep() {
+	for _, s := range u.steps {
+		s.release()
+	}
+	u.steps = nil
+}

@@ -1,0 +1,244 @@
+//go:build unix
+
+package paths
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// Dir opens the directory that holds n and gives n's last element. The
+// descriptor is close-on-exec and serves only as a base for other calls.
+func (n Name) Dir() (fd int, base string, err error) {
+	dir, base, err := n.split()
+	if err != nil {
+		return -1, "", &fs.PathError{Op: "open", Path: n.String(), Err: err}
+	}
+	if fd, err = openDir(n.Root, dir); err != nil {
+		return -1, "", &fs.PathError{Op: "open", Path: filepath.Join("/", n.Root, dir), Err: err}
+	}
+	return fd, base, nil
+}
+
+// MakeDir is Dir, but creates what is missing with mode 0777 less the umask,
+// and gives the last directory, if it was created, to owner.
+func (n Name) MakeDir(owner Owner, undo *Undo) (fd int, base string, err error) {
+	fd, base, err = n.Dir()
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return fd, base, err
+	}
+	dir, base, err := n.split()
+	if err != nil {
+		return -1, "", err
+	}
+	fd, err = makeAll(n.Root, dir, 0o777, owner, undo)
+	return fd, base, err
+}
+
+// MakeAll creates the directory n, and its parents, like MakeDir; mode is for
+// the last one.
+func (n Name) MakeAll(mode uint32, owner Owner, undo *Undo) error {
+	fd, err := makeAll(n.Root, n.Path, mode, owner, undo)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err
+}
+
+func makeAll(root, dir string, mode uint32, owner Owner, undo *Undo) (int, error) {
+	list := elements(dir)
+	fd, err := openDir(root, "/")
+	if err != nil {
+		return -1, &fs.PathError{Op: "open", Path: filepath.Join("/", root), Err: err}
+	}
+	done := "/"
+	for i, name := range list {
+		last := i == len(list)-1
+		done = filepath.Join(done, name)
+		shown := filepath.Join("/", root, done)
+		next, err := openDir(root, done)
+		if errors.Is(err, unix.ENOENT) {
+			m := uint32(0o777)
+			if last {
+				m = mode
+			}
+			next, err = makeOne(fd, name, m, undo)
+			if err == nil && last && (owner.UID >= 0 || owner.GID >= 0) {
+				err = give(next, owner)
+			}
+			if err != nil {
+				err = &fs.PathError{Op: "create directory", Path: shown, Err: err}
+			}
+		} else if err != nil {
+			err = &fs.PathError{Op: "open", Path: shown, Err: err}
+		}
+		unix.Close(fd)
+		if err != nil {
+			if next >= 0 {
+				unix.Close(next)
+			}
+			return -1, err
+		}
+		fd = next
+	}
+	return fd, nil
+}
+
+func makeOne(parent int, name string, mode uint32, undo *Undo) (int, error) {
+	switch err := unix.Mkdirat(parent, name, mode); {
+	case errors.Is(err, unix.EEXIST): // another start was faster
+	case err != nil:
+		return -1, err
+	default:
+		if keep, err := unix.FcntlInt(uintptr(parent), unix.F_DUPFD_CLOEXEC, 3); err == nil {
+			undo.add(
+				// Not empty means that somebody else uses it by now.
+				func() { unix.Unlinkat(keep, name, unix.AT_REMOVEDIR) },
+				func() { unix.Close(keep) })
+		}
+	}
+	return retry(func() (int, error) {
+		return unix.Openat(parent, name, dirFlags|unix.O_NOFOLLOW, 0)
+	})
+}
+
+// Stat asks whether n is there, as it will be seen once Root is the root
+// directory, and whether it is a directory.
+func (n Name) Stat() (isDir bool, err error) {
+	if fd, err := openDir(n.Root, filepath.Clean("/"+n.Path)); err == nil {
+		unix.Close(fd)
+		return true, nil
+	} else if !errors.Is(err, unix.ENOTDIR) {
+		return false, err
+	}
+	dir, base, err := n.Dir()
+	if err != nil {
+		return false, err
+	}
+	defer unix.Close(dir)
+	var st unix.Stat_t
+	return false, unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW)
+}
+
+// Log opens a log file for appending, and creates it, with its parents, if it
+// is missing; what is created belongs to owner. A symbolic link at n is followed
+// only where nobody but root and this process's user can have made it: we may
+// be root, and the directory may be the service's own.
+func (n Name) Log(owner Owner, undo *Undo) (*os.File, error) {
+	dir, base, err := n.MakeDir(owner, undo)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(dir)
+	fail := func(err error) (*os.File, error) {
+		return nil, &fs.PathError{Op: "open", Path: n.String(), Err: err}
+	}
+	// Neither a FIFO nor a terminal may hold us up or become ours.
+	const flags = unix.O_WRONLY | unix.O_APPEND | unix.O_CLOEXEC | unix.O_NOCTTY | unix.O_NONBLOCK
+	created := false
+	for range 100 {
+		fd, err := retry(func() (int, error) {
+			return unix.Openat(dir, base, flags|unix.O_NOFOLLOW, 0)
+		})
+		switch {
+		case errors.Is(err, unix.ENOENT):
+			fd, err = retry(func() (int, error) {
+				return unix.Openat(dir, base, flags|unix.O_CREAT|unix.O_EXCL, 0o666)
+			})
+			if errors.Is(err, unix.EEXIST) {
+				continue
+			}
+			created = err == nil
+		case isLink(err):
+			// With a root directory an absolute link would lead out of it.
+			if n.Root != "" || !ours(dir) {
+				return fail(errors.New("is a symbolic link in a directory that others can write"))
+			}
+			fd, err = retry(func() (int, error) { return unix.Openat(dir, base, flags|unix.O_CREAT, 0o666) })
+		}
+		if err != nil {
+			return fail(err)
+		}
+		f := os.NewFile(uintptr(fd), n.String())
+		if err := n.checkLog(fd, dir, created, owner); err != nil {
+			f.Close()
+			return fail(err)
+		}
+		if created {
+			keep, err := unix.FcntlInt(uintptr(dir), unix.F_DUPFD_CLOEXEC, 3)
+			if err == nil {
+				undo.add(func() { removeEmpty(keep, base) }, func() { unix.Close(keep) })
+			}
+		}
+		return f, nil
+	}
+	return fail(errors.New("keeps appearing and disappearing"))
+}
+
+func (n Name) checkLog(fd, dir int, created bool, owner Owner) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	switch uint32(st.Mode) & unix.S_IFMT {
+	case unix.S_IFREG:
+		if st.Nlink != 1 && !ours(dir) {
+			return errors.New("has several hard links in a directory that others can write")
+		}
+	case unix.S_IFDIR:
+		return unix.EISDIR
+	}
+	if created && (owner.UID >= 0 || owner.GID >= 0) {
+		if err := give(fd, owner); err != nil {
+			return fmt.Errorf("change owner: %w", err)
+		}
+	}
+	return unix.SetNonblock(fd, false)
+}
+
+// give makes what was created the owner's. Who has no right to that has none to
+// become the owner either, which is what the start will say.
+func give(fd int, owner Owner) error {
+	err := chown(fd, owner)
+	if errors.Is(err, unix.EPERM) && os.Geteuid() != 0 {
+		return nil
+	}
+	return err
+}
+
+func removeEmpty(dir int, base string) {
+	var st unix.Stat_t
+	if unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Size == 0 {
+		unix.Unlinkat(dir, base, 0)
+	}
+}
+
+// ours reports whether only root and this process's user can put names into the
+// directory.
+func ours(dir int) bool {
+	var st unix.Stat_t
+	if unix.Fstat(dir, &st) != nil {
+		return false
+	}
+	return (st.Uid == 0 || int(st.Uid) == os.Geteuid()) && uint32(st.Mode)&0o022 == 0
+}
+
+// isLink: O_NOFOLLOW answers ELOOP on Linux and macOS, EMLINK on FreeBSD,
+// EFTYPE on NetBSD (which x/sys does not name everywhere).
+func isLink(err error) bool {
+	return errors.Is(err, unix.ELOOP) || errors.Is(err, unix.EMLINK) || isFileType(err)
+}
+
+func retry(open func() (int, error)) (int, error) {
+	for {
+		fd, err := open()
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}

@@ -1,0 +1,3 @@
+package privs
+
+const maxGroups = 1023 // NGROUPS_MAX
