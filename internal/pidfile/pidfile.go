@@ -1,0 +1,101 @@
+// Package pidfile says who runs, by locks in the PID file, and never by the
+// number that stands in it.
+//
+// Byte 1 carries an open-file-description write lock: a daemon is running. Byte
+// 0 carries a POSIX record write lock: this process is it; the kernel names its
+// holder to anybody who can open the file for reading. Nobody takes a lock to
+// look. On systems without open-file-description locks both are POSIX locks.
+package pidfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/daemonocle/daemonocle/internal/paths"
+)
+
+// settle is how long a state that can only be a moment of somebody's start or
+// clean-up is given to pass.
+const settle = 100 * time.Millisecond
+
+// File is a PID file that is to be judged or taken.
+type File struct {
+	paths.Name
+	// Trusted are users, besides root and our own, whose file may stand here.
+	Trusted []int
+}
+
+// State is what the locks say.
+type State int
+
+const (
+	Absent  State = iota // no file
+	Free                 // a file that nobody holds: stale
+	Running              // held by a daemon
+	Blocked              // no daemon, but somebody else's lock is in the way
+)
+
+// Report is the answer of Look.
+type Report struct {
+	State State
+	// PID of the daemon, or of the process that blocks the file; 0 if it cannot
+	// be told, as for a daemon in another PID namespace.
+	PID int
+	// Number stands in the file; 0 if it is empty or garbage.
+	Number int
+	// UID of the process PID, -1 if unknown.
+	UID int
+	// Unproved means that a daemon runs, but that it has lost its own lock and
+	// which process it is cannot be shown.
+	Unproved bool
+}
+
+// UntrustedError refuses a file that is not a PID file of ours.
+type UntrustedError struct {
+	Path string
+	Why  string
+	UID  int // owner if that is the reason, else -1
+}
+
+func (e *UntrustedError) Error() string { return fmt.Sprintf("PID file %s %s", e.Path, e.Why) }
+
+// BusyError says why Acquire did not get the file.
+type BusyError struct {
+	Path   string
+	Report Report
+}
+
+func (e *BusyError) Error() string {
+	if e.Report.State == Running {
+		return fmt.Sprintf("PID file %s is held by process %d", e.Path, e.Report.PID)
+	}
+	return fmt.Sprintf("PID file %s is locked by process %d", e.Path, e.Report.PID)
+}
+
+// parse reads the whole content: digits and at most a newline.
+func parse(b []byte) int {
+	s, _ := strings.CutSuffix(string(b), "\n")
+	n, err := strconv.ParseUint(s, 10, 31)
+	if err != nil || n < 1 || s[0] < '0' || s[0] > '9' {
+		return 0
+	}
+	return int(n)
+}
+
+// Broken reports whether the content names no process.
+func (r Report) Broken() bool { return r.State != Absent && r.Number == 0 }
+
+func wrap(op string, n paths.Name, err error) error {
+	if err == nil {
+		return nil
+	}
+	var e *fs.PathError
+	if errors.As(err, &e) {
+		return err
+	}
+	return &fs.PathError{Op: op, Path: n.String(), Err: err}
+}

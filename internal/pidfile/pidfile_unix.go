@@ -1,0 +1,439 @@
+//go:build unix
+
+package pidfile
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/daemonocle/daemonocle/internal/paths"
+	"github.com/daemonocle/daemonocle/internal/proc"
+	"golang.org/x/sys/unix"
+)
+
+// inode names a file as long as somebody has it open.
+type inode struct{ dev, ino uint64 }
+
+func inodeOf(st *unix.Stat_t) inode { return inode{uint64(st.Dev), uint64(st.Ino)} }
+
+// Held is a PID file that this process holds. Its descriptors are plain
+// numbers: an os.File would close, and so unlock, the file when it is garbage.
+type Held struct {
+	fd, dir int
+	base    string
+	inode   inode
+}
+
+// mine are the files that this process holds. Closing any descriptor of such a
+// file would drop its POSIX lock (fcntl(2)), so they are never opened again.
+var mine struct {
+	sync.Mutex
+	held map[inode]*Held
+}
+
+func isMine(i inode) bool {
+	mine.Lock()
+	defer mine.Unlock()
+	return mine.held[i] != nil
+}
+
+// Look says who holds the file. A state that can only be a moment of a start
+// is looked at again, for at most 100 ms; ctx may cut that short.
+func (f File) Look(ctx context.Context) (Report, error) {
+	var r Report
+	var sure bool
+	err := patiently(ctx, func(last bool) (done bool, err error) {
+		r, sure, err = f.look(last)
+		return sure || err != nil, err
+	})
+	if err != nil {
+		return Report{UID: -1}, err
+	}
+	return r, nil
+}
+
+// patiently calls try until it is done, with growing pauses, for settle.
+func patiently(ctx context.Context, try func(last bool) (done bool, err error)) error {
+	end := time.Now().Add(settle)
+	for pause := time.Millisecond / 4; ; pause *= 2 {
+		last := !time.Now().Add(pause).Before(end)
+		if done, err := try(last); done || err != nil || last {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (f File) look(last bool) (r Report, sure bool, err error) {
+	r.UID = -1
+	dir, base, err := f.Dir()
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, true, nil
+	}
+	if err != nil {
+		return r, false, err
+	}
+	defer unix.Close(dir)
+
+	var st unix.Stat_t
+	err = unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW)
+	if errors.Is(err, unix.ENOENT) {
+		return r, true, nil
+	}
+	if err != nil {
+		return r, false, wrap("look at", f.Name, err)
+	}
+	if err := f.check(dir, &st); err != nil {
+		return r, false, err
+	}
+	if isMine(inodeOf(&st)) {
+		return Report{State: Running, PID: os.Getpid(), Number: os.Getpid(), UID: os.Getuid()}, true, nil
+	}
+	fd, err := open(dir, base, unix.O_RDONLY, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return r, true, nil
+	}
+	if err != nil {
+		return r, false, wrap("open", f.Name, err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Fstat(fd, &st); err != nil {
+		return r, false, wrap("look at", f.Name, err)
+	}
+	if err := f.check(dir, &st); err != nil {
+		return r, false, err
+	}
+
+	who, err := asked(fd, byteWho)
+	if err != nil {
+		return r, false, wrap("test the lock of", f.Name, err)
+	}
+	running, err := asked(fd, byteRunning)
+	if err != nil {
+		return r, false, wrap("test the lock of", f.Name, err)
+	}
+	r.Number = number(fd)
+	r.State, r.PID, r.Unproved, sure = judge(who, running)
+	if r.State == Free && st.Size == 0 {
+		sure = false // a start has created it and not locked it yet, or it is broken
+	}
+	if !sure && last && r.Unproved {
+		// The daemon's own code has closed a descriptor of this file.
+		if r.Number > 0 && holds(r.Number, inodeOf(&st)) {
+			r.PID, r.Unproved = r.Number, false
+		}
+	}
+	if r.PID > 0 {
+		r.UID = uidOf(r.PID)
+	}
+	return r, sure, nil
+}
+
+// judge reads the two locks together. What is not sure may be a moment between
+// two calls of somebody who starts, ends or cleans up.
+func judge(who, running lock) (s State, pid int, unproved, sure bool) {
+	switch {
+	case who.write && who.pid >= 0 && running.daemon(who.pid):
+		return Running, who.pid, false, true
+	case !who.held && !running.held:
+		return Free, 0, false, true
+	case running.anonymous():
+		// Held on behalf of a daemon, but nobody is named, or somebody who has
+		// only a read lock on the other byte.
+		return Running, 0, true, false
+	case who.held:
+		return Blocked, max(who.pid, 0), false, false
+	}
+	return Blocked, max(running.pid, 0), false, false
+}
+
+// lock is what F_GETLK says of one byte. The PID of an open-file-description
+// lock is -1, of a process outside our PID namespace 0.
+type lock struct {
+	held, write bool
+	pid         int
+}
+
+// check refuses what is no PID file or what a stranger has put there.
+func (f File) check(dir int, st *unix.Stat_t) error {
+	refuse := func(why string) error {
+		return &UntrustedError{Path: f.String(), Why: why, UID: -1}
+	}
+	switch uint32(st.Mode) & unix.S_IFMT {
+	case unix.S_IFREG:
+	case unix.S_IFLNK:
+		return refuse("is a symbolic link")
+	case unix.S_IFDIR:
+		return refuse("is a directory")
+	case unix.S_IFIFO:
+		return refuse("is a FIFO")
+	default:
+		return refuse("is not a regular file")
+	}
+	if st.Nlink > 1 {
+		return refuse("has more than one hard link")
+	}
+	uid := int(st.Uid)
+	if uid == 0 || uid == os.Geteuid() || slices.Contains(f.Trusted, uid) {
+		return nil
+	}
+	var d unix.Stat_t
+	if err := unix.Fstat(dir, &d); err == nil && int(d.Uid) == uid {
+		return nil // the directory is that user's own
+	}
+	return &UntrustedError{Path: f.String(), Why: "belongs to user " + proc.Username(uid), UID: uid}
+}
+
+func open(dir int, base string, flags int, mode uint32) (int, error) {
+	for {
+		fd, err := unix.Openat(dir, base, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, mode)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+func number(fd int) int {
+	var b [32]byte
+	n, err := unix.Pread(fd, b[:], 0)
+	if err != nil || n == len(b) {
+		return 0
+	}
+	return parse(b[:n])
+}
+
+func uidOf(pid int) int {
+	var st unix.Stat_t
+	if unix.Stat("/proc/"+strconv.Itoa(pid), &st) != nil {
+		return -1
+	}
+	return int(st.Uid)
+}
+
+// same reports whether the name still leads to the file.
+func same(dir int, base string, i inode) bool {
+	var st unix.Stat_t
+	return unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && inodeOf(&st) == i
+}
+
+// Remove unlinks a file that nobody holds, under its lock, and reports whether
+// it did. A file in use is left alone, and so is one that we may not remove:
+// a stale file blocks nothing.
+func (f File) Remove() (bool, error) {
+	dir, base, err := f.Dir()
+	if err != nil {
+		return false, nil
+	}
+	defer unix.Close(dir)
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil || isMine(inodeOf(&st)) {
+		return false, nil
+	}
+	if err := f.check(dir, &st); err != nil {
+		return false, err
+	}
+	fd, err := open(dir, base, unix.O_RDWR, 0)
+	if errors.Is(err, unix.ENOENT) { // somebody was faster
+		return false, nil
+	}
+	if err != nil {
+		return false, wrap("open", f.Name, err)
+	}
+	defer unix.Close(fd)
+	if unix.Fstat(fd, &st) != nil || set(fd, byteRunning) != nil {
+		return false, nil
+	}
+	if who, err := asked(fd, byteWho); err != nil || who.held || !same(dir, base, inodeOf(&st)) {
+		return false, nil
+	}
+	if err := unix.Unlinkat(dir, base, 0); err != nil {
+		return false, wrap("remove", f.Name, err)
+	}
+	return true, nil
+}
+
+// Repair writes the number of the running daemon into a file that does not
+// name it.
+func (f File) Repair(pid int) error {
+	dir, base, err := f.Dir()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dir)
+	fd, err := open(dir, base, unix.O_RDWR, 0)
+	if err != nil {
+		return wrap("open", f.Name, err)
+	}
+	defer unix.Close(fd)
+	// The name may lead elsewhere since the look: to a hard link of root's file,
+	// say, which the service's own user has put there and holds a read lock on.
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return wrap("look at", f.Name, err)
+	}
+	if err := f.check(dir, &st); err != nil {
+		return err
+	}
+	who, err := asked(fd, byteWho)
+	if err == nil && !(who.write && who.pid == pid) {
+		err = errors.New("that process does not hold it")
+	}
+	if err != nil {
+		return wrap("repair", f.Name, err)
+	}
+	return wrap("write", f.Name, write(fd, pid))
+}
+
+// write replaces the content without a moment in which the file is empty.
+func write(fd, pid int) error {
+	b := strconv.AppendInt(nil, int64(pid), 10)
+	b = append(b, '\n')
+	if _, err := unix.Pwrite(fd, b, 0); err != nil {
+		return err
+	}
+	return unix.Ftruncate(fd, int64(len(b)))
+}
+
+// Acquire takes the file for this process: both locks, then the number. The
+// umask must be set; missing directories are created for owner. It fails with a
+// *BusyError if a daemon runs or a stranger's lock does not go away.
+func (f File) Acquire(ctx context.Context, owner paths.Owner, undo *paths.Undo) (*Held, error) {
+	dir, base, err := f.MakeDir(owner, undo)
+	if err != nil {
+		return nil, err
+	}
+	var h *Held
+	var report Report
+	err = patiently(ctx, func(last bool) (bool, error) {
+		// A stale file is unlinked first, so the second try is the usual one.
+		for range 3 {
+			var err error
+			if h, err = f.acquire(dir, base); h != nil || err != nil {
+				return true, err
+			}
+		}
+		// Somebody is in the way, if only for a moment.
+		var sure bool
+		var err error
+		report, sure, err = f.look(last)
+		return sure && report.State == Running, err
+	})
+	if h == nil {
+		unix.Close(dir)
+		if err == nil {
+			err = &BusyError{Path: f.String(), Report: report}
+		}
+		return nil, err
+	}
+	mine.Lock()
+	defer mine.Unlock()
+	if mine.held == nil {
+		mine.held = map[inode]*Held{}
+	}
+	mine.held[h.inode] = h
+	return h, nil
+}
+
+// acquire gives nil without an error if the file is locked or was exchanged
+// meanwhile.
+func (f File) acquire(dir int, base string) (*Held, error) {
+	fd, err := open(dir, base, unix.O_RDWR, 0)
+	created := false
+	if errors.Is(err, unix.ENOENT) {
+		fd, err = open(dir, base, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0o666)
+		created = true
+	}
+	if errors.Is(err, unix.EEXIST) {
+		return nil, nil
+	}
+	if err != nil {
+		// What stands there may be of a kind that cannot be opened for
+		// writing; say which.
+		var st unix.Stat_t
+		if unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+			if err := f.check(dir, &st); err != nil {
+				return nil, err
+			}
+		}
+		return nil, wrap("open", f.Name, err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		unix.Close(fd)
+		return nil, wrap("look at", f.Name, err)
+	}
+	i := inodeOf(&st)
+	if isMine(i) {
+		// Unreachable through Look; do not close: it would drop our lock.
+		return nil, &UntrustedError{Path: f.String(), Why: "is held by this very process", UID: -1}
+	}
+	giveUp := func(err error) (*Held, error) {
+		if created && same(dir, base, i) {
+			unix.Unlinkat(dir, base, 0)
+		}
+		unix.Close(fd)
+		return nil, err
+	}
+	if st.Nlink == 0 {
+		return giveUp(nil)
+	}
+	if err := f.check(dir, &st); err != nil {
+		return giveUp(err)
+	}
+	if err := set(fd, byteRunning); err != nil {
+		created = false // its new owner's business
+		return giveUp(busyOr(err, f.Name))
+	}
+	if !same(dir, base, i) {
+		return giveUp(nil)
+	}
+	if !created {
+		// A stale file may have another owner and mode than ours would have,
+		// or a stranger's read lock on it: make a new one if we may.
+		if unix.Unlinkat(dir, base, 0) == nil {
+			return giveUp(nil)
+		}
+	}
+	if err := write(fd, os.Getpid()); err != nil {
+		return giveUp(wrap("write", f.Name, err))
+	}
+	if err := setWho(fd); err != nil {
+		return giveUp(busyOr(err, f.Name))
+	}
+	return &Held{fd: fd, dir: dir, base: base, inode: i}, nil
+}
+
+func busyOr(err error, n paths.Name) error {
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+		return nil
+	}
+	return wrap("lock", n, err)
+}
+
+// Remove unlinks the file if its name still leads to it; the locks stay until
+// the process ends or Release. It works in a chroot.
+func (h *Held) Remove() error {
+	if !same(h.dir, h.base, h.inode) {
+		return nil
+	}
+	return unix.Unlinkat(h.dir, h.base, 0)
+}
+
+// Release gives the locks up, for a process that goes on.
+func (h *Held) Release() {
+	mine.Lock()
+	defer mine.Unlock()
+	delete(mine.held, h.inode)
+	unix.Close(h.fd)
+	unix.Close(h.dir)
+}
