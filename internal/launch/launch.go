@@ -1,0 +1,102 @@
+// Package launch makes a daemon's process and talks with it until the start is
+// decided. Go cannot fork, so each new process is the running image executed
+// again; see docs/ARCHITECTURE.md for who does what.
+//
+// One environment variable names a descriptor of a socket pair. It is read and
+// unset when this package is initialised, before main, in the stage and in the
+// daemon.
+package launch
+
+import (
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// env is the variable that marks a launched process: "stage" or "daemon", a
+// colon, descriptor numbers. The odd ending is so that nobody types it.
+const env = "DAEMONOCLE_LAUNCH_7QX2"
+
+// Key names the daemon a process was made for. A program may have several.
+type Key struct {
+	Name    string
+	PIDFile string
+	Member  string // of a group
+}
+
+// Hello is what a daemon's process is told before it starts.
+type Hello struct {
+	Key        Key
+	Foreground bool
+	// Deaf: the launcher does not hear the operator's Ctrl-C yet, which ends it
+	// instead, until it says Listening.
+	Deaf bool
+	comm string // process name, which exec of /proc/self/exe would lose
+}
+
+func (h Hello) message() Message {
+	mode := "detached"
+	switch {
+	case h.Foreground:
+		mode = "foreground"
+	case h.Deaf:
+		mode = "deaf"
+	}
+	return Message{Kind: hello, Text: strings.Join([]string{mode, h.comm, h.Key.Name, h.Key.PIDFile, h.Key.Member}, "\x00")}
+}
+
+func parseHello(m Message) (Hello, bool) {
+	f := strings.Split(m.Text, "\x00")
+	if m.Kind != hello || len(f) != 5 {
+		return Hello{}, false
+	}
+	return Hello{Foreground: f[0] == "foreground", Deaf: f[0] == "deaf", comm: f[1], Key: Key{f[2], f[3], f[4]}}, true
+}
+
+// origin is how the program was started: main runs again in the daemon, so it
+// must find again what it found then, not what it made of it meanwhile.
+var origin struct {
+	args, env []string
+	dir       string
+	comm      string // what ps and pgrep know the process by
+}
+
+func init() {
+	token, launched := os.LookupEnv(env)
+	if launched {
+		os.Unsetenv(env)
+	}
+	origin.args = append([]string(nil), os.Args...)
+	origin.env = os.Environ()
+	origin.dir = workingDirectory()
+	origin.comm = processName()
+	if launched {
+		enter(token) // the stage never returns
+	}
+}
+
+// child is this process's end if it was launched.
+var child *Child
+
+// Self is this process's end of the launch, or nil if nobody launched it.
+func Self() *Child { return child }
+
+// Child is a launched process's end of the socket pair.
+type Child struct {
+	Hello
+	fd        int
+	inherited []inherited
+	claimed   atomic.Bool
+
+	mu     sync.Mutex // held while writing to fd, so that it is not closed then
+	closed bool
+	conn   *os.File
+}
+
+// Claim makes this process the daemon it was launched for. Only the first call
+// answers true.
+func (c *Child) Claim() bool { return c.claimed.CompareAndSwap(false, true) }
+
+// Claimed reports whether Claim has been called.
+func (c *Child) Claimed() bool { return c.claimed.Load() }

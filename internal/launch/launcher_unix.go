@@ -1,0 +1,356 @@
+//go:build unix
+
+package launch
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/daemonocle/daemonocle/internal/proc"
+	"golang.org/x/sys/unix"
+)
+
+// Launch is a launcher's hold on the process it has started.
+type Launch struct {
+	conn   *os.File
+	in     *bufio.Reader
+	stage  int
+	life   *os.File // BSD: its end lets the stage go
+	stderr *os.File
+
+	reaping sync.Mutex // held around wait4, which only one call can win
+
+	mu     sync.Mutex
+	pid    int
+	handle *proc.Handle
+	status *Status
+}
+
+// Status is how a process ended.
+type Status struct {
+	Known bool // false if somebody else took the wait status
+	Code  int  // exit code, or minus the signal's number
+}
+
+// Detached starts a stage, which starts the daemon in a new session.
+func Detached(h Hello) (*Launch, error) {
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open /dev/null: %w", err)
+	}
+	defer unix.Close(null)
+	stderr, err := scratch()
+	if err != nil {
+		return nil, err
+	}
+	l := &Launch{stderr: stderr}
+	if err := l.start("stage", h, [3]int{null, null, int(stderr.Fd())}, &syscall.SysProcAttr{Setsid: true}); err != nil {
+		stderr.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// Foreground starts the daemon as a child in its own process group, with this
+// process's output. Its input is null where the terminal would stop it.
+func Foreground(h Hello) (*Launch, error) {
+	h.Foreground = true
+	stdin := 0
+	if _, err := unix.IoctlGetTermios(0, ioctlGetTermios); err == nil {
+		null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("open /dev/null: %w", err)
+		}
+		defer unix.Close(null)
+		stdin = null
+	}
+	l := &Launch{}
+	if err := l.start("daemon", h, [3]int{stdin, 1, 2}, &syscall.SysProcAttr{Setpgid: true}); err != nil {
+		return nil, err
+	}
+	l.adopt(l.stage)
+	l.stage = 0
+	return l, nil
+}
+
+func (l *Launch) start(role string, h Hello, std [3]int, attr *syscall.SysProcAttr) error {
+	pair, err := socketpair()
+	if err != nil {
+		return fmt.Errorf("create a socket pair: %w", err)
+	}
+	defer unix.Close(pair[1])
+	h.comm = origin.comm
+	send(pair[0], h.message())
+	fds := []int{pair[1]}
+	if l.life, fds, err = lifeline(role, fds); err != nil {
+		unix.Close(pair[0])
+		return err
+	}
+	pid, err := spawn(role, fds, std, attr)
+	for _, fd := range fds[1:] {
+		unix.Close(fd)
+	}
+	if err != nil {
+		unix.Close(pair[0])
+		return fmt.Errorf("execute this program again: %w", err)
+	}
+	unix.SetNonblock(pair[0], true)
+	l.conn = os.NewFile(uintptr(pair[0]), "daemon")
+	l.in = bufio.NewReaderSize(l.conn, 4+maxMessage)
+	l.stage = pid
+	return nil
+}
+
+// spawn executes the running image again with the original arguments. fds[0]
+// is the socket; in the child the descriptors have the lowest numbers that are
+// not the caller's own.
+func spawn(role string, fds []int, std [3]int, attr *syscall.SysProcAttr) (int, error) {
+	path, err := image()
+	if err != nil {
+		return 0, err
+	}
+	// No descriptor of another goroutine is between open and close-on-exec
+	// while this lock is held.
+	syscall.ForkLock.Lock()
+	theirs := inheritable()
+	syscall.ForkLock.Unlock()
+	files, numbers := arrange(std, fds, theirs)
+	token := role
+	for _, n := range numbers {
+		token += ":" + strconv.Itoa(n)
+	}
+	dir := origin.dir
+	if now, err := syscall.Getwd(); err != nil || now == dir || unix.Access(dir, unix.X_OK) != nil {
+		dir = "" // also where the directory has been removed
+	}
+	var pid int
+	err = withCleanMask(func() error {
+		var err error
+		pid, err = syscall.ForkExec(path, origin.args, &syscall.ProcAttr{
+			Dir:   dir,
+			Env:   append(origin.env[:len(origin.env):len(origin.env)], env+"="+token),
+			Files: files,
+			Sys:   attr,
+		})
+		return err
+	})
+	return pid, err
+}
+
+// arrange lays out the child's descriptors: the standard three, the caller's
+// under their own numbers, ours in the gaps between them. Numbers above ours
+// need no entry: they go through exec by themselves.
+func arrange(std [3]int, ours, theirs []int) (files []uintptr, numbers []int) {
+	own := map[int]bool{}
+	for _, fd := range ours {
+		own[fd] = true
+	}
+	kept := map[int]bool{}
+	for _, fd := range theirs {
+		kept[fd] = !own[fd]
+	}
+	files = []uintptr{uintptr(std[0]), uintptr(std[1]), uintptr(std[2])}
+	for len(ours) > 0 {
+		n := len(files)
+		if kept[n] {
+			files = append(files, uintptr(n))
+			continue
+		}
+		files = append(files, uintptr(ours[0]))
+		numbers = append(numbers, n)
+		ours = ours[1:]
+	}
+	return files, numbers
+}
+
+// withCleanMask runs fork with no signal blocked on its thread, so that a mask
+// that this program inherited ends here.
+func withCleanMask(fork func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	restore := clearMask()
+	defer restore()
+	return fork()
+}
+
+// adopt notes the daemon's PID. It is an unreaped child of ours, so the number
+// is its own.
+func (l *Launch) adopt(pid int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pid != 0 {
+		return
+	}
+	l.pid = pid
+	l.handle, _ = proc.Open(pid) // without one the end of the socket must do
+}
+
+// PID is the daemon's process ID, 0 while it is unknown.
+func (l *Launch) PID() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.pid
+}
+
+// Handle names the daemon's process; nil while it is unknown.
+func (l *Launch) Handle() *proc.Handle {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.handle
+}
+
+// Receive waits for the next message. io.EOF means that the daemon is gone or
+// has let go. ctx bounds the wait.
+func (l *Launch) Receive(ctx context.Context) (Message, error) {
+	stop := context.AfterFunc(ctx, func() { l.conn.SetReadDeadline(past) })
+	defer stop()
+	for {
+		m, err := l.next()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			l.conn.SetReadDeadline(never)
+			if ctx.Err() != nil {
+				return m, context.Cause(ctx)
+			}
+			continue // a deadline of an earlier call
+		}
+		if errors.Is(err, syscall.ECONNRESET) { // it died with words of ours unread
+			err = io.EOF
+		}
+		if err != nil {
+			return m, err
+		}
+		switch m.Kind {
+		case spawned, Claimed: // the latter if the stage was killed before it could
+			l.adopt(m.PID)
+			return m, nil
+		case exited:
+			l.ended(&Status{Known: true, Code: waitCode(syscall.WaitStatus(m.Code))})
+			return m, io.EOF
+		default:
+			return m, nil
+		}
+	}
+}
+
+// next takes a message only when all of it has come: a deadline in the middle
+// would lose its beginning, and with it the meaning of all that follows.
+func (l *Launch) next() (Message, error) {
+	head, err := l.in.Peek(4)
+	if err == nil {
+		_, err = l.in.Peek(4 + int(min(binary.BigEndian.Uint32(head), maxMessage)))
+	}
+	if err != nil {
+		return Message{}, err
+	}
+	return receive(l.in)
+}
+
+// Send tells the daemon; one that is gone is no error.
+func (l *Launch) Send(k Kind) { l.conn.Write(Message{Kind: k}.encode()) }
+
+func (l *Launch) ended(s *Status) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.status == nil {
+		l.status = s
+	}
+}
+
+// Wait waits until the daemon's process is gone and says how it ended.
+func (l *Launch) Wait(ctx context.Context) (Status, error) {
+	l.reapStage()
+	for {
+		l.mu.Lock()
+		pid, handle, status := l.pid, l.handle, l.status
+		l.mu.Unlock()
+		if status != nil {
+			return *status, nil
+		}
+		if pid == 0 {
+			// The stage ended before it could say; or never started anything.
+			return Status{}, nil
+		}
+		if handle != nil {
+			if err := handle.Wait(ctx); err != nil {
+				return Status{}, err
+			}
+		}
+		l.reaping.Lock()
+		l.mu.Lock()
+		status = l.status
+		l.mu.Unlock()
+		if status == nil {
+			s := l.reap(pid)
+			l.ended(&s)
+		}
+		l.reaping.Unlock()
+	}
+}
+
+// Reap, in a launcher that goes on, takes the daemon's wait status when it ends,
+// so that no zombie is left. It holds no thread.
+func (l *Launch) Reap() {
+	go func() {
+		l.Wait(context.Background())
+		if h := l.Handle(); h != nil {
+			h.Close()
+		}
+	}()
+}
+
+func (l *Launch) reapStage() {
+	l.mu.Lock()
+	stage := l.stage
+	l.stage = 0
+	l.mu.Unlock()
+	if stage != 0 {
+		wait4(stage)
+	}
+}
+
+// Output gives what the daemon wrote to stderr before the verdict.
+func (l *Launch) Output() io.ReaderAt {
+	if l.stderr == nil {
+		return strings.NewReader("")
+	}
+	return l.stderr
+}
+
+// Close lets the daemon go. Its process goes on.
+func (l *Launch) Close() {
+	l.conn.Close()
+	if l.life != nil {
+		l.life.Close()
+	}
+	if l.stderr != nil {
+		l.stderr.Close()
+	}
+	l.reapStage()
+}
+
+func wait4(pid int) (syscall.WaitStatus, error) {
+	var ws syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(pid, &ws, 0, nil)
+		if err != syscall.EINTR {
+			return ws, err
+		}
+	}
+}
+
+func waitCode(ws syscall.WaitStatus) int {
+	if ws.Signaled() {
+		return -int(ws.Signal())
+	}
+	return ws.ExitStatus()
+}

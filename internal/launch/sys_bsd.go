@@ -1,0 +1,121 @@
+//go:build unix && !linux
+
+package launch
+
+import (
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const ioctlGetTermios = unix.TIOCGETA
+
+var (
+	past  = time.Unix(1, 0)
+	never time.Time
+)
+
+// image: there is no name for the running image, only for its path.
+func image() (string, error) { return os.Executable() }
+
+func stageAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+// stay: the daemon is the stage's child, so the stage waits for it until the
+// verdict and relays how it ended. The launcher's end of fds[1] lets it go.
+func stay(pid int, fds []int) int {
+	go func() {
+		if ws, err := wait4(pid); err == nil {
+			send(fds[0], Message{Kind: exited, Code: int(ws)})
+		}
+	}()
+	if len(fds) > 1 {
+		io.Copy(io.Discard, os.NewFile(uintptr(fds[1]), "life"))
+	}
+	return 0
+}
+
+func lifeline(role string, fds []int) (*os.File, []int, error) {
+	if role != "stage" {
+		return nil, fds, nil
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fds, err
+	}
+	defer r.Close()
+	fd, err := unix.FcntlInt(r.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		w.Close()
+		return nil, fds, err
+	}
+	return w, append(fds, fd), nil
+}
+
+// reap: a detached daemon is the stage's child, which relays its status; in the
+// foreground it is ours.
+func (l *Launch) reap(pid int) Status {
+	ws, err := wait4(pid)
+	if err != nil {
+		return Status{}
+	}
+	return Status{Known: true, Code: waitCode(ws)}
+}
+
+func socketpair() ([2]int, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err == nil {
+		unix.CloseOnExec(pair[0])
+		unix.CloseOnExec(pair[1])
+	}
+	return pair, err
+}
+
+// trusted: a setuid program takes no orders from the user who runs it.
+func trusted(fd int) bool {
+	var st unix.Stat_t
+	return os.Getuid() == os.Geteuid() && unix.Fstat(fd, &st) == nil && uint32(st.Mode)&unix.S_IFMT == unix.S_IFSOCK
+}
+
+// scratch is an unlinked file: there is no portable memory file.
+func scratch() (*os.File, error) {
+	f, err := os.CreateTemp("", "daemonocle-stderr-")
+	if err != nil {
+		return nil, err
+	}
+	os.Remove(f.Name())
+	unix.FcntlInt(f.Fd(), unix.F_SETFL, unix.O_APPEND)
+	return f, nil
+}
+
+func processName() string { return "" }
+func setName(string)      {}
+
+// clearMask: x/sys has no pthread_sigmask here; a mask that was inherited
+// reaches the daemon.
+func clearMask() (restore func()) { return func() {} }
+
+func inheritable() []int { return probe(256) }
+
+// Redirect puts a descriptor in the place of a standard stream.
+func Redirect(from, to int) error { return unix.Dup2(from, to) }
+
+func reserve(int, int64) error { return nil }
+
+// WaitStopped: x/sys has no waitid here, and wait4 would take the status.
+func WaitStopped(int) bool { return false }
+
+// defaultSignals: a signal that Go handles has its default disposition in a
+// child, also one that the caller ignored.
+func defaultSignals() {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT,
+		syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGCONT)
+}
+
+// Settle has nothing to do here.
+func Settle() {}

@@ -1,0 +1,175 @@
+package launch
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const ioctlGetTermios = unix.TCGETS
+
+var (
+	past  = time.Unix(1, 0)
+	never time.Time
+)
+
+// image is the file to execute: the running one, also after it was deleted or
+// replaced. Without /proc, as in a bare chroot, its path has to do.
+func image() (string, error) {
+	const self = "/proc/self/exe"
+	if err := unix.Access(self, unix.X_OK); err == nil {
+		return self, nil
+	}
+	path, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find this program's own file without /proc: %w", err)
+	}
+	return path, nil
+}
+
+// stageAttr: CLONE_PARENT makes the daemon the launcher's child, so that the
+// launcher gets its true wait status although the stage has gone.
+func stageAttr() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Cloneflags: unix.CLONE_PARENT}
+}
+
+// stay: the stage has nothing left to do.
+func stay(int, []int) int { return 0 }
+
+func lifeline(_ string, fds []int) (*os.File, []int, error) { return nil, fds, nil }
+
+func (l *Launch) reap(pid int) Status {
+	ws, err := wait4(pid)
+	if err != nil {
+		return Status{} // ECHILD: somebody in this program was faster
+	}
+	return Status{Known: true, Code: waitCode(ws)}
+}
+
+func socketpair() ([2]int, error) {
+	return unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+}
+
+// trusted: a socket pair made by our own user. A setuid program must not take
+// orders from the user who runs it.
+func trusted(fd int) bool {
+	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	return err == nil && int(cred.Uid) == os.Geteuid()
+}
+
+// scratch is where the daemon's stderr goes until it is ready: memory, which
+// cannot break like a pipe when the launcher goes.
+func scratch() (*os.File, error) {
+	const name = "stderr"
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_NOEXEC_SEAL)
+	if errors.Is(err, unix.EINVAL) { // before Linux 6.3
+		fd, err = unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("create a memory file: %w", err)
+	}
+	unix.FcntlInt(uintptr(fd), unix.F_SETFL, unix.O_APPEND)
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// processName runs in init, on the main thread, whose name is the process's.
+// The kernel takes it from the path in exec, which is "exe" for /proc/self/exe.
+func processName() string {
+	var b [16]byte
+	if unix.Prctl(unix.PR_GET_NAME, uintptr(unsafe.Pointer(&b[0])), 0, 0, 0) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(b[:])
+}
+
+// setName runs in init, on the main thread.
+func setName(comm string) {
+	b, err := unix.ByteSliceFromString(comm)
+	if err == nil && comm != "" {
+		unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&b[0])), 0, 0, 0)
+	}
+}
+
+func clearMask() (restore func()) {
+	var none, old unix.Sigset_t
+	if unix.PthreadSigmask(unix.SIG_SETMASK, &none, &old) != nil {
+		return func() {}
+	}
+	return func() { unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil) }
+}
+
+// inheritable lists the descriptors from 3 up that survive an exec: those that
+// the caller gave us, for Go makes its own close-on-exec.
+func inheritable() []int {
+	dir, err := unix.Open("/proc/self/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return probe(1024)
+	}
+	defer unix.Close(dir)
+	var list []int
+	var names []string
+	b := make([]byte, 4096)
+	for {
+		n, err := unix.ReadDirent(dir, b)
+		if err != nil || n <= 0 {
+			break
+		}
+		_, _, names = unix.ParseDirent(b[:n], -1, names[:0])
+		for _, name := range names {
+			if fd, err := strconv.Atoi(name); err == nil && fd > 2 && fd != dir && survives(fd) {
+				list = append(list, fd)
+			}
+		}
+	}
+	return list
+}
+
+// defaultSignals gives back to its default what the caller may have ignored
+// (nohup, a script's background job) and Go's runtime then leaves alone: the
+// daemon and its children would inherit it. Only for the stage, whose runtime
+// needs none of these signals: it is behind the runtime's back.
+func defaultSignals() {
+	var dfl [64]byte // a zero struct sigaction
+	for _, sig := range [...]syscall.Signal{syscall.SIGHUP, syscall.SIGINT,
+		syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGCONT} {
+		unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&dfl)), 0, 8, 0, 0)
+	}
+}
+
+// Redirect puts a descriptor in the place of a standard stream.
+func Redirect(from, to int) error { return unix.Dup3(from, to, 0) }
+
+// reserve asks for one byte behind the end without changing the size. File
+// systems that cannot are trusted.
+func reserve(fd int, size int64) error {
+	err := unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, size, 1)
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return err
+	}
+	return nil
+}
+
+// WaitStopped waits until the child is stopped by a signal; false means that it
+// has ended, whose status is left for others.
+func WaitStopped(pid int) bool {
+	for {
+		var info unix.Siginfo
+		err := unix.Waitid(unix.P_PID, pid, &info, unix.WSTOPPED|unix.WEXITED|unix.WNOWAIT, nil)
+		if err == unix.EINTR {
+			continue
+		}
+		const cldStopped = 5
+		if err != nil || info.Code != cldStopped {
+			return false
+		}
+		// The stop itself is ours to take.
+		unix.Waitid(unix.P_PID, pid, &info, unix.WSTOPPED|unix.WNOHANG, nil)
+		return true
+	}
+}
