@@ -1,0 +1,8 @@
+//go:build !unix
+
+package console
+
+import "io"
+
+// Steady has nothing to do where there is no SIGPIPE.
+func Steady(w io.Writer) io.Writer { return w }
