@@ -1,0 +1,386 @@
+package daemonocle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/daemonocle/daemonocle/internal/console"
+)
+
+// Action is something that a program can be asked to do with its daemon, such
+// as start. Make one with NewAction and put it into Config.Actions; one that has
+// the name of a built-in action takes its place.
+type Action struct {
+	name, help string
+	typ        reflect.Type
+	run        func(context.Context, *Call, any) error
+
+	// bind reads the options' tags. It is nil for the built-in actions, which
+	// need it only for a command line: a program that has neither that nor actions
+	// of its own does not link it.
+	bind    func(reflect.Type) (binding, error)
+	bound   binding
+	builtin bool
+	args    bool // takes arguments beyond its options
+}
+
+// NewAction makes an action from a function and its options, which are the
+// fields of T. Their tags say more:
+//
+//	name:"max-age"     instead of the field's own name; "-": no option
+//	short:"m"          one letter
+//	help:"..."         one sentence
+//	default:"10s"      for a bool, "true" makes the option --no-NAME as well
+//	enum:"tcp,udp"     the only values
+//	env:"APP_MAX_AGE"  variable that stands in for the option, unless it is empty
+//	required:"true"    the option or its variable must be there
+//	sep:","            of a slice: one value is several
+//	meta:"SECONDS"     what help shows for the value
+//	inline:"true"      of a struct: its fields are options, as if it were embedded
+//
+// Fields are strings, bools, numbers, time.Duration (a bare number is seconds),
+// anything that implements encoding.TextUnmarshaler (which may be asked more
+// than once about one value), or slices of these: the option may be repeated.
+// Use struct{} where there are none. Mistakes in the tags are errors from New.
+//
+// The function's error is printed, and ExitCode says what it means. A panic is
+// an error as well; its stack is printed, and the exit code is 1.
+func NewAction[T any](name, help string, run func(ctx context.Context, c *Call, options T) error) Action {
+	a := plainAction(name, help, run)
+	a.bind = bind
+	return a
+}
+
+func plainAction[T any](name, help string, run func(context.Context, *Call, T) error) Action {
+	return Action{name: name, help: help, typ: reflect.TypeFor[T](), args: true,
+		run: func(ctx context.Context, c *Call, o any) error { return run(ctx, c, o.(T)) }}
+}
+
+// Call is one call of an action.
+type Call struct {
+	Daemon *Daemon
+	Output          // Out and Err are never nil
+	Args   []string // what followed the action and its options
+
+	action string
+}
+
+// Builtin runs the built-in action that this one has taken the place of, with
+// its options: StartOptions, StopOptions, RestartOptions or StatusOptions; nil:
+// the defaults. What it returns has been printed, so that an action may return
+// it as it is.
+func (c *Call) Builtin(ctx context.Context, options any) error {
+	for _, a := range builtin() {
+		if a.name == c.action {
+			return c.Daemon.call(ctx, a, c.Output, c.Args, func() (any, error) { return a.typed(options) })
+		}
+	}
+	return c.Daemon.fail(c.action, fmt.Errorf("there is no built-in action %q", c.action))
+}
+
+// Color says whether to use colours.
+type Color int
+
+const (
+	ColorAuto   Color = iota // on a terminal, as NO_COLOR and its kin say
+	ColorAlways              // also into files and pipes
+	ColorNever
+)
+
+var colors = [...]string{"auto", "always", "never"}
+
+func (c Color) String() string {
+	if c < 0 || int(c) >= len(colors) {
+		return fmt.Sprintf("Color(%d)", int(c))
+	}
+	return colors[c]
+}
+
+// UnmarshalText reads auto, always or never.
+func (c *Color) UnmarshalText(text []byte) error {
+	i := slices.Index(colors[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("%q is not one of %s", text, strings.Join(colors[:], ", "))
+	}
+	*c = Color(i)
+	return nil
+}
+
+// Output says where and how an action prints. The zero value is the process's
+// stdout and stderr.
+type Output struct {
+	Out, Err io.Writer
+	Color    Color
+	// JSON makes the built-in actions print one object with the outcome on Out,
+	// and nothing else there.
+	JSON bool
+	// Quiet makes the built-in actions print nothing but errors: the exit code of
+	// status is its answer.
+	Quiet bool
+}
+
+// Explain prints an error as the actions do: an ERROR line, what the daemon had
+// to say, and what can be done. An error that was shown before is not printed
+// again. What it returns is the same error, now shown; see Shown.
+func (o Output) Explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	return newVoice(nil, o).failed(err)
+}
+
+func (o Output) filled() Output {
+	if o.Out == nil {
+		o.Out = os.Stdout
+	}
+	if o.Err == nil {
+		o.Err = os.Stderr
+	}
+	return o
+}
+
+func builtin() []Action {
+	list := []Action{
+		plainAction("start", "Start the daemon.", func(ctx context.Context, c *Call, o StartOptions) error {
+			o.Args = append(o.Args, c.Args...)
+			return c.voice().start(ctx, o)
+		}),
+		plainAction("stop", "Stop the daemon.", func(ctx context.Context, c *Call, o StopOptions) error {
+			return c.voice().stop(ctx, o)
+		}),
+		plainAction("restart", "Stop then start the daemon.", func(ctx context.Context, c *Call, o RestartOptions) error {
+			o.Start.Args = append(o.Start.Args, c.Args...)
+			return c.voice().restart(ctx, o)
+		}),
+		plainAction("status", "Get the status of the daemon.", func(ctx context.Context, c *Call, o StatusOptions) error {
+			return c.voice().status(ctx, o)
+		}),
+	}
+	for i := range list {
+		a := &list[i]
+		a.builtin, a.args = true, a.name == "start" || a.name == "restart"
+	}
+	return list
+}
+
+var builtinNames = []string{"start", "stop", "restart", "status"}
+
+// setActions checks the program's own actions and joins them to the built-in
+// ones.
+func (d *Daemon) setActions(own []Action) error {
+	d.actions = builtin()
+	var errs []error
+	seen := map[string]bool{}
+	for _, a := range own {
+		switch {
+		case a.run == nil:
+			errs = append(errs, fmt.Errorf("action %q was not made with NewAction", a.name))
+			continue
+		case !optionName(a.name):
+			errs = append(errs, fmt.Errorf("action %q: the name is none: use letters, digits and dashes", a.name))
+			continue
+		case a.name == "help":
+			errs = append(errs, fmt.Errorf("action %q: command lines have that already", a.name))
+			continue
+		case seen[a.name]:
+			errs = append(errs, fmt.Errorf("two actions are called %q", a.name))
+			continue
+		}
+		seen[a.name] = true
+		if i := slices.IndexFunc(d.actions, func(b Action) bool { return b.name == a.name }); i >= 0 {
+			d.actions[i] = a
+		} else {
+			d.actions = append(d.actions, a)
+		}
+	}
+	for i := range d.actions {
+		a := &d.actions[i]
+		if a.builtin {
+			continue // read when it is asked for, not in each process on the way to main
+		}
+		var err error
+		if a.bound, err = a.bind(a.typ); err != nil {
+			errs = append(errs, fmt.Errorf("action %q: %w", a.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Actions lists the names that Do knows: start, stop, restart, status, then the
+// program's own in the order of Config.Actions.
+func (d *Daemon) Actions() []string {
+	var names []string
+	for _, a := range d.actions {
+		names = append(names, a.name)
+	}
+	return names
+}
+
+// ActionSpec describes an action to a command line.
+type ActionSpec struct {
+	Name    string
+	Help    string
+	Options []Option
+	Builtin bool // start, stop, restart, status, or in the place of one: knows Output.JSON and Output.Quiet
+	Args    bool // it takes arguments beyond its options
+}
+
+// Specs describes the actions, in the order of Actions.
+func (d *Daemon) Specs() []ActionSpec {
+	var specs []ActionSpec
+	for _, a := range d.actions {
+		specs = append(specs, ActionSpec{
+			Name: a.name, Help: a.help, Options: slices.Clone(a.forCommandLine().bound.options),
+			Builtin: slices.Contains(builtinNames, a.name), Args: a.args,
+		})
+	}
+	return specs
+}
+
+// Do runs the action that args[0] names, prints its outcome on stdout and
+// stderr, and returns nil exactly if the exit code is 0; ExitCode has it. It is
+// the whole command line of a program that needs no options:
+//
+//	os.Exit(daemonocle.ExitCode(d.Do(context.Background(), os.Args[1:]...)))
+//
+// Nothing in args is taken for an option: what follows the name is for the
+// worker in start and restart (see Args), in Call.Args for an action of the
+// program's own, and an error in stop and status. That a daemon runs already, or
+// does not run, is fine for start and stop: they warn. While it waits for a
+// detached start, SIGINT and SIGTERM cancel the start. Without arguments Do
+// lists the actions; the exit code is then 2.
+//
+// In a launched process Do becomes the daemon, whatever the action is; see
+// Start.
+func (d *Daemon) Do(ctx context.Context, args ...string) error {
+	if len(args) == 0 {
+		if done, err := d.claim(ctx, nil); done {
+			return err
+		}
+		return d.usage()
+	}
+	return d.dispatch(ctx, Output{}, args[0], args[1:], func(a Action) (any, error) { return a.filled(nil) })
+}
+
+// DoWith runs the action of that name like Do, with its options as a value:
+// StartOptions, StopOptions, RestartOptions, StatusOptions, or the type that
+// the program's own action was made with. Nil: the defaults.
+func (d *Daemon) DoWith(ctx context.Context, out Output, name string, options any, args ...string) error {
+	return d.dispatch(ctx, out, name, args, func(a Action) (any, error) { return a.typed(options) })
+}
+
+// Invoke runs the action of that name like Do, with the values that a command
+// line has found for its options, by their names in Specs: what package cli
+// calls. A mistake in them has exit code 2.
+func (d *Daemon) Invoke(ctx context.Context, out Output, name string, options map[string][]string, args ...string) error {
+	return d.dispatch(ctx, out, name, args, func(a Action) (any, error) {
+		return a.forCommandLine().filled(options)
+	})
+}
+
+// forCommandLine is the action with its options bound.
+func (a Action) forCommandLine() Action {
+	if a.bound.fill == nil {
+		a.bound, _ = bind(a.typ)
+	}
+	return a
+}
+
+func (d *Daemon) dispatch(ctx context.Context, out Output, name string, args []string, options func(Action) (any, error)) error {
+	// Before anything else: what comes next has been done by the launcher.
+	if done, err := d.claim(ctx, args); done {
+		return err
+	}
+	for _, a := range d.actions {
+		if a.name == name {
+			return d.call(ctx, a, out, args, func() (any, error) { return options(a) })
+		}
+	}
+	e := d.fail(name, because(fmt.Sprintf("invalid action %q", name), ErrUnknownAction))
+	e.Hint = "The actions are " + strings.Join(d.Actions(), ", ") + "."
+	return newVoice(d, out).failed(e)
+}
+
+func (d *Daemon) call(ctx context.Context, a Action, out Output, args []string, options func() (any, error)) error {
+	c := &Call{Daemon: d, Output: out.filled(), Args: args, action: a.name}
+	o, err := options()
+	if err == nil && len(args) > 0 && !a.args {
+		err = fmt.Errorf("unexpected argument %q", args[0])
+	}
+	if err != nil {
+		return c.voice().failed(d.misused(a.name, err))
+	}
+	if a.builtin {
+		return a.run(ctx, c, o)
+	}
+	var stack []byte
+	err = safely("action "+a.name, func() error {
+		returned := false
+		defer func() {
+			if !returned {
+				stack = debug.Stack()
+			}
+		}()
+		err := a.run(ctx, c, o)
+		returned = true
+		return err
+	})
+	if err == nil {
+		return nil
+	}
+	v := c.voice()
+	if !Shown(err) && slices.Contains(builtinNames, a.name) {
+		v.object(failedObject(err), err)
+	}
+	err = v.failed(err)
+	c.Err.Write(stack)
+	return err
+}
+
+// typed checks an options value.
+func (a Action) typed(options any) (any, error) {
+	if options == nil {
+		return a.filled(nil)
+	}
+	if t := reflect.TypeOf(options); t != a.typ {
+		return nil, fmt.Errorf("the options of %s are a %v, not a %v", a.name, a.typ, t)
+	}
+	return options, nil
+}
+
+// filled makes an options value. Those of the built-in actions have neither
+// defaults nor variables.
+func (a Action) filled(given map[string][]string) (any, error) {
+	if a.builtin && len(given) == 0 {
+		return reflect.Zero(a.typ).Interface(), nil
+	}
+	v, err := a.bound.fill(given)
+	if err != nil {
+		return nil, err
+	}
+	return v.Interface(), nil
+}
+
+func (c *Call) voice() *voice { return newVoice(c.Daemon, c.Output) }
+
+// usage lists the actions.
+func (d *Daemon) usage() error {
+	c := console.New(console.Options{Out: os.Stderr})
+	c.Line("Usage: " + d.cfg.Name + " ACTION")
+	c.Line("")
+	width := 0
+	for _, a := range d.actions {
+		width = max(width, len(a.name))
+	}
+	for _, a := range d.actions {
+		c.Line(strings.TrimRight(fmt.Sprintf("  %-*s  %s", width, a.name, a.help), " "))
+	}
+	return MarkShown(d.misused("do", errors.New("no action was named")))
+}

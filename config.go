@@ -1,0 +1,422 @@
+package daemonocle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode"
+
+	"github.com/daemonocle/daemonocle/internal/launch"
+	"github.com/daemonocle/daemonocle/internal/paths"
+	"github.com/daemonocle/daemonocle/internal/pidfile"
+	"github.com/daemonocle/daemonocle/internal/privs"
+)
+
+// Config describes a daemon. New copies it; later changes have no effect.
+// Relative paths are resolved against the current directory in New.
+type Config struct {
+	// Name is used in messages. Empty: the base name of os.Args[0].
+	Name string
+
+	// Worker does the work; Start and Run need it. Its context ends on SIGTERM,
+	// SIGINT and SIGQUIT, and context.Cause(ctx) says why. What it returns
+	// becomes the exit code and the message of the shutdown hook: see
+	// Shutdown.
+	Worker func(ctx context.Context) error
+
+	// Layout fills the paths below that are empty; see XDG. Nil: none.
+	Layout Layout
+
+	// Foreground keeps the daemon on the terminal: the process that starts it
+	// stays and watches over it. False: it is detached, except where that makes
+	// no sense: as PID 1, under a service manager, and on a super-server's
+	// socket.
+	Foreground bool
+
+	// PIDFile holds the daemon's number and its locks. Without one, only Start
+	// and Run work, and nothing keeps a second daemon from starting.
+	PIDFile string
+
+	// WorkDir is the daemon's working directory and must exist. Empty: "/".
+	WorkDir string
+
+	// StdoutFile and StderrFile receive what a detached daemon writes; they are
+	// appended to and may be the same file. Empty: /dev/null.
+	StdoutFile string
+	StderrFile string
+
+	// ChrootDir becomes the root directory and must exist. Every other path is
+	// then inside it, also one with a leading slash. Empty: no change.
+	ChrootDir string
+
+	// User and Group are names or numbers. Empty: no change, except that a User
+	// without a Group gets the user's own groups: root's would be a leak.
+	User  string
+	Group string
+
+	// Umask is the file mode creation mask. Nil: 022.
+	Umask *fs.FileMode
+
+	// CloseOpenFiles closes the descriptors that the daemon inherited from the
+	// caller of the program, from 3 up. False: they stay open in the daemon, but
+	// not in what it executes. Files that the program's own main has opened are
+	// its own affair.
+	CloseOpenFiles bool
+
+	Hooks Hooks
+
+	// Actions are the program's own, beyond start, stop, restart and status. One
+	// that has the name of a built-in action takes its place.
+	Actions []Action
+
+	// Help is what a command line shows about the worker.
+	Help string
+
+	// StopTimeout is how long Stop waits for the daemon to end. 0: 10 s.
+	StopTimeout time.Duration
+
+	// StartTimeout is how long Start waits at most. 0: 60 s.
+	StartTimeout time.Duration
+
+	// StartWindow is how long a worker that does not call Ready must live to
+	// count as started. 0: 1 s.
+	StartWindow time.Duration
+
+	// RequireReady makes Start wait until the worker calls Ready, up to
+	// StartTimeout. False: living through StartWindow is enough.
+	RequireReady bool
+
+	// AbandonAfter limits the worker's goodbye: that long after its context has
+	// ended it is abandoned, the shutdown hook runs (with the same limit), and
+	// the process leaves with 128 plus the signal's number. 0: no limit.
+	AbandonAfter time.Duration
+
+	// Logger hears what has no caller: a panic in a hook, a PID file that could
+	// not be removed, log files that could not be opened again. A *slog.Logger is
+	// one. Nil: the daemon's stderr does.
+	Logger Logger
+}
+
+// Logger is the part of *slog.Logger that is used. The package itself is not,
+// because it would add 300 KB to programs that log otherwise.
+type Logger interface {
+	Error(message string, args ...any)
+}
+
+// Hooks are called at points of a daemon's life. Nil hooks are not called.
+type Hooks struct {
+	// Start runs in the launcher, before anything is started and only if the
+	// daemon does not run. An error, or a panic, aborts the start with its text.
+	Start func(ctx context.Context, info StartInfo) error
+
+	// Privileged runs in the daemon before chroot and the change of user: the
+	// place to bind port 80 or to read a key. An error aborts the start.
+	Privileged func(ctx context.Context) error
+
+	// Shutdown runs in the daemon once, when the worker has ended or is
+	// abandoned, before the PID file is removed. It cannot run after os.Exit, a
+	// panic in another goroutine than the worker's, or SIGKILL.
+	Shutdown func(Shutdown)
+}
+
+// StartInfo tells the start hook what is about to happen.
+type StartInfo struct {
+	Debug bool // the daemon stays in the foreground
+}
+
+// Shutdown tells the shutdown hook why the daemon ends. Code is -N for signal N.
+//
+//	Terminated by SIGTERM (15)             -15
+//	Shutting down normally                   0
+//	Exiting with non-zero exit code 42      42
+//	Exiting with message: goodbye world      1
+//	Dying due to unhandled error: banana     1
+//	Dying due to unhandled panic: banana     2
+//
+// After a signal, nil, ctx.Err() and context.Cause(ctx) from the worker all mean
+// "Terminated by ...".
+type Shutdown struct {
+	Message string
+	Code    int
+}
+
+// Daemon is one daemon of a program. Its methods may be called concurrently;
+// each says which process it is for.
+type Daemon struct {
+	cfg     Config
+	umask   int
+	key     launch.Key
+	pid     *pidfile.File // nil: none
+	stdout  *paths.Name
+	stderr  *paths.Name
+	private string // directory that must be this user's alone
+	id      privs.Identity
+	actions []Action
+	life    atomic.Pointer[life] // set in the daemon's own process
+}
+
+// ConfigError is one setting that New refuses.
+type ConfigError struct {
+	Setting string // field of Config
+	Value   string
+	Err     error
+	Hint    string // what to do
+}
+
+func (e *ConfigError) Error() string {
+	s := "setting " + e.Setting
+	if e.Value != "" {
+		s += fmt.Sprintf(" %q", e.Value)
+	}
+	s += ": " + e.Err.Error()
+	if e.Hint != "" {
+		s += ": " + e.Hint
+	}
+	return s
+}
+
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+// New checks and copies the settings. It starts, creates and changes nothing,
+// and may be called in any process. All problems are in the one error, each a
+// *ConfigError.
+func New(c Config) (*Daemon, error) {
+	d := &Daemon{cfg: c, umask: 0o022}
+	var problems []error
+	bad := func(setting, value string, err error, hint string) {
+		problems = append(problems, &ConfigError{setting, value, err, hint})
+	}
+
+	if d.cfg.Name == "" && len(os.Args) > 0 {
+		d.cfg.Name = filepath.Base(os.Args[0])
+	}
+	if err := checkName(d.cfg.Name); err != nil {
+		bad("Name", d.cfg.Name, err, "use a short word")
+	}
+	if c.Layout != nil && len(problems) == 0 {
+		if err := d.layOut(); err != nil {
+			bad("Layout", "", err, "set PIDFile, StdoutFile and StderrFile instead")
+		}
+	}
+
+	if d.cfg.WorkDir == "" {
+		d.cfg.WorkDir = "/"
+	}
+	before := len(problems)
+	d.cfg.ChrootDir = d.directory("ChrootDir", c.ChrootDir, bad)
+	if len(problems) == before { // else nothing is known of what is inside
+		d.cfg.WorkDir = d.directory("WorkDir", d.cfg.WorkDir, bad)
+	}
+	path := func(setting string, value *string) *paths.Name {
+		if *value == "" {
+			return nil
+		}
+		if strings.ContainsRune(*value, 0) || strings.HasSuffix(*value, "/") || filepath.Base(*value) == "." || filepath.Base(*value) == ".." {
+			bad(setting, *value, errors.New("does not name a file"), "give the path of a file")
+			return nil
+		}
+		abs, err := d.absolute(*value)
+		if err != nil {
+			bad(setting, *value, err, "give an absolute path")
+			return nil
+		}
+		*value = abs
+		return &paths.Name{Root: d.cfg.ChrootDir, Path: abs}
+	}
+	if n := path("PIDFile", &d.cfg.PIDFile); n != nil {
+		d.pid = &pidfile.File{Name: *n}
+	}
+	d.stdout = path("StdoutFile", &d.cfg.StdoutFile)
+	d.stderr = path("StderrFile", &d.cfg.StderrFile)
+	for _, log := range []struct {
+		setting string
+		name    *paths.Name
+	}{{"StdoutFile", d.stdout}, {"StderrFile", d.stderr}} {
+		if log.name != nil && d.pid != nil && *log.name == d.pid.Name {
+			bad(log.setting, log.name.Path, errors.New("is the PID file as well"), "give each its own path")
+		}
+	}
+
+	if id, err := privs.Lookup(c.User, c.Group); err == nil {
+		d.id = id
+	} else {
+		const hint = "name one that exists, or its number"
+		_, group := privs.Lookup("", c.Group)
+		user := err
+		if group != nil {
+			_, user = privs.Lookup(c.User, "0") // any number is a group
+		}
+		if user != nil {
+			bad("User", c.User, user, hint)
+		}
+		if group != nil {
+			bad("Group", c.Group, group, hint)
+		}
+	}
+	if d.pid != nil && d.id.SwitchUser {
+		d.pid.Trusted = []int{d.id.UID}
+	}
+	if c.Umask != nil {
+		if *c.Umask&^0o777 != 0 {
+			bad("Umask", fmt.Sprintf("%#o", *c.Umask), errors.New("is no mask of permission bits"), "use 0 to 0777")
+		}
+		d.umask = int(*c.Umask & 0o777)
+	}
+
+	if d.private != "" && c.ChrootDir != "" {
+		bad("ChrootDir", c.ChrootDir, errors.New("cannot hold the layout's private directory "+d.private), "set PIDFile")
+	}
+
+	duration := func(setting string, value *time.Duration, usual time.Duration) {
+		if *value < 0 {
+			bad(setting, value.String(), errors.New("is negative"), fmt.Sprintf("use 0 for the default (%v) or a positive duration", usual))
+		}
+		if *value == 0 {
+			*value = usual
+		}
+	}
+	duration("StopTimeout", &d.cfg.StopTimeout, 10*time.Second)
+	duration("StartTimeout", &d.cfg.StartTimeout, time.Minute)
+	duration("StartWindow", &d.cfg.StartWindow, time.Second)
+	duration("AbandonAfter", &d.cfg.AbandonAfter, 0)
+
+	if err := d.setActions(c.Actions); err != nil {
+		bad("Actions", "", err, "")
+	}
+
+	d.key = launch.Key{Name: d.cfg.Name, PIDFile: d.pidPath()}
+	if len(problems) == 0 {
+		if err := known.add(d.key, c.Worker); err != nil {
+			bad("Name", d.cfg.Name, err, "give each daemon of a program its own name and PID file")
+		}
+	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	return d, nil
+}
+
+// Name of the daemon as it stands in messages.
+func (d *Daemon) Name() string { return d.cfg.Name }
+
+// Help is Config.Help.
+func (d *Daemon) Help() string { return d.cfg.Help }
+
+func (d *Daemon) pidPath() string {
+	if d.pid == nil {
+		return ""
+	}
+	return d.pid.String()
+}
+
+func checkName(name string) error {
+	switch {
+	case name == "" || name == "." || name == ".." || name == "/":
+		return errors.New("is no name")
+	case strings.ContainsRune(name, '/'):
+		return errors.New("holds a slash")
+	case strings.ContainsFunc(name, unicode.IsControl):
+		return errors.New("holds control characters")
+	}
+	return nil
+}
+
+func (d *Daemon) absolute(path string) (string, error) {
+	if d.cfg.ChrootDir != "" {
+		return filepath.Join("/", path), nil
+	}
+	return filepath.Abs(path)
+}
+
+// directory resolves and checks a directory. One that may not be looked at is
+// left to the start, which has more rights than a mere status.
+func (d *Daemon) directory(setting, dir string, bad func(setting, value string, err error, hint string)) string {
+	if dir == "" {
+		return ""
+	}
+	abs, err := filepath.Abs(dir)
+	seen := paths.Name{Path: abs}
+	if setting != "ChrootDir" && d.cfg.ChrootDir != "" {
+		abs = filepath.Join("/", dir)
+		seen = paths.Name{Root: d.cfg.ChrootDir, Path: abs}
+	}
+	if err != nil {
+		bad(setting, dir, err, "give an absolute path")
+		return dir
+	}
+	switch isDir, err := seen.Stat(); {
+	case errors.Is(err, fs.ErrPermission):
+	case err != nil:
+		var e *fs.PathError
+		if errors.As(err, &e) {
+			err = e.Err
+		}
+		bad(setting, dir, err, "create it, or name another directory")
+	case !isDir:
+		bad(setting, dir, errors.New("is not a directory"), "name a directory")
+	}
+	return abs
+}
+
+// known are the daemons that this program has made, so that a launched process
+// cannot become the wrong one.
+var known registry
+
+type registry struct {
+	sync.Mutex
+	workers map[launch.Key]uintptr
+	files   map[string]launch.Key
+}
+
+func (r *registry) add(key launch.Key, worker func(context.Context) error) error {
+	r.Lock()
+	defer r.Unlock()
+	if r.workers == nil {
+		r.workers, r.files = map[launch.Key]uintptr{}, map[string]launch.Key{}
+	}
+	code := reflect.ValueOf(worker).Pointer()
+	// The same daemon described twice, as by a function that is called in two
+	// places, is no ambiguity.
+	if other, ok := r.workers[key]; ok && other != code && other != 0 && code != 0 {
+		return errors.New("is the name of another daemon of this program with the same PID file")
+	}
+	if other, ok := r.files[key.PIDFile]; ok && key.PIDFile != "" && other != key {
+		return fmt.Errorf("has the PID file of this program's daemon %q", other.Name)
+	}
+	if code == 0 {
+		code = r.workers[key] // one without a worker does not hide another's
+	}
+	r.workers[key], r.files[key.PIDFile] = code, key
+	return nil
+}
+
+type contextKey struct{}
+
+// From gives a worker or a privileged hook its daemon, nil in any other context.
+func From(ctx context.Context) *Daemon {
+	if l := lifeOf(ctx); l != nil {
+		return l.d
+	}
+	return nil
+}
+
+// Args gives a worker the arguments that Do found after the name of the action.
+func Args(ctx context.Context) []string {
+	if l := lifeOf(ctx); l != nil {
+		return append([]string(nil), l.args...)
+	}
+	return nil
+}
+
+// Launched reports whether this process was launched to become a daemon and has
+// not done so yet. The program's main runs again in such a process: banners and
+// one-time work belong behind a look at this.
+func Launched() bool { return waitingForClaim() }

@@ -1,0 +1,268 @@
+package daemonocle_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/daemonocle/daemonocle/internal/testkit"
+)
+
+const (
+	module = "github.com/daemonocle/daemonocle"
+	unixes = "golang.org/x/sys/unix"
+	term   = "golang.org/x/term"
+	cobra  = "github.com/spf13/cobra"
+)
+
+// houseRules say what each package may import besides the standard library. A
+// package that is not here may import nothing; one that is here and does not
+// exist any more is a mistake as well.
+var houseRules = map[string]struct {
+	may []string
+	why string
+}{
+	"": {
+		[]string{"internal/console", "internal/environ", "internal/launch", "internal/paths", "internal/pidfile",
+			"internal/privs", "internal/proc", unixes},
+		"the root is the daemon; it stands on its rooms and on the kernel, and brings its users no other module",
+	},
+	"internal/console": {[]string{term, unixes}, "it speaks; what it says is the callers' business"},
+	"internal/environ": {[]string{unixes}, "it judges where we are from the kernel's word alone"},
+	"internal/paths":   {[]string{unixes}, "safe opening is needed before there is a process or an identity"},
+	"internal/proc":    {[]string{unixes}, "it asks the kernel, not our files"},
+	"internal/privs":   {[]string{unixes}, "what runs as root and then gives it up must fit into one head"},
+	"internal/pidfile": {[]string{"internal/paths", "internal/proc", unixes}, "a PID file is a path and the process behind it"},
+	"internal/launch":  {[]string{"internal/proc", unixes}, "it makes processes; PID files and users are the daemon's part"},
+
+	"internal/testkit":       {[]string{unixes}, "what tests the rooms must not stand on them"},
+	"internal/testkit/early": {nil, "it comes first in a process because it imports nothing"},
+
+	"cli": {[]string{"", cobra, "github.com/spf13/pflag"},
+		"it stands on what everybody can use: if it could not, the public API would not be done"},
+
+	"examples/heartbeat":  {[]string{""}, "an example uses what its readers can use"},
+	"examples/fileserver": {[]string{""}, "an example uses what its readers can use"},
+	"examples/short":      {[]string{"", "cli"}, "an example uses what its readers can use"},
+	"examples/service":    {[]string{"", "cli", cobra}, "it is a program that has cobra commands already"},
+	"examples":            {nil, "it is a test only, of programs that it builds"},
+	"bench":               {nil, "it measures programs from outside"},
+	"bench/subject":       {[]string{""}, "it is a user's program"},
+}
+
+// banned are packages of the standard library that must not be reachable from
+// the root: everybody who imports the root would pay.
+var banned = map[string]string{
+	"text/template": "it switches off the linker's dead-code elimination: 1.8 MB in every user's program",
+	"html/template": "as text/template",
+	"encoding/gob":  "it keeps every exported method alive and is half a megabyte",
+	"net/http":      "a daemon need not be a server, and it is 4 MB",
+	"expvar":        "its import registers handlers",
+	"flag":          "nothing in the core parses arguments",
+	"os/exec":       "the core executes nothing but the program itself, without a shell's rules",
+	"runtime/pprof": "a quarter of a megabyte, for stacks that runtime.Stack gives as well",
+	"testing":       "its import changes a program's command line",
+	"plugin":        "it switches off dead-code elimination",
+}
+
+// systems are built for in different ways; the graph is not the same.
+var systems = []string{"linux", "darwin", "freebsd", "windows"}
+
+func TestHouseRules(t *testing.T) {
+	seen := map[string]bool{}
+	for _, system := range systems {
+		for _, p := range goList(t, system, "./...") {
+			name := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
+			rule, ok := houseRules[name]
+			if !ok {
+				t.Errorf("%s: no rule says what this package may import", name)
+			}
+			seen[name] = true
+			for _, imported := range p.Imports {
+				own, isOwn := strings.CutPrefix(imported, module)
+				own = strings.TrimPrefix(own, "/")
+				if !isOwn {
+					own = imported
+				}
+				if first, _, _ := strings.Cut(imported, "/"); !isOwn && !strings.Contains(first, ".") {
+					continue // the standard library
+				}
+				if !slices.Contains(rule.may, own) {
+					t.Errorf("%s, on %s: imports %s, but %s", name, system, imported, rule.why)
+				}
+			}
+		}
+	}
+	for name := range houseRules {
+		if !seen[name] {
+			t.Errorf("there is a rule for %q, but no such package", name)
+		}
+	}
+}
+
+func TestCoreReachesNothingDear(t *testing.T) {
+	for _, system := range systems {
+		reached := map[string]bool{}
+		for _, p := range goList(t, system, "-deps", ".") {
+			reached[p.ImportPath] = true
+			if p.Module != nil && p.Module.Path != module && p.Module.Path != path.Dir(unixes) && p.Module.Path != term {
+				t.Errorf("on %s: the core reaches %s of the module %s", system, p.ImportPath, p.Module.Path)
+			}
+		}
+		if !reached["os"] {
+			t.Fatal("the list of what the core reaches does not even have os")
+		}
+		for name, why := range banned {
+			if reached[name] {
+				t.Errorf("on %s: the core reaches %s: %s", system, name, why)
+			}
+		}
+	}
+}
+
+// TestDeadCodeIsEliminated looks at a real program. A call of
+// reflect.Value.MethodByName with a name that is no constant, anywhere in it,
+// makes the linker keep every exported method of every type.
+func TestDeadCodeIsEliminated(t *testing.T) {
+	graph := goCommand(t, "linux", "build", "-o", os.DevNull, "-ldflags=-dumpdep", "./examples/heartbeat")
+	if !strings.Contains(graph, "main.main -> ") {
+		t.Fatalf("the linker's output is no graph of what needs what: %.200s", graph)
+	}
+	for line := range strings.Lines(graph) {
+		if strings.Contains(line, "<ReflectMethod>") {
+			t.Fatalf("not any more; the first of the reasons: %s", line)
+		}
+	}
+}
+
+// TestLogicAsksForNoSystem: what differs between kernels is the same set of
+// functions in files of their own, see docs/ARCHITECTURE.md.
+func TestLogicAsksForNoSystem(t *testing.T) {
+	eachGoFile(t, func(name string, file *ast.File) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			s, ok := n.(*ast.SelectorExpr)
+			if !ok || s.Sel.Name != "GOOS" {
+				return true
+			}
+			if pkg, ok := s.X.(*ast.Ident); ok && pkg.Name == "runtime" {
+				t.Errorf("%s asks for runtime.GOOS", name)
+			}
+			return true
+		})
+	})
+}
+
+func TestOnePackageComment(t *testing.T) {
+	comments := map[string][]string{}
+	eachGoFile(t, func(name string, file *ast.File) {
+		dir := filepath.Dir(name)
+		if comments[dir] == nil {
+			comments[dir] = []string{}
+		}
+		if file.Doc != nil {
+			comments[dir] = append(comments[dir], name)
+		}
+	})
+	for dir, files := range comments {
+		if len(files) != 1 {
+			t.Errorf("the package in %s has %d package comments, want 1: %q", dir, len(files), files)
+		}
+	}
+}
+
+// TestPublicAPI shows every change of what users can call as a change of one
+// file, which a reviewer sees.
+func TestPublicAPI(t *testing.T) {
+	file := filepath.Join("docs", "api.txt")
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := goCommand(t, "linux", "doc", "-all", "."); got != string(want) {
+		t.Errorf("the public API is not that of %s. If that is meant: go doc -all . > %s", file, file)
+	}
+}
+
+// eachGoFile calls do for every file of the module that is no test.
+func eachGoFile(t *testing.T, do func(name string, file *ast.File)) {
+	t.Helper()
+	files := 0
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && name != "." && (d.Name()[0] == '.' || d.Name() == "testdata") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		files++
+		do(name, file)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files == 0 {
+		testkit.Skip(t, "source", "the module's files are not here")
+	}
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+	Module     *struct{ Path string }
+}
+
+func goList(t *testing.T, system string, args ...string) []listed {
+	t.Helper()
+	out := goCommand(t, system, append([]string{"list", "-json=ImportPath,Imports,Module"}, args...)...)
+	var list []listed
+	for d := json.NewDecoder(strings.NewReader(out)); ; {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return list
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, p)
+	}
+}
+
+// goCommand gives what the go command writes. A user who cannot use it, such as
+// one who may not read the module cache, skips the test.
+func goCommand(t *testing.T, system string, args ...string) string {
+	t.Helper()
+	if err := exec.Command("go", "list", "-deps", ".").Run(); err != nil {
+		testkit.Skip(t, "go", "the go command cannot load this module here: "+err.Error())
+	}
+	cmd := exec.Command("go", args...)
+	cmd.Env = append(os.Environ(), "GOOS="+system, "GOARCH="+runtime.GOARCH, "CGO_ENABLED=0")
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, &errs)
+	}
+	if slices.Contains(args, "-ldflags=-dumpdep") {
+		return out.String() + errs.String()
+	}
+	return out.String()
+}

@@ -1,0 +1,187 @@
+package daemonocle_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/daemonocle/daemonocle"
+	"github.com/daemonocle/daemonocle/internal/testkit"
+)
+
+// documents are what people read; paths are relative to the module.
+func documents(t *testing.T) []string {
+	t.Helper()
+	if _, err := os.Stat("go.mod"); err != nil {
+		testkit.Skip(t, "source", "the module's files are not here")
+	}
+	list, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(list, "README.md")
+}
+
+var goBlock = regexp.MustCompile("(?s)\n```go\n(.*?)```")
+
+// packages are those that a snippet without a package clause can name.
+var packages = []string{"context", "errors", "fmt", "log", "log/slog", "net", "net/http", "os", "time", module}
+
+// TestSnippetsCompile builds every block of Go in the documents. One that
+// begins with a package clause is a file. Any other is the body of a function in
+// which there are a context ctx and a *daemonocle.Daemon d.
+func TestSnippetsCompile(t *testing.T) {
+	dir := testkit.TempDir(t)
+	snippets := 0
+	for _, doc := range documents(t) {
+		text, err := os.ReadFile(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, m := range goBlock.FindAllStringSubmatch(string(text), -1) {
+			code := m[1]
+			if !strings.HasPrefix(code, "package ") {
+				code = wrap(code)
+			}
+			file := filepath.Join(dir, fmt.Sprintf("%s-%d.go", filepath.Base(doc), i+1))
+			if err := os.WriteFile(file, []byte(code), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			t.Run(filepath.Base(file), func(t *testing.T) { goCommand(t, "linux", "build", "-o", os.DevNull, file) })
+			snippets++
+		}
+	}
+	if snippets == 0 {
+		t.Error("there is no snippet in any document")
+	}
+}
+
+func wrap(code string) string {
+	var b strings.Builder
+	b.WriteString("package snippet\n\n")
+	for _, p := range packages {
+		if regexp.MustCompile(`\b` + filepath.Base(p) + `\.`).MatchString(code + "daemonocle.") {
+			fmt.Fprintf(&b, "import %q\n", p)
+		}
+	}
+	if !strings.Contains(b.String(), `"context"`) {
+		b.WriteString("import \"context\"\n")
+	}
+	fmt.Fprintf(&b, "\nfunc _(ctx context.Context, d *daemonocle.Daemon) error {\n%sreturn nil\n}\n", code)
+	return b.String()
+}
+
+// TestArchitectureNamesWhatExists: each `name` in the document is a file, a
+// package, or an identifier that the code uses; system calls have a capital
+// letter there. The file x.go can be a family x_linux.go, x_other.go and so on.
+// What has a blank in it is a command, what begins with a slash the system's.
+func TestArchitectureNamesWhatExists(t *testing.T) {
+	documents(t)
+	text, err := os.ReadFile("docs/ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := map[string]bool{} // in lower case
+	eachGoFile(t, func(_ string, file *ast.File) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.Ident:
+				used[strings.ToLower(n.Name)] = true
+			case *ast.BasicLit:
+				if s, err := strconv.Unquote(n.Value); err == nil && n.Kind == token.STRING {
+					used[strings.ToLower(s)] = true
+				}
+			}
+			return true
+		})
+	})
+	names := regexp.MustCompile("`([^`\n]+)`").FindAllStringSubmatch(string(text), -1)
+	if len(names) == 0 {
+		t.Fatal("the document names nothing")
+	}
+	for _, m := range names {
+		name := strings.ToLower(strings.TrimPrefix(m[1], "*"))
+		if strings.Contains(name, " ") || used[name] || strings.HasPrefix(name, "/") || exists(m[1]) {
+			continue
+		}
+		// package.Function
+		if parts := strings.Split(name, "."); len(parts) == 2 && !slices.ContainsFunc(parts, func(s string) bool { return !used[s] }) {
+			continue
+		}
+		t.Errorf("`%s` is no file, no package and no identifier of this module", m[1])
+	}
+}
+
+func exists(name string) bool {
+	if _, err := os.Stat(name); err == nil {
+		return true
+	}
+	if _, err := os.Stat(filepath.Join("docs", name)); err == nil {
+		return true
+	}
+	family, isGo := strings.CutSuffix(name, ".go")
+	if !isGo {
+		return false
+	}
+	list, err := filepath.Glob(family + "_*.go")
+	return err == nil && len(list) > 0
+}
+
+// TestLinksLead: what a document links to, or shows as a picture, is there.
+func TestLinksLead(t *testing.T) {
+	for _, doc := range documents(t) {
+		text, err := os.ReadFile(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\]\(([^)#]+)`).FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(doc), m[1])); err != nil {
+				t.Errorf("%s: %v", doc, err)
+			}
+		}
+	}
+}
+
+// TestContractNamesWhatIsRead: variables that the core reads, and fields that a
+// status can have.
+func TestContractNamesWhatIsRead(t *testing.T) {
+	documents(t)
+	text, err := os.ReadFile("docs/CONTRACT.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	variable := regexp.MustCompile(`^(TERM|CLICOLOR|[A-Z0-9]+(_[A-Z0-9]+)+)$`)
+	names := daemonocle.StatusFields()
+	eachGoFile(t, func(name string, file *ast.File) {
+		dir, _, _ := strings.Cut(filepath.ToSlash(name), "/")
+		if dir == "bench" || dir == "examples" || strings.Contains(name, "testkit") {
+			return
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+				if s, err := strconv.Unquote(lit.Value); err == nil && variable.MatchString(s) {
+					names = append(names, s)
+				}
+			}
+			return true
+		})
+	})
+	if !slices.Contains(names, "NO_COLOR") {
+		t.Fatalf("found only %q", names)
+	}
+	for _, name := range names {
+		if !strings.Contains(string(text), "`"+name+"`") {
+			t.Errorf("docs/CONTRACT.md does not name %s", name)
+		}
+	}
+}

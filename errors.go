@@ -1,0 +1,200 @@
+package daemonocle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"syscall"
+)
+
+// What callers branch on, with errors.Is. The errors that the methods return
+// are *Error values that wrap these.
+var (
+	// ErrAlreadyRunning: Start met a running daemon. For the command line this
+	// is fine.
+	ErrAlreadyRunning = errors.New("already running")
+	// ErrNotRunning: Stop or Wait met no daemon. For the command line this is
+	// fine.
+	ErrNotRunning = errors.New("not running")
+	// ErrDied: the daemon's process ended before it was ready.
+	ErrDied = errors.New("died while starting")
+	// ErrStillStarting: StartTimeout ran out. The daemon is alive and may yet
+	// become ready.
+	ErrStillStarting = errors.New("still starting")
+	// ErrStartCancelled: the start was given up and nothing is left of it.
+	ErrStartCancelled = errors.New("start cancelled")
+	// ErrStopTimeout: the daemon did not end in time. It is alive.
+	ErrStopTimeout = errors.New("did not stop in time")
+	// ErrBlocked: a process that is no daemon of ours holds a lock on the PID
+	// file, or the file cannot be trusted.
+	ErrBlocked = errors.New("PID file is blocked")
+	// ErrNoPIDFile: the action needs Config.PIDFile.
+	ErrNoPIDFile = errors.New("no PID file")
+	// ErrNoWorker: Start and Run need Config.Worker.
+	ErrNoWorker = errors.New("no worker")
+	// ErrUsage: the call itself was wrong, such as an option that cannot be
+	// read. Nothing was tried. The exit code is 2.
+	ErrUsage = errors.New("wrong use")
+	// ErrUnknownAction: Do was asked for an action that does not exist.
+	ErrUnknownAction = errors.New("unknown action")
+	// ErrHeldElsewhere: the daemon runs, but its process cannot be named from
+	// here, as from inside a container.
+	ErrHeldElsewhere = errors.New("process cannot be named from here")
+	// ErrInside: the call is not for the daemon's own process.
+	ErrInside = errors.New("called in the daemon's own process")
+	// ErrUnsupported: this system has no Unix processes. Run works nevertheless.
+	ErrUnsupported = errors.ErrUnsupported
+)
+
+// Exit codes of Do beyond 0 and 1 and the daemon's own; see docs/CONTRACT.md.
+const (
+	exitUsage         = 2
+	exitStillStarting = 75 // EX_TEMPFAIL of sysexits.h: try later
+	exitCancelled     = 130
+	exitPipe          = 141 // as if SIGPIPE had ended it
+)
+
+// Error is what the methods of Daemon return.
+type Error struct {
+	Op     string   // action: "start", "stop", ...
+	Name   string   // of the daemon
+	PID    int      // of the process that this is about, 0 if there is none
+	Code   int      // exit code for a program that did nothing else, never 0
+	Reason string   // the daemon's own words: error text, panic text
+	Stderr []string // the last lines that the daemon wrote in this launch
+	Hint   string   // a sentence: what to do
+	Err    error    // act, thing and cause
+
+	shown bool // the operator has seen why
+}
+
+func (e *Error) Error() string {
+	s := "daemonocle: " + e.Op + " " + e.Name + ": " + e.Err.Error()
+	if e.Reason != "" {
+		s += ": " + e.Reason
+	}
+	return s
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// told is an error of another type that the operator has seen.
+type told struct{ error }
+
+func (t told) Unwrap() error { return t.error }
+
+// Shown reports whether the operator has been told of the error: Do, DoWith,
+// Invoke and Output.Explain print what they return, and so does package cli. A
+// program that prints errors itself looks here first.
+func Shown(err error) bool {
+	var t told
+	var e *Error
+	return errors.As(err, &t) || errors.As(err, &e) && e.shown
+}
+
+// MarkShown is for who prints errors in another way: it returns the error as one
+// that the operator has seen.
+func MarkShown(err error) error {
+	if err == nil || Shown(err) {
+		return err
+	}
+	if e, ok := err.(*Error); ok {
+		seen := *e
+		seen.shown = true
+		return &seen
+	}
+	return told{err}
+}
+
+// ExitError is how a worker ends with an exit code or a message of its choice:
+// "exit with". Code -N leaves as 128+N, others modulo 256. A Message with Code 0
+// means 1.
+type ExitError struct {
+	Code    int
+	Message string
+}
+
+func (e *ExitError) Error() string {
+	if e.Message != "" {
+		return e.Message
+	}
+	return "exit with code " + strconv.Itoa(e.Code)
+}
+
+// code is Code with the rule for messages applied.
+func (e *ExitError) code() int {
+	if e.Code == 0 && e.Message != "" {
+		return 1
+	}
+	return e.Code
+}
+
+// SignalError is the cause of a worker's context that ended by a signal.
+type SignalError struct{ Signal syscall.Signal }
+
+func (e *SignalError) Error() string { return "terminated by " + signalName(e.Signal) }
+
+// ExitCode is the exit code for a program whose last act returned err: 0 for
+// nil, the code that an *Error or *ExitError carries, 1 for any other error.
+func ExitCode(err error) int {
+	if err == nil {
+		return 0
+	}
+	var failed *Error
+	if errors.As(err, &failed) {
+		if failed.Code == 0 {
+			return 1
+		}
+		return leave(failed.Code)
+	}
+	var exit *ExitError
+	if errors.As(err, &exit) {
+		return leave(exit.code())
+	}
+	return 1
+}
+
+// leave turns a code, where -N is signal N, into what a process can exit with.
+func leave(code int) int {
+	if code < 0 {
+		return (128 - code) & 0xff
+	}
+	return code & 0xff
+}
+
+// because words an error for people and keeps what programs branch on.
+func because(text string, errs ...error) error { return &worded{text, errs} }
+
+type worded struct {
+	text string
+	errs []error
+}
+
+func (e *worded) Error() string   { return e.text }
+func (e *worded) Unwrap() []error { return e.errs }
+
+func (d *Daemon) fail(op string, err error) *Error {
+	return &Error{Op: op, Name: d.cfg.Name, Code: 1, Err: err}
+}
+
+// misused is for a call that cannot be meant, before anything is tried.
+func (d *Daemon) misused(op string, err error) *Error {
+	e := d.fail(op, because(err.Error(), ErrUsage, err))
+	e.Code = exitUsage
+	return e
+}
+
+// cancelled words the end of a caller's context.
+func (d *Daemon) cancelled(ctx context.Context) *Error {
+	e := d.fail("start", because("start was cancelled", ErrStartCancelled, context.Cause(ctx)))
+	e.Code = exitCancelled
+	return e
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return fmt.Sprintf(many, n)
+}

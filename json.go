@@ -1,0 +1,99 @@
+package daemonocle
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// appendJSON writes the values of a Status as Python's json module does, with
+// sorted keys: ", " and ": " between things, only ASCII, floats with a point.
+// encoding/json has none of this.
+func appendJSON(b []byte, v any) []byte {
+	switch v := v.(type) {
+	case string:
+		return appendJSONString(b, v)
+	case int64:
+		return strconv.AppendInt(b, v, 10)
+	case float64:
+		return appendJSONFloat(b, v)
+	case bool:
+		return strconv.AppendBool(b, v)
+	case []any:
+		b = append(b, '[')
+		for i, e := range v {
+			if i > 0 {
+				b = append(b, ", "...)
+			}
+			b = appendJSON(b, e)
+		}
+		return append(b, ']')
+	case map[string]string:
+		return appendJSONObject(b, v)
+	case map[string]any:
+		return appendJSONObject(b, v)
+	}
+	return append(b, "null"...)
+}
+
+func appendJSONObject[V any](b []byte, m map[string]V) []byte {
+	b = append(b, '{')
+	for i, key := range slices.Sorted(maps.Keys(m)) {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = appendJSONString(b, key)
+		b = append(b, ": "...)
+		b = appendJSON(b, m[key])
+	}
+	return append(b, '}')
+}
+
+func appendJSONFloat(b []byte, f float64) []byte {
+	f = math.Round(f*1000) / 1000
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return append(b, "null"...)
+	}
+	s := strconv.FormatFloat(f, 'f', -1, 64)
+	b = append(b, s...)
+	if !strings.Contains(s, ".") {
+		b = append(b, ".0"...)
+	}
+	return b
+}
+
+func appendJSONString(b []byte, s string) []byte {
+	b = append(b, '"')
+	for _, r := range s { // invalid UTF-8 becomes U+FFFD
+		switch {
+		case r == '"' || r == '\\':
+			b = append(b, '\\', byte(r))
+		case r == '\n':
+			b = append(b, `\n`...)
+		case r == '\r':
+			b = append(b, `\r`...)
+		case r == '\t':
+			b = append(b, `\t`...)
+		case r == '\b':
+			b = append(b, `\b`...)
+		case r == '\f':
+			b = append(b, `\f`...)
+		case r < 0x20 || r >= 0x7f && r <= 0xffff:
+			b = appendEscape(b, uint16(r))
+		case r > 0xffff:
+			r -= 0x10000
+			b = appendEscape(b, uint16(0xd800+(r>>10)))
+			b = appendEscape(b, uint16(0xdc00+(r&0x3ff)))
+		default:
+			b = append(b, byte(r))
+		}
+	}
+	return append(b, '"')
+}
+
+func appendEscape(b []byte, u uint16) []byte {
+	const hex = "0123456789abcdef"
+	return append(b, '\\', 'u', hex[u>>12], hex[u>>8&15], hex[u>>4&15], hex[u&15])
+}

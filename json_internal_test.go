@@ -1,0 +1,103 @@
+package daemonocle
+
+import (
+	"encoding/json"
+	"math"
+	"reflect"
+	"regexp"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestJSONIsAsPythonWritesIt(t *testing.T) {
+	for _, tt := range []struct {
+		v    any
+		want string
+	}{
+		{nil, "null"},
+		{true, "true"},
+		{int64(math.MinInt64), "-9223372036854775808"},
+		{0.0, "0.0"},
+		{1.0, "1.0"},
+		{0.1234567, "0.123"},
+		{0.0005, "0.001"},
+		{99.9996, "100.0"},
+		{-2.5, "-2.5"},
+		{1763823456.25, "1763823456.25"},
+		{1e21, "1000000000000000000000.0"},
+		{math.NaN(), "null"},
+		{math.Inf(1), "null"},
+		{"", `""`},
+		{`a"b\c/<&>`, `"a\"b\\c/<&>"`},
+		{"\x00\n\r\t\x1f", `"\u0000\n\r\t\u001f"`},
+		{"\b\f\x7f", `"\b\f\u007f"`},
+		{"naïve €", `"na\u00efve \u20ac"`},
+		{"\uffff\U00010000😀\U0010ffff", `"\uffff\ud800\udc00\ud83d\ude00\udbff\udfff"`},
+		{"a\xffb", `"a\ufffdb"`},
+		{[]any{}, "[]"},
+		{[]any{int64(1), "a", nil, []any{1.5}}, `[1, "a", null, [1.5]]`},
+		{map[string]any{}, "{}"},
+		{map[string]any{"b": int64(1), "a": "x", "B": nil, "é": 0.0}, `{"B": null, "a": "x", "b": 1, "\u00e9": 0.0}`},
+		{map[string]string{"PATH": "/bin", "A": ""}, `{"A": "", "PATH": "/bin"}`},
+	} {
+		if got := string(appendJSON(nil, tt.v)); got != tt.want {
+			t.Errorf("%#v: got %s, want %s", tt.v, got, tt.want)
+		}
+	}
+}
+
+func TestJSONOfAStatus(t *testing.T) {
+	for _, tt := range []struct {
+		s    Status
+		want string
+	}{
+		{Status{Name: "é", State: "dead"}, `{"name": "\u00e9", "status": "dead"}`},
+		{Status{Name: "foo", State: "unknown", Running: true}, `{"name": "foo", "status": "unknown"}`},
+		{Status{Name: "foo", Values: map[string]any{"uptime": 3.0, "cpu_percent": 0.12}}, `{"cpu_percent": 0.12, "uptime": 3.0}`},
+	} {
+		if got, err := tt.s.MarshalJSON(); err != nil || string(got) != tt.want {
+			t.Errorf("got %s, %v; want %s", got, err, tt.want)
+		}
+	}
+}
+
+func FuzzJSONString(f *testing.F) {
+	for _, s := range []string{"", "a", `"\`, "\x00\x7f", "é€😀", "\xff\xc0", "\u2028", "\ud7ff\ue000", "</script>"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		b := appendJSON(nil, map[string]any{s: s})
+		for _, c := range b {
+			if c < ' ' || c >= utf8.RuneSelf {
+				t.Fatalf("%q: byte %#x is in %s", s, c, b)
+			}
+		}
+		var back map[string]string
+		if err := json.Unmarshal(b, &back); err != nil {
+			t.Fatalf("%q: %v in %s", s, err, b)
+		}
+		want := string([]rune(s)) // each bad byte becomes U+FFFD
+		if !reflect.DeepEqual(back, map[string]string{want: want}) {
+			t.Errorf("%q came back as %q", s, back)
+		}
+	})
+}
+
+var jsonFloat = regexp.MustCompile(`^(-?\d+\.\d{1,3}|null)$`)
+
+func FuzzJSONFloat(f *testing.F) {
+	for _, x := range []float64{0, -0.0004, 1, 0.1, 100 / 3.0, 1e15, 1e300, math.MaxFloat64, math.Inf(-1), math.SmallestNonzeroFloat64} {
+		f.Add(x)
+	}
+	f.Fuzz(func(t *testing.T, x float64) {
+		b := appendJSON(nil, x)
+		if !jsonFloat.Match(b) || !json.Valid(b) {
+			t.Fatalf("%v is written as %s", x, b)
+		}
+		var back float64
+		json.Unmarshal(b, &back)
+		if math.Abs(x) < 1e9 && math.Abs(back-x) > 0.000501 {
+			t.Errorf("%v came back as %v", x, back)
+		}
+	})
+}

@@ -1,0 +1,11 @@
+//go:build !unix
+
+package daemonocle
+
+import "context"
+
+func (d *Daemon) keep(_ context.Context, w watcher) (Started, error) {
+	w.begin()
+	w.settle(false)
+	return Started{}, d.fail("start", ErrUnsupported)
+}

@@ -1,0 +1,75 @@
+package daemonocle
+
+import (
+	"errors"
+	"os"
+
+	"github.com/daemonocle/daemonocle/internal/launch"
+	"github.com/daemonocle/daemonocle/internal/paths"
+)
+
+// ReopenLogs opens the log files anew and puts them in the place of descriptors
+// 1 and 2, for a rotation that has renamed them: everything that the daemon and
+// its children write from then on, a panic included, goes to the new files.
+// SIGUSR1 does the same. It is for the daemon's own process (else the error wraps
+// ErrNotRunning) and may be called at any time. If one file cannot be
+// opened, as a path that is not writable any more after a change of user, both
+// old ones stay.
+//
+// A daemon that is not detached has no log files: then nothing happens.
+func (d *Daemon) ReopenLogs() error {
+	l := d.life.Load()
+	if l == nil {
+		return d.fail("reopen logs of", because("only the daemon's own process has log files open", ErrNotRunning))
+	}
+	if err := l.reopenLogs(); err != nil {
+		return d.fail("reopen logs of", err)
+	}
+	return nil
+}
+
+func (l *life) reopenLogs() error {
+	if l.foreground {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	inside := func(n *paths.Name) *paths.Name {
+		if n == nil {
+			return nil
+		}
+		return &paths.Name{Path: n.Path} // the root directory has changed by now
+	}
+	out, err, failed := openLogs(inside(l.d.stdout), inside(l.d.stderr), paths.Nobody, nil)
+	if failed != nil {
+		return failed
+	}
+	return errors.Join(putOn(1, out), putOn(2, err))
+}
+
+// openLogs opens both or none. Two names of one path are one file.
+func openLogs(stdout, stderr *paths.Name, owner paths.Owner, undo *paths.Undo) (out, err *os.File, failed error) {
+	if stdout != nil {
+		if out, failed = stdout.Log(owner, undo); failed != nil {
+			return nil, nil, failed
+		}
+	}
+	if stderr != nil {
+		if err, failed = stderr.Log(owner, undo); failed != nil {
+			if out != nil {
+				out.Close()
+			}
+			return nil, nil, failed
+		}
+	}
+	return out, err, nil
+}
+
+// putOn puts a file in the place of a standard stream.
+func putOn(stream int, f *os.File) error {
+	if f == nil {
+		return nil
+	}
+	defer f.Close()
+	return launch.Redirect(int(f.Fd()), stream)
+}

@@ -1,0 +1,608 @@
+package daemonocle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/daemonocle/daemonocle/internal/environ"
+	"github.com/daemonocle/daemonocle/internal/launch"
+	"github.com/daemonocle/daemonocle/internal/paths"
+	"github.com/daemonocle/daemonocle/internal/pidfile"
+	"github.com/daemonocle/daemonocle/internal/proc"
+)
+
+// life is the daemon's own life, in the process that runs the worker.
+type life struct {
+	d    *Daemon
+	args []string
+	link *launch.Child // to the launcher or keeper; nil if nobody launched us
+
+	foreground bool // not detached: the streams are the caller's
+
+	held *pidfile.Held
+	undo paths.Undo // what a cancelled start takes back; l.mu once it is complete
+	null *os.File   // for stderr, once the launcher need not see it
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	abrupt chan syscall.Signal // cuts the goodbye short
+	heeds  chan struct{}       // closed when signals end the context
+	hears  chan struct{}       // closed when all handlers are installed
+	over   chan struct{}       // closed when they need not any more
+
+	released chan struct{} // closed with the verdict
+
+	mu       sync.Mutex
+	working  bool // set up: the worker may say that it is ready
+	ready    bool
+	verdict  bool           // the launcher knows all it will ever know
+	complete bool           // the set-up is, and undo with it
+	stopping bool           // the context has ended, or the worker
+	signal   syscall.Signal // that ended the context
+}
+
+// Ready tells whoever started the daemon that it is ready: the launcher, which
+// then reports it. It may be called from any goroutine of the worker, and more
+// than once. An error means that there is nobody to be ready for: ctx is not a
+// worker's, or the start was cancelled before.
+func Ready(ctx context.Context) error {
+	l := lifeOf(ctx)
+	if l == nil {
+		return errors.New("daemonocle: ready: the context is not a worker's")
+	}
+	return l.sayReady()
+}
+
+func lifeOf(ctx context.Context) *life {
+	l, _ := ctx.Value(contextKey{}).(*life)
+	return l
+}
+
+// Run runs the worker in this very process, and returns when it has ended:
+// nothing is launched, on every system that Go has. Settings, hooks, signals
+// and readiness are those of a start that does not detach: the PID file is
+// taken, root directory, user, working directory and umask of this process
+// change, and stay changed. The end of ctx ends the worker's context.
+//
+// The error is nil if the worker ended well, also after a signal; ExitCode
+// turns it into the exit code. Run prints nothing but the stack of a panic. It
+// may be called again after it has returned.
+func (d *Daemon) Run(ctx context.Context) error {
+	if done, err := d.claim(ctx, nil); done {
+		return err
+	}
+	return d.runHere(ctx, ctx, "run", nil, nil)
+}
+
+// runHere is a life without a launcher. The worker's context has the values of
+// ctx and ends with until.
+func (d *Daemon) runHere(ctx, until context.Context, op string, args []string, setUp func()) error {
+	if d.cfg.Worker == nil {
+		return d.noWorker(op)
+	}
+	l := newLife(ctx, d, nil, true, args)
+	if l == nil {
+		return d.fail(op, because("the daemon runs in this process already", ErrAlreadyRunning, ErrInside))
+	}
+	stop := context.AfterFunc(until, func() { l.end(0, context.Cause(until)) })
+	defer stop()
+	if environ.PID1() {
+		defer reapAsPID1()()
+	}
+	if err := l.setUp(); err != nil {
+		l.takeBack()
+		l.release()
+		var e *Error
+		if errors.As(err, &e) {
+			e.Op = op
+		}
+		return err
+	}
+	l.undo.Keep()
+	if setUp != nil {
+		<-l.hears
+		setUp()
+	}
+	err := l.work()
+	l.release()
+	if err != nil {
+		err.Op = op
+		return err
+	}
+	return nil
+}
+
+// claim turns a launched process into its daemon, and never returns from that.
+// In a launched process that is another daemon's, it reports that there is
+// nothing to do. In all other processes it is false.
+func (d *Daemon) claim(ctx context.Context, args []string) (done bool, err error) {
+	c := launch.Self()
+	if c == nil || c.Claimed() {
+		return false, nil
+	}
+	if c.Key != d.key || !c.Claim() {
+		return true, nil
+	}
+	c.Send(launch.Message{Kind: launch.Claimed, PID: os.Getpid()})
+	l := newLife(ctx, d, c, c.Foreground, args)
+	go l.listen()
+	os.Exit(l.live())
+	return true, nil
+}
+
+// newLife gives nil if the daemon lives in this process already.
+func newLife(ctx context.Context, d *Daemon, link *launch.Child, foreground bool, args []string) *life {
+	l := &life{d: d, link: link, foreground: foreground, args: args, abrupt: make(chan syscall.Signal, 1), released: make(chan struct{}),
+		heeds: make(chan struct{}), hears: make(chan struct{}), over: make(chan struct{})}
+	l.ctx, l.cancel = context.WithCancelCause(context.WithValue(context.WithoutCancel(ctx), contextKey{}, l))
+	if !d.life.CompareAndSwap(nil, l) {
+		return nil
+	}
+	go l.heed() // installing the handlers takes as long as the set-up meanwhile
+	return l
+}
+
+// live is a launched daemon's life, from the claim to the exit code.
+func (l *life) live() int {
+	if err := l.setUp(); err != nil {
+		l.takeBack()
+		l.link.Send(failureMessage(err))
+		return 1
+	}
+	l.mu.Lock()
+	l.complete = true
+	l.keep()
+	l.mu.Unlock()
+	l.sayRunning()
+	err := l.work()
+	if errors.Is(context.Cause(l.ctx), ErrStartCancelled) {
+		l.mu.Lock()
+		l.undo.Back()
+		l.mu.Unlock()
+	}
+	if err == nil {
+		return 0
+	}
+	l.report(err)
+	return ExitCode(err)
+}
+
+// keep forgets how to take the set-up back as soon as nobody can cancel the
+// start any more. l.mu is held.
+func (l *life) keep() {
+	if l.complete && (l.ready || l.verdict || l.foreground) {
+		l.undo.Keep()
+	}
+}
+
+// sayRunning reports the set-up. In the foreground the keeper's line comes before
+// all that the worker has to say.
+func (l *life) sayRunning() {
+	if l.foreground {
+		<-l.hears
+	}
+	l.link.Send(launch.Message{Kind: launch.Running})
+	if l.foreground {
+		select {
+		case <-l.released:
+		case <-l.ctx.Done():
+		}
+	}
+}
+
+// report says why the daemon dies, to whoever can hear it.
+func (l *life) report(err *Error) {
+	l.mu.Lock()
+	told := !l.verdict && !l.ready
+	l.mu.Unlock()
+	if told && !l.foreground {
+		l.link.Send(launch.Message{Kind: launch.Reason, Text: err.Reason})
+		return
+	}
+	speak(os.Stderr).Error(err.Err)
+}
+
+// listen hears the launcher, or the keeper, until it is gone.
+func (l *life) listen() {
+	deaf := l.link.Deaf
+	for {
+		m, err := l.link.Receive()
+		switch {
+		case err != nil && l.foreground:
+			l.end(syscall.SIGTERM, &SignalError{syscall.SIGTERM})
+			return
+		case err != nil:
+			if !deaf || !l.cancelStart() {
+				l.letGo()
+			}
+			l.detached()
+			return
+		case m.Kind == launch.Listening:
+			deaf = false
+		case m.Kind == launch.Cancel:
+			l.cancelStart()
+		case m.Kind == launch.Release:
+			l.letGo()
+			if !l.foreground {
+				l.detached()
+				return
+			}
+		}
+	}
+}
+
+// cancelStart gives the start up, unless the worker is ready already.
+func (l *life) cancelStart() bool {
+	l.mu.Lock()
+	late := l.ready || l.verdict
+	l.mu.Unlock()
+	if !late {
+		l.end(0, ErrStartCancelled)
+	}
+	return !late
+}
+
+// detached: nothing is left to say or to hear.
+func (l *life) detached() {
+	l.link.Close()
+	launch.Settle()
+}
+
+// sayReady lets go of the launcher's stderr before it speaks, so that nothing
+// of the launcher's can break under a daemon that counts as started.
+func (l *life) sayReady() error {
+	<-l.hears
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ready {
+		return nil
+	}
+	if cause := context.Cause(l.ctx); errors.Is(cause, ErrStartCancelled) {
+		return cause
+	}
+	if !l.working {
+		return errors.New("daemonocle: ready: the daemon is not set up yet")
+	}
+	l.ready = true
+	l.keep()
+	if l.link == nil {
+		return nil
+	}
+	l.dropStderr()
+	l.link.Send(launch.Message{Kind: launch.Ready})
+	return nil
+}
+
+// letGo: the launcher has decided, or is gone.
+func (l *life) letGo() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.verdict {
+		l.verdict = true
+		close(l.released)
+	}
+	l.keep()
+	l.dropStderr()
+}
+
+// dropStderr puts /dev/null in the place of the launcher's memory. l.mu is held.
+func (l *life) dropStderr() {
+	if l.null == nil {
+		return // the caller's streams, a file, or done
+	}
+	if err := launch.Redirect(int(l.null.Fd()), 2); err != nil {
+		l.complain("let go of stderr", err)
+	}
+	l.null.Close()
+	l.null = nil
+}
+
+// end ends the worker's context, once.
+func (l *life) end(sig syscall.Signal, cause error) {
+	l.mu.Lock()
+	if !l.stopping {
+		l.stopping = true
+		l.signal = sig
+	}
+	l.mu.Unlock()
+	l.cancel(cause)
+}
+
+// work runs the worker and says goodbye. The process is set up.
+func (l *life) work() *Error {
+	<-l.heeds
+	l.mu.Lock()
+	l.working = true
+	l.mu.Unlock()
+	ended := make(chan outcome, 1)
+	go l.callWorker(ended)
+
+	var o outcome
+	select {
+	case o = <-ended:
+	case <-l.ctx.Done():
+		select {
+		case o = <-ended:
+		case <-l.patience():
+			o = l.abandoned()
+		case <-l.abrupt:
+			o = l.abandoned()
+		}
+	}
+	l.mu.Lock()
+	l.stopping = true
+	l.mu.Unlock()
+	l.callHook(o.Shutdown)
+	l.cancel(context.Canceled) // for what the worker has left behind
+	l.removePIDFile()
+	return o.err
+}
+
+// patience is a channel that says when the goodbye has taken too long; nil, so
+// never, without AbandonAfter.
+func (l *life) patience() <-chan time.Time {
+	if l.d.cfg.AbandonAfter == 0 {
+		return nil
+	}
+	return time.After(l.d.cfg.AbandonAfter)
+}
+
+// heed turns signals into the end of the context.
+func (l *life) heed() {
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, endSignals...)
+	defer signal.Stop(signals)
+	close(l.heeds)
+	// These have time until somebody is told of this daemon: each signal takes some
+	// 50 microseconds.
+	signal.Notify(signals, reopenSignal)
+	if l.link != nil {
+		// Go's answer to a broken pipe on 1 or 2 is death: of a daemon, because of
+		// whoever read its output. With this it is the error of a write.
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	}
+	close(l.hears)
+	for {
+		select {
+		case <-l.over:
+			return
+		case s := <-signals:
+			sig := s.(syscall.Signal)
+			if sig == reopenSignal {
+				if err := l.reopenLogs(); err != nil {
+					l.complain("open the log files again", err)
+				}
+				continue
+			}
+			l.mu.Lock()
+			first := !l.stopping
+			l.mu.Unlock()
+			if first {
+				l.end(sig, &SignalError{sig})
+				continue
+			}
+			if sig == syscall.SIGQUIT {
+				dumpGoroutines()
+			}
+			if sig != syscall.SIGTERM {
+				select {
+				case l.abrupt <- sig:
+				default:
+				}
+			}
+		}
+	}
+}
+
+// dumpGoroutines writes all stacks to stderr, like the Go runtime does on
+// SIGQUIT.
+func dumpGoroutines() {
+	b := make([]byte, 1<<20)
+	for {
+		n := runtime.Stack(b, true)
+		if n < len(b) || len(b) >= 64<<20 {
+			os.Stderr.Write(b[:n])
+			return
+		}
+		b = make([]byte, 2*len(b))
+	}
+}
+
+// outcome is how the worker ended: what the hook is told, and the error that
+// the process ends with, nil if all is well.
+type outcome struct {
+	Shutdown
+	err *Error
+}
+
+// callWorker is a goroutine of its own, which a runtime.Goexit of the worker ends
+// without a return: only what is deferred is certain to happen.
+func (l *life) callWorker(ended chan<- outcome) {
+	var err error
+	returned := false
+	defer func() {
+		if returned {
+			ended <- l.judge(err)
+			return
+		}
+		v := recover()
+		if v == nil {
+			v = "the worker called runtime.Goexit"
+		}
+		ended <- l.panicked(v, debug.Stack())
+	}()
+	err = l.d.cfg.Worker(l.ctx)
+	returned = true
+}
+
+func (l *life) panicked(v any, stack []byte) outcome {
+	text := fmt.Sprint(v)
+	fmt.Fprintf(os.Stderr, "panic: %s\n\n%s", text, stack)
+	return l.outcome("Dying due to unhandled panic: "+text, 2, "panic: "+text, errors.New("dying due to unhandled panic: "+text))
+}
+
+// judge reads the worker's return value.
+func (l *life) judge(err error) outcome {
+	l.mu.Lock()
+	sig, stopping := l.signal, l.stopping
+	l.mu.Unlock()
+	asked := stopping && (err == nil || errors.Is(err, l.ctx.Err()) || errors.Is(err, context.Cause(l.ctx)))
+	var exit *ExitError
+	switch {
+	case asked && sig != 0:
+		return outcome{Shutdown: Shutdown{"Terminated by " + signalName(sig), -int(sig)}}
+	case asked && errors.Is(context.Cause(l.ctx), ErrStartCancelled):
+		return outcome{Shutdown: Shutdown{"Start was cancelled", 0}}
+	case asked || err == nil:
+		return outcome{Shutdown: Shutdown{"Shutting down normally", 0}}
+	case !errors.As(err, &exit):
+		return l.outcome("Dying due to unhandled error: "+err.Error(), 1, err.Error(), err)
+	case exit.Message != "":
+		return l.outcome("Exiting with message: "+exit.Message, exit.code(), exit.Message, err)
+	case exit.code() != 0:
+		return l.outcome(fmt.Sprintf("Exiting with non-zero exit code %d", exit.Code), exit.Code, "", err)
+	}
+	return outcome{Shutdown: Shutdown{"Shutting down normally", 0}}
+}
+
+func (l *life) outcome(message string, code int, reason string, err error) outcome {
+	e := l.d.fail("run", err)
+	e.PID, e.Code, e.Reason = os.Getpid(), code, reason
+	return outcome{Shutdown{message, code}, e}
+}
+
+func (l *life) abandoned() outcome {
+	l.mu.Lock()
+	sig := l.signal
+	l.mu.Unlock()
+	if sig == 0 {
+		return l.outcome("Shutting down normally", 1, "", errors.New("the worker was abandoned"))
+	}
+	err := fmt.Errorf("the worker was abandoned after %s", signalName(sig))
+	return l.outcome("Terminated by "+signalName(sig), -int(sig), "", err)
+}
+
+// callHook gives the shutdown hook its one call. One that hangs is left behind
+// like a worker.
+func (l *life) callHook(s Shutdown) {
+	hook := l.d.cfg.Hooks.Shutdown
+	if hook == nil {
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := safely("shutdown hook", func() error { hook(s); return nil }); err != nil {
+			l.complain("call the shutdown hook", err)
+		}
+	}()
+	select {
+	case <-done:
+	case <-l.patience():
+		l.complain("call the shutdown hook", errors.New("it did not return in time"))
+	case <-l.abrupt:
+		l.complain("call the shutdown hook", errors.New("it was cut short by a signal"))
+	}
+}
+
+// safely turns a panic of the user's code into an error. It has a goroutine of
+// its own, for runtime.Goexit ends one that cannot return afterwards.
+func safely(what string, f func() error) error {
+	ended := make(chan error, 1)
+	go func() {
+		var err error
+		returned := false
+		defer func() {
+			if returned {
+				ended <- err
+				return
+			}
+			v := recover()
+			if v == nil {
+				v = "runtime.Goexit was called"
+			}
+			ended <- fmt.Errorf("%s panicked: %v", what, v)
+		}()
+		err = f()
+		returned = true
+	}()
+	return <-ended
+}
+
+func (l *life) removePIDFile() {
+	if l.held == nil {
+		return
+	}
+	// After a change of user it is usual that the directory is not ours to
+	// change: the number stays, and the next action of the starter's removes it.
+	if err := l.held.Remove(); err != nil && !errors.Is(err, fs.ErrPermission) {
+		l.complain("remove the PID file "+l.d.pidPath(), err)
+	}
+}
+
+// takeBack removes what a set-up that failed has created.
+func (l *life) takeBack() {
+	l.removePIDFile()
+	l.undo.Back()
+}
+
+// release makes this process an ordinary one again, for a program that goes on
+// after Run.
+func (l *life) release() {
+	<-l.hears
+	close(l.over)
+	if l.held != nil {
+		l.held.Release()
+	}
+	l.cancel(context.Canceled)
+	l.d.life.CompareAndSwap(l, nil)
+}
+
+// complain is for what no caller can be told.
+func (l *life) complain(act string, err error) {
+	if log := l.d.cfg.Logger; log != nil {
+		log.Error(act, "daemon", l.d.cfg.Name, "error", err)
+		return
+	}
+	speak(os.Stderr).Error(fmt.Errorf("%s: %w", act, err))
+}
+
+// reapAsPID1 reaps the orphans that the kernel gives to PID 1, and leaves alone
+// what os/exec waits for.
+func reapAsPID1(keep ...int) (stop func()) {
+	children := make(chan os.Signal, 1)
+	signal.Notify(children, childSignal...)
+	done := make(chan struct{})
+	go func() {
+		for {
+			proc.ReapStrays(keep...)
+			select {
+			case <-children:
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(children)
+		close(done)
+	}
+}
+
+// signalName is as in "SIGTERM (15)".
+func signalName(sig syscall.Signal) string {
+	name := signalText(sig)
+	if name == "" {
+		name = "signal"
+	}
+	return fmt.Sprintf("%s (%d)", name, int(sig))
+}

@@ -1,0 +1,310 @@
+//go:build unix
+
+package daemonocle
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"github.com/daemonocle/daemonocle/internal/environ"
+	"github.com/daemonocle/daemonocle/internal/launch"
+	"github.com/daemonocle/daemonocle/internal/paths"
+	"github.com/daemonocle/daemonocle/internal/pidfile"
+	"github.com/daemonocle/daemonocle/internal/privs"
+	"golang.org/x/sys/unix"
+)
+
+var (
+	endSignals   = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT}
+	childSignal  = []os.Signal{syscall.SIGCHLD}
+	reopenSignal = syscall.SIGUSR1
+)
+
+const (
+	continueSignal = syscall.SIGCONT
+	nonblock       = syscall.O_NONBLOCK
+)
+
+func signalText(sig syscall.Signal) string { return unix.SignalName(sig) }
+
+func owned(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(st.Uid) == os.Getuid()
+}
+
+// setUp makes this process what the settings say, in the order in which it is
+// safe: what needs privilege first, the proof that it is gone last. What it has
+// created before an error is in l.undo.
+func (l *life) setUp() error {
+	d := l.d
+	for _, step := range []func() error{
+		l.takePIDFile,
+		l.takeStreams,
+		l.closeInherited,
+		l.privileged,
+		l.confine,
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+		if err := context.Cause(l.ctx); errors.Is(err, ErrStartCancelled) {
+			return d.fail("start", err)
+		}
+	}
+	return nil
+}
+
+// owner is whose the created files and directories become.
+func (d *Daemon) owner() paths.Owner {
+	o := paths.Nobody
+	if d.id.SwitchUser {
+		o.UID = d.id.UID
+	}
+	if d.id.SwitchGroup {
+		o.GID = d.id.GID
+	}
+	return o
+}
+
+func (l *life) takePIDFile() error {
+	// Before anything is created, so that everything has the right mode.
+	syscall.Umask(l.d.umask)
+	d := l.d
+	if d.private != "" {
+		err := paths.Name{Path: d.private}.MakeAll(0o700, paths.Nobody, &l.undo)
+		if err == nil {
+			err = checkPrivate(d.private)
+		}
+		if err != nil {
+			return d.unable("create", d.private, err, "Set PIDFile, or XDG_RUNTIME_DIR to a directory of your own.")
+		}
+	}
+	if d.pid == nil {
+		return nil
+	}
+	held, err := d.pid.Acquire(l.ctx, d.owner(), &l.undo)
+	if err != nil {
+		return d.pidFileError("start", err)
+	}
+	l.held = held
+	if l.link != nil {
+		l.link.Send(launch.Message{Kind: launch.Locked})
+	}
+	return nil
+}
+
+// pidFileError words what can be wrong with a PID file.
+func (d *Daemon) pidFileError(op string, err error) *Error {
+	var busy *pidfile.BusyError
+	var odd *pidfile.UntrustedError
+	switch {
+	case errors.As(err, &busy):
+		return d.reported(op, busy.Report)
+	case errors.As(err, &odd):
+		e := d.fail(op, because(err.Error(), ErrBlocked, err))
+		e.Hint = "Remove it, or set PIDFile to another path."
+		return e
+	}
+	e := d.unable("use PID file", d.pidPath(), err, "")
+	e.Op = op
+	if errors.Is(err, fs.ErrPermission) {
+		e.Hint = "Run as a user who may use " + filepath.Dir(d.pidPath()) + ", or set PIDFile to another path."
+	}
+	return e
+}
+
+func (d *Daemon) unable(act, thing string, err error, hint string) *Error {
+	text := "unable to " + act
+	if thing != "" {
+		text += " " + thing
+	}
+	e := d.fail("start", because(text+" ("+cause(err)+")", err))
+	e.Hint = hint
+	return e
+}
+
+// cause is the innermost reason of a system call's error: its path is named
+// already.
+func cause(err error) string {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = path.Err
+	}
+	var call *os.SyscallError
+	if errors.As(err, &call) {
+		err = call.Err
+	}
+	return err.Error()
+}
+
+func (l *life) takeStreams() error {
+	if l.foreground {
+		return nil
+	}
+	d := l.d
+	if d.cfg.ChrootDir != "" {
+		if _, err := (paths.Name{Root: d.cfg.ChrootDir, Path: os.DevNull}).Stat(); err != nil {
+			return d.fail("start", because(`the "/dev/null" device does not exist. It must be created within the chroot directory for the daemon to function correctly.`, err))
+		}
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return d.unable("open", os.DevNull, err, "")
+	}
+	out, errFile, err := openLogs(d.stdout, d.stderr, d.owner(), &l.undo)
+	if err != nil {
+		null.Close()
+		thing := "log file"
+		var path *fs.PathError
+		if errors.As(err, &path) {
+			thing += " " + path.Path
+		}
+		return d.unable("open", thing, err, "")
+	}
+	for _, f := range []*os.File{out, errFile} {
+		if f != nil {
+			if err := launch.HasRoom(f); err != nil {
+				return d.unable("write to log file", f.Name(), err, "Make room on the disk, or set another path.")
+			}
+		}
+	}
+	var size int64
+	var identity string
+	if errFile != nil {
+		if info, err := errFile.Stat(); err == nil && info.Mode().IsRegular() {
+			size = info.Size()
+		}
+		identity = launch.Identity(errFile)
+	}
+	if err := launch.Redirect(int(null.Fd()), 0); err != nil {
+		return d.unable("redirect", "stdin", err, "")
+	}
+	if out == nil {
+		err = launch.Redirect(int(null.Fd()), 1)
+	} else {
+		err = putOn(1, out)
+	}
+	if err != nil {
+		return d.unable("redirect", "stdout", err, "")
+	}
+	if errFile == nil {
+		// Until the verdict what we write is for the launcher.
+		l.mu.Lock()
+		l.null = null
+		if l.verdict {
+			l.dropStderr()
+		}
+		l.mu.Unlock()
+		return nil
+	}
+	null.Close()
+	if err := putOn(2, errFile); err != nil {
+		return d.unable("redirect", "stderr", err, "")
+	}
+	l.link.Send(launch.Message{Kind: launch.Stderr, Code: int(size), Text: identity})
+	return nil
+}
+
+func (l *life) closeInherited() error {
+	switch {
+	case l.link != nil && l.d.cfg.CloseOpenFiles:
+		l.link.CloseInherited()
+	case l.link == nil && l.d.cfg.CloseOpenFiles:
+		// Sockets that a service manager passed are passed on purpose.
+		passed := environ.ListenFDs()
+		launch.CloseInheritable(func(fd int) bool { return slices.Contains(passed, fd) })
+	case l.link == nil:
+		launch.SealInheritable()
+	}
+	return nil
+}
+
+func (l *life) privileged() error {
+	hook := l.d.cfg.Hooks.Privileged
+	if hook == nil {
+		return nil
+	}
+	err := safely("privileged hook", func() error { return hook(l.ctx) })
+	if err != nil {
+		return l.d.fail("start", err)
+	}
+	return nil
+}
+
+// confine changes root directory, limits, working directory and identity.
+func (l *life) confine() error {
+	d := l.d
+	change, err := privs.Prepare(d.id)
+	if err != nil {
+		return d.fail("start", err)
+	}
+	defer change.Close()
+	if dir := d.cfg.ChrootDir; dir != "" {
+		err := syscall.Chroot(dir)
+		if err == nil {
+			err = syscall.Chdir("/") // or the old root stays within reach
+		}
+		if err != nil {
+			hint := ""
+			if errors.Is(err, syscall.EPERM) {
+				hint = "Only root can change the root directory; start as root, or leave ChrootDir empty."
+			}
+			return d.unable("change root directory", "", err, hint)
+		}
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return d.unable("switch off core dumps", "", err, "")
+	}
+	if err := os.Chdir(d.cfg.WorkDir); err != nil {
+		return d.unable("change working directory", "", err, "")
+	}
+	if err := change.Drop(); err != nil {
+		e := d.fail("start", err)
+		var refused *privs.Error
+		if errors.As(err, &refused) {
+			e.Hint = refused.Hint()
+		}
+		return e
+	}
+	return nil
+}
+
+// failureMessage carries the error of a set-up to the launcher.
+func failureMessage(err error) launch.Message {
+	m := launch.Message{Kind: launch.Failed, Text: err.Error()}
+	var e *Error
+	if errors.As(err, &e) {
+		m.Text, m.Hint, m.PID = e.Err.Error(), e.Hint, e.PID
+		switch {
+		case errors.Is(err, ErrAlreadyRunning):
+			m.Kind = launch.Held
+		case errors.Is(err, ErrBlocked):
+			m.Kind = launch.Blocked
+		}
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		m.Code = int(errno)
+	}
+	return m
+}
+
+// failureError is what the launcher makes of it.
+func (d *Daemon) failureError(m launch.Message) *Error {
+	kinds := map[launch.Kind]error{launch.Held: ErrAlreadyRunning, launch.Blocked: ErrBlocked}
+	var is []error
+	if kind := kinds[m.Kind]; kind != nil {
+		is = append(is, kind)
+	}
+	if m.Code != 0 {
+		is = append(is, syscall.Errno(m.Code))
+	}
+	e := d.fail("start", because(m.Text, is...))
+	e.PID, e.Hint = m.PID, m.Hint
+	return e
+}

@@ -1,0 +1,567 @@
+package daemonocle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/daemonocle/daemonocle/internal/environ"
+	"github.com/daemonocle/daemonocle/internal/launch"
+	"github.com/daemonocle/daemonocle/internal/paths"
+	"github.com/daemonocle/daemonocle/internal/pidfile"
+	"github.com/daemonocle/daemonocle/internal/proc"
+)
+
+// StartOptions are for one start. The zero value starts as the Config says.
+type StartOptions struct {
+	// Debug keeps the daemon in the foreground, like Config.Foreground.
+	Debug bool `help:"Do NOT detach and run in the background."`
+	// Timeout is how long to wait at most. 0: Config.StartTimeout.
+	Timeout time.Duration `name:"wait" wait:"true" help:"How long to wait for the daemon to be ready."`
+	// Args are for the worker; see Args.
+	Args []string `name:"-"`
+}
+
+// Started says what became of a start.
+type Started struct {
+	PID   int           // of the daemon
+	Took  time.Duration // until it was known
+	Ready bool          // the worker said so; else it has lived through the window
+
+	// Skipped: this process was launched to become another daemon of this
+	// program, so that nothing was done.
+	Skipped bool
+
+	ended bool // it was not detached, and is over
+}
+
+// watcher hears of a start or stop while it goes on. Its functions may be nil.
+type watcher struct {
+	broken     func(held, mended bool) // the PID file names no process
+	begun      func()                  // it is certain that something is tried
+	settled    func(ok bool)           // the line of begun can end
+	forwarding func(syscall.Signal)    // by the keeper
+	childless  func()                  // the keeper's last word
+
+	interrupts bool // signals of the terminal cancel a detached start
+}
+
+func (w watcher) begin() {
+	if w.begun != nil {
+		w.begun()
+	}
+}
+
+func (w watcher) settle(ok bool) {
+	if w.settled != nil {
+		w.settled(ok)
+	}
+}
+
+// Start starts the daemon and returns when it is known what became of it.
+// Detached, that is when the worker has called Ready, has lived through
+// StartWindow (unless RequireReady is set), or has died.
+//
+// In the launched process the program's main runs again up to this call, which
+// then becomes the daemon and ends the process with the worker's exit code.
+//
+// In the foreground, and where nothing is launched (see Config.Foreground), it
+// returns when the daemon has ended.
+//
+// The end of ctx ends the waiting. A cancellation before the verdict also ends
+// the start, and nothing is left of it: ErrStartCancelled. A deadline leaves the
+// daemon alone: ErrStillStarting. If the launcher vanishes, the start goes on.
+//
+// The errors are *Error and wrap ErrAlreadyRunning (PID says who), ErrDied (Code,
+// Reason and Stderr say why), ErrBlocked, ErrNoWorker, what a system call of the
+// set-up said, or the start hook's own.
+func (d *Daemon) Start(ctx context.Context, o StartOptions) (Started, error) {
+	return d.start(ctx, o, watcher{})
+}
+
+func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started, error) {
+	began := time.Now()
+	if skip, err := d.claim(ctx, o.Args); skip {
+		return Started{Skipped: true}, err
+	}
+	if o.Timeout < 0 {
+		return Started{}, d.negative("start", o.Timeout)
+	}
+	if o.Timeout == 0 {
+		o.Timeout = d.cfg.StartTimeout
+	}
+	if d.cfg.Worker == nil {
+		return Started{}, d.noWorker("start")
+	}
+	if d.life.Load() != nil {
+		return Started{}, d.alreadyRunning("start", os.Getpid())
+	}
+	if err := d.mayStart(ctx, w); err != nil {
+		if !errors.Is(err, ErrAlreadyRunning) {
+			w.begin()
+			w.settle(false)
+		}
+		return Started{}, err
+	}
+	debug := o.Debug || d.cfg.Foreground
+	if hook := d.cfg.Hooks.Start; hook != nil {
+		if err := safely("start hook", func() error { return hook(ctx, StartInfo{Debug: debug}) }); err != nil {
+			w.begin()
+			w.settle(false)
+			return Started{}, d.fail("start", err)
+		}
+	}
+	// A daemon that starts another one has PID 1 for its parent, too.
+	launched := launch.Self() != nil
+	var s Started
+	var err error
+	switch {
+	case environ.PID1():
+		s, err = d.keep(ctx, w)
+	case !launched && environ.SuperServer(): // no line of ours may get onto the socket
+		err = d.runHere(ctx, context.WithoutCancel(ctx), "start", o.Args, nil)
+	case !launched && environ.ServiceManager():
+		up := false
+		err = d.runHere(ctx, context.WithoutCancel(ctx), "start", o.Args, func() {
+			up = true
+			w.begin()
+			w.settle(true)
+		})
+		if err != nil && !up {
+			w.begin()
+			w.settle(false)
+		}
+	case debug:
+		s, err = d.keep(ctx, w)
+	default:
+		s, err = d.detach(ctx, o.Timeout, w)
+		s.Took = time.Since(began)
+		return s, err
+	}
+	s.ended = true
+	s.Took = time.Since(began)
+	return s, err
+}
+
+func (d *Daemon) noWorker(op string) *Error {
+	return d.fail(op, because("no worker is defined for daemon", ErrNoWorker))
+}
+
+func (d *Daemon) alreadyRunning(op string, pid int) *Error {
+	text := d.cfg.Name + " already running"
+	if pid > 0 {
+		text += fmt.Sprintf(" with PID %d", pid)
+	}
+	e := d.fail(op, because(text, ErrAlreadyRunning))
+	e.PID = pid
+	return e
+}
+
+// mayStart looks at the PID file. The daemon decides; this is to answer early.
+func (d *Daemon) mayStart(ctx context.Context, w watcher) error {
+	if d.pid == nil {
+		return nil
+	}
+	r, err := d.look(ctx, "start", w)
+	if err != nil {
+		return err
+	}
+	if r.State == pidfile.Running || r.State == pidfile.Blocked {
+		return d.reported("start", r)
+	}
+	return nil
+}
+
+// reported is the error for a PID file that somebody holds.
+func (d *Daemon) reported(op string, r pidfile.Report) *Error {
+	if r.State == pidfile.Running {
+		return d.alreadyRunning(op, r.PID)
+	}
+	text := "PID file " + d.pidPath() + " is locked by "
+	if r.PID > 0 {
+		text += fmt.Sprintf("process %d", r.PID)
+		if r.UID >= 0 {
+			text += " of user " + proc.Username(r.UID)
+		}
+	} else {
+		text += "a process that cannot be named from here"
+	}
+	e := d.fail(op, because(text, ErrBlocked))
+	e.PID = r.PID
+	e.Hint = "It is no daemon of this program; end that process, or set PIDFile to a path that others cannot read."
+	return e
+}
+
+// attempt is one detached start, seen from the launcher.
+type attempt struct {
+	d *Daemon
+	l *launch.Launch
+	w watcher
+
+	claimed bool
+	begun   bool
+	running bool      // the worker runs
+	since   time.Time // when it began to
+	reason  string
+	absent  []string // paths that this start has created, if they exist by now
+	logFrom int64    // length of the stderr file when the daemon opened it, -1: none
+	logFile string   // which file that is
+}
+
+func (d *Daemon) detach(ctx context.Context, timeout time.Duration, w watcher) (Started, error) {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		w.begin()
+		w.settle(false)
+		return Started{}, d.cancelled(ctx)
+	}
+	absent := d.absent()
+	l, err := launch.Detached(launch.Hello{Key: d.key, Deaf: w.interrupts})
+	if err != nil {
+		w.begin()
+		w.settle(false)
+		return Started{}, d.fail("start", err)
+	}
+	if w.interrupts {
+		// While the daemon is on its way, for this takes a while: a Ctrl-C before
+		// it ends us, and the daemon takes that for what it is. Not SIGHUP: whose
+		// terminal goes while he waits has not changed his mind.
+		var stop context.CancelFunc
+		ctx, stop = signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		l.Send(launch.Listening)
+	}
+	a := &attempt{d: d, l: l, w: w, logFrom: -1, absent: absent}
+	ready, err := a.wait(ctx, timeout)
+	s := Started{PID: l.PID(), Ready: ready}
+	if !errors.Is(err, ErrAlreadyRunning) {
+		a.begin()
+		w.settle(err == nil)
+	}
+	if err != nil {
+		s.PID = 0
+		var e *Error
+		if errors.As(err, &e) && e.PID == 0 {
+			e.PID = l.PID()
+		}
+	}
+	l.Close()
+	l.Reap()
+	return s, err
+}
+
+func (a *attempt) begin() {
+	if !a.begun {
+		a.begun = true
+		a.w.begin()
+	}
+}
+
+// wait gives the verdict.
+func (a *attempt) wait(ctx context.Context, timeout time.Duration) (ready bool, err error) {
+	limit, stop := context.WithTimeout(ctx, timeout)
+	defer stop()
+	for {
+		patience, stop := a.patience(limit)
+		m, err := a.l.Receive(patience)
+		lived := patience.Err() != nil && limit.Err() == nil
+		stop()
+		switch {
+		case err == nil:
+			if done, ready, err := a.heard(m); done {
+				return ready, err
+			}
+		case lived:
+			a.l.Send(launch.Release)
+			return false, nil
+		case errors.Is(err, io.EOF):
+			return false, a.silent(limit)
+		case limit.Err() != nil:
+			return a.outOfTime(ctx)
+		default:
+			return false, a.d.fail("start", fmt.Errorf("listen to the daemon: %w", err))
+		}
+	}
+}
+
+// patience is how long the next message may take: once the worker runs, the
+// rest of the window.
+func (a *attempt) patience(limit context.Context) (context.Context, context.CancelFunc) {
+	if !a.running || a.d.cfg.RequireReady {
+		return context.WithCancel(limit)
+	}
+	return context.WithDeadline(limit, a.since.Add(a.d.cfg.StartWindow))
+}
+
+// heard takes one message; done means that it is the verdict.
+func (a *attempt) heard(m launch.Message) (done, ready bool, err error) {
+	switch m.Kind {
+	case launch.Claimed:
+		a.claimed = true
+	case launch.Locked:
+		a.begin()
+	case launch.Stderr:
+		a.logFrom, a.logFile = int64(m.Code), m.Text
+	case launch.Running:
+		a.begin()
+		a.running, a.since = true, time.Now()
+	case launch.Ready:
+		return true, true, nil
+	case launch.Reason:
+		a.reason = m.Text
+	case launch.Failed, launch.Blocked, launch.Held:
+		a.gone(5 * time.Second)
+		e := a.d.failureError(m)
+		if m.Kind == launch.Failed {
+			e.Stderr = a.lastLines()
+		}
+		return true, false, e
+	}
+	return false, false, nil
+}
+
+// gone waits for the end of a process that is about to end.
+func (a *attempt) gone(limit time.Duration) bool {
+	ctx, stop := context.WithTimeout(context.Background(), limit)
+	defer stop()
+	_, err := a.l.Wait(ctx)
+	return err == nil
+}
+
+// silent: the daemon's end of the wire is closed. As a rule it is dead.
+func (a *attempt) silent(limit context.Context) error {
+	patience, stop := a.patience(limit)
+	defer stop()
+	status, err := a.l.Wait(patience)
+	switch {
+	case err == nil:
+		return a.died(status)
+	case limit.Err() != nil:
+		_, err := a.outOfTime(limit)
+		return err
+	}
+	return nil // it has closed all its descriptors, and lives
+}
+
+func (a *attempt) died(s launch.Status) error {
+	never := a.l.PID() == 0 // not even started
+	text := "child exited"
+	switch early := !a.running || time.Since(a.since) <= a.d.cfg.StartWindow; {
+	case never:
+		text = "the process that was to start the daemon was killed"
+	case early && s.Known:
+		text += fmt.Sprintf(" immediately with exit code %d", s.Code)
+	case early:
+		text += " immediately"
+	case s.Known:
+		text += fmt.Sprintf(" with exit code %d before it was ready", s.Code)
+	default:
+		text += " before it was ready"
+	}
+	e := a.d.fail("start", because(text, ErrDied))
+	e.PID = a.l.PID()
+	e.Code = max(leave(s.Code), 1)
+	e.Reason = a.reason
+	e.Stderr = a.lastLines()
+	if e.Reason == "" {
+		e.Reason = lastWords(a.output())
+	}
+	if e.Reason == "" && !a.claimed && s.Code == 0 && !never {
+		e.Reason = fmt.Sprintf("the program ended before it reached Start of %s", a.d.cfg.Name)
+	}
+	a.begin()
+	a.cleanUp()
+	return e
+}
+
+// cleanUp removes what a daemon could not remove itself: its PID file, and the
+// empty directories and files that were not there before.
+func (a *attempt) cleanUp() {
+	if a.d.pid != nil {
+		a.d.pid.Remove()
+	}
+	for _, path := range a.absent {
+		info, err := os.Lstat(path)
+		if err == nil && (info.IsDir() || info.Mode().IsRegular() && info.Size() == 0) {
+			os.Remove(path) // not a directory that is in use by now
+		}
+	}
+}
+
+// absent lists what of the daemon's paths does not exist yet, the innermost
+// first.
+func (d *Daemon) absent() []string {
+	var list []string
+	for _, n := range []*paths.Name{d.stdout, d.stderr, d.pidName()} {
+		if n == nil {
+			continue
+		}
+		for path := n.String(); path != "/"; path = filepath.Dir(path) {
+			if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+				break
+			}
+			list = append(list, path)
+		}
+	}
+	return list
+}
+
+func (d *Daemon) pidName() *paths.Name {
+	if d.pid == nil {
+		return nil
+	}
+	return &d.pid.Name
+}
+
+// outOfTime: ctx is the caller's.
+func (a *attempt) outOfTime(ctx context.Context) (ready bool, err error) {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return a.cancel(ctx)
+	}
+	a.l.Send(launch.Release)
+	e := a.d.fail("start", because(fmt.Sprintf("timed out while waiting for process (PID %d) to become ready", a.l.PID()), ErrStillStarting))
+	e.PID, e.Code = a.l.PID(), exitStillStarting
+	e.Stderr = a.lastLines()
+	e.Hint = "It is alive and may yet become ready; raise StartTimeout if it needs longer."
+	return false, e
+}
+
+// hearsay is how long a cancelled start waits for the claim of a daemon that may
+// already have made it.
+const hearsay = 100 * time.Millisecond
+
+// cancel gives the start up, unless the daemon was ready before it heard of it.
+func (a *attempt) cancel(ctx context.Context) (ready bool, err error) {
+	limit, stop := context.WithTimeout(context.WithoutCancel(ctx), a.d.cfg.StopTimeout)
+	defer stop()
+	told := false
+	for {
+		if a.claimed && !told {
+			a.l.Send(launch.Cancel)
+			told = true
+		}
+		patience, stop := limit, context.CancelFunc(func() {})
+		if !a.claimed && a.l.PID() > 0 {
+			// As far as we have heard, the program's own main, which holds
+			// nothing of ours; but its word may be on the way.
+			patience, stop = context.WithTimeout(limit, hearsay)
+		}
+		m, err := a.l.Receive(patience)
+		stop()
+		if err != nil {
+			break
+		}
+		if m.Kind == launch.Ready {
+			return true, nil
+		}
+		if m.Kind == launch.Claimed {
+			a.claimed = true
+		}
+	}
+	if a.claimed {
+		a.l.Wait(limit)
+	}
+	a.kill()
+	a.cleanUp()
+	return false, a.d.cancelled(ctx)
+}
+
+// kill ends what is left of the daemon and its process group.
+func (a *attempt) kill() {
+	h := a.l.Handle()
+	if h == nil {
+		return
+	}
+	h.Signal(syscall.SIGKILL)
+	a.gone(killPatience)
+	killGroup(a.l.PID())
+}
+
+// killGroup kills what is left of a process group whose leader is gone, each
+// member through a handle that was checked after it was opened, and returns
+// their numbers.
+func killGroup(pgid int) []int {
+	if proc.Alive(pgid) {
+		return nil // nobody was left, and the number is somebody else's by now
+	}
+	return eachMember(pgid, func(h *proc.Handle) { h.Signal(syscall.SIGKILL) })
+}
+
+func eachMember(pgid int, do func(*proc.Handle)) []int {
+	members, _ := proc.Group(pgid)
+	var done []int
+	for _, pid := range members {
+		h, err := proc.Open(pid)
+		if err != nil {
+			continue
+		}
+		if group, _, err := proc.GroupID(pid); err == nil && group == pgid && !h.Gone() {
+			do(h)
+			done = append(done, pid)
+		}
+		h.Close()
+	}
+	return done
+}
+
+// maxTail is how much of the end of the daemon's stderr is looked at.
+const maxTail = 64 << 10
+
+// output is the end of what the daemon wrote to stderr in this launch.
+func (a *attempt) output() string {
+	s := tail(a.l.Output(), 0)
+	if a.logFrom < 0 || a.d.stderr == nil {
+		return s
+	}
+	// By now it may be a FIFO, at which a plain open would wait for a writer.
+	f, err := os.OpenFile(a.d.stderr.String(), os.O_RDONLY|nonblock, 0)
+	if err != nil {
+		return s
+	}
+	defer f.Close()
+	if launch.Identity(f) != a.logFile {
+		return s // the directory may be the service's own: another file is not for us to show
+	}
+	return s + tail(f, a.logFrom)
+}
+
+// tail reads from the offset, or the last maxTail bytes.
+func tail(r io.ReaderAt, from int64) string {
+	size := from
+	if f, ok := r.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			size = info.Size()
+		}
+	}
+	from = max(from, size-maxTail)
+	b, _ := io.ReadAll(io.NewSectionReader(r, from, size-from))
+	return string(b)
+}
+
+func (a *attempt) lastLines() []string {
+	text := strings.TrimRight(a.output(), "\n")
+	if text == "" {
+		return nil
+	}
+	lines := strings.Split(text, "\n")
+	return lines[max(len(lines)-10, 0):]
+}
+
+// lastWords finds what the Go runtime said of the death: the lines that are shown
+// may be the end of a long stack.
+func lastWords(all string) string {
+	for line := range strings.Lines(all) {
+		line = strings.TrimRight(line, "\n")
+		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
+			return line
+		}
+	}
+	return ""
+}

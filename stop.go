@@ -1,0 +1,255 @@
+package daemonocle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/daemonocle/daemonocle/internal/pidfile"
+	"github.com/daemonocle/daemonocle/internal/proc"
+)
+
+// StopOptions are for one stop.
+type StopOptions struct {
+	// Timeout is how long to wait for the daemon to end. 0: Config.StopTimeout.
+	Timeout time.Duration `wait:"true" meta:"INTEGER" help:"Number of seconds to wait for the daemon to stop. Overrides \"stop_timeout\" from daemon definition."`
+	// Force kills the daemon, and what is left of its process group, after the
+	// timeout.
+	Force bool `help:"Kill the daemon forcefully after the timeout."`
+}
+
+// Stopped says what became of a stop.
+type Stopped struct {
+	PID    int           // that the daemon had
+	Took   time.Duration // until it was gone
+	Killed bool          // by SIGKILL
+	// Left are processes of the daemon's process group that have outlived it;
+	// with Force they were killed.
+	Left []int
+	// Skipped: see Started.
+	Skipped bool
+}
+
+// killPatience is how long SIGKILL may take to show.
+const killPatience = 5 * time.Second
+
+// Stop asks the daemon to end with SIGTERM and returns when its process is
+// gone. Only the process that holds the PID file's lock is ever signalled. It
+// may be called by any process but the daemon's own, and more than once.
+//
+// The end of ctx ends the waiting and nothing else. The errors are *Error and
+// wrap ErrNotRunning, ErrStopTimeout, ErrNoPIDFile, or what the kernel said, such
+// as fs.ErrPermission.
+func (d *Daemon) Stop(ctx context.Context, o StopOptions) (Stopped, error) {
+	return d.stop(ctx, "stop", o, stopWatcher{})
+}
+
+// stopWatcher hears of a stop while it goes on. Its functions may be nil.
+type stopWatcher struct {
+	watcher
+	failed  func(error) // SIGTERM was not enough
+	killing func()      // SIGKILL comes next
+}
+
+func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatcher) (Stopped, error) {
+	began := time.Now()
+	if waitingForClaim() {
+		return Stopped{Skipped: true}, nil
+	}
+	if o.Timeout < 0 {
+		return Stopped{}, d.negative(op, o.Timeout)
+	}
+	if o.Timeout == 0 {
+		o.Timeout = d.cfg.StopTimeout
+	}
+	r, err := d.look(ctx, op, w.watcher)
+	if err != nil {
+		return Stopped{}, err
+	}
+	if r.State != pidfile.Running {
+		return Stopped{}, d.notRunning(op)
+	}
+	if r.PID == os.Getpid() {
+		return Stopped{}, d.fail(op, because("the daemon cannot stop itself this way: let its worker return", ErrInside))
+	}
+	if r.PID <= 0 || r.Unproved {
+		return Stopped{}, d.unnamed(op)
+	}
+
+	h, err := d.holder(ctx, r.PID)
+	if errors.Is(err, proc.ErrGone) {
+		d.pid.Remove()
+		return Stopped{}, d.notRunning(op)
+	}
+	if err != nil {
+		return Stopped{}, d.about(op, r.PID, err)
+	}
+	defer h.Close()
+	group, _, err := proc.GroupID(r.PID)
+	leads := err == nil && group == r.PID
+	s := Stopped{PID: r.PID}
+	w.begin()
+
+	err = d.terminate(ctx, op, h, o.Timeout)
+	w.settle(err == nil)
+	if errors.Is(err, ErrStopTimeout) && o.Force {
+		if w.failed != nil {
+			w.failed(err)
+		}
+		if w.killing != nil {
+			w.killing()
+		}
+		err = d.kill(ctx, op, h)
+		w.settle(err == nil)
+		s.Killed = err == nil
+	}
+	s.Took = time.Since(began)
+	if err != nil {
+		return s, err
+	}
+	// While a member is left, the group's number cannot be given to another.
+	if leads && o.Force {
+		s.Left = killGroup(r.PID)
+	} else if leads && !proc.Alive(r.PID) {
+		s.Left, _ = proc.Group(r.PID)
+	}
+	d.pid.Remove()
+	return s, nil
+}
+
+func (d *Daemon) negative(op string, timeout time.Duration) *Error {
+	e := d.misused(op, fmt.Errorf("timeout %v is negative", timeout))
+	e.Hint = "Use 0 for the default, or a positive duration."
+	return e
+}
+
+// look is where every action from outside begins. A stale file is removed, and
+// one that does not name the running daemon is repaired, as far as we may.
+func (d *Daemon) look(ctx context.Context, op string, w watcher) (pidfile.Report, error) {
+	if d.pid == nil {
+		what := map[string]string{"status": "get status of"}[op]
+		if what == "" {
+			what = op
+		}
+		return pidfile.Report{}, d.fail(op, because("cannot "+what+" daemon without PID file", ErrNoPIDFile))
+	}
+	r, err := d.pid.Look(ctx)
+	if err != nil {
+		return r, d.pidFileError(op, err)
+	}
+	mended := false
+	switch {
+	case r.State == pidfile.Free:
+		mended, _ = d.pid.Remove()
+	case r.State == pidfile.Running && r.Broken() && r.PID > 0:
+		mended = d.pid.Repair(r.PID) == nil
+	}
+	if r.Broken() && w.broken != nil {
+		w.broken(r.State == pidfile.Running, mended)
+	}
+	return r, nil
+}
+
+func (d *Daemon) notRunning(op string) *Error {
+	return d.fail(op, because(d.cfg.Name+" is not running", ErrNotRunning))
+}
+
+// unnamed: a daemon runs, but which process it is cannot be told from here.
+func (d *Daemon) unnamed(op string) *Error {
+	e := d.fail(op, because(d.cfg.Name+" runs, but its process cannot be named from here", ErrHeldElsewhere))
+	e.Hint = "Try as root, and from the PID namespace in which it was started."
+	return e
+}
+
+func (d *Daemon) about(op string, pid int, err error) *Error {
+	e := d.fail(op, err)
+	e.PID = pid
+	return e
+}
+
+// holder opens a handle of the process and asks again who holds the lock: if it
+// is still that number, the handle is of the process that held it, or of one
+// that is dead.
+func (d *Daemon) holder(ctx context.Context, pid int) (*proc.Handle, error) {
+	h, err := proc.Open(pid)
+	if err != nil {
+		return nil, err
+	}
+	r, err := d.pid.Look(ctx)
+	if err == nil && (r.State != pidfile.Running || r.PID != pid || r.Unproved) {
+		err = proc.ErrGone
+	}
+	if err != nil {
+		h.Close()
+		return nil, err
+	}
+	return h, nil
+}
+
+// terminate sends SIGTERM and waits. A stopped process gets SIGCONT as well, for
+// it could not act on the other.
+func (d *Daemon) terminate(ctx context.Context, op string, h *proc.Handle, timeout time.Duration) error {
+	switch err := h.Signal(syscall.SIGTERM); {
+	case errors.Is(err, proc.ErrGone):
+		return nil
+	case err != nil:
+		return d.about(op, h.PID(), err)
+	}
+	h.Signal(continueSignal)
+	return d.await(ctx, op, h, timeout, because(
+		fmt.Sprintf("timed out while waiting for process (PID %d) to terminate", h.PID()), ErrStopTimeout))
+}
+
+func (d *Daemon) kill(ctx context.Context, op string, h *proc.Handle) error {
+	if err := h.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, proc.ErrGone) {
+		return d.about(op, h.PID(), err)
+	}
+	return d.await(ctx, op, h, killPatience, because(
+		fmt.Sprintf("process (PID %d) did not respond to SIGKILL for some reason", h.PID()), ErrStopTimeout))
+}
+
+func (d *Daemon) await(ctx context.Context, op string, h *proc.Handle, timeout time.Duration, late error) error {
+	limit, stop := context.WithTimeout(ctx, timeout)
+	defer stop()
+	err := h.Wait(limit)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return d.about(op, h.PID(), fmt.Errorf("wait for process %d: %w", h.PID(), context.Cause(ctx)))
+	}
+	return d.about(op, h.PID(), late)
+}
+
+// Wait returns when the running daemon is gone: nil, or an error that wraps
+// ErrNotRunning if there was none. It may be called by any process but the
+// daemon's own. ctx bounds the wait.
+func (d *Daemon) Wait(ctx context.Context) error {
+	r, err := d.look(ctx, "wait for", watcher{})
+	if err != nil {
+		return err
+	}
+	switch {
+	case r.State != pidfile.Running:
+		return d.notRunning("wait for")
+	case r.PID == os.Getpid():
+		return d.fail("wait for", because("the daemon cannot wait for itself", ErrInside))
+	case r.PID <= 0 || r.Unproved:
+		return d.unnamed("wait for")
+	}
+	h, err := d.holder(ctx, r.PID)
+	if errors.Is(err, proc.ErrGone) {
+		return nil
+	}
+	if err != nil {
+		return d.about("wait for", r.PID, err)
+	}
+	defer h.Close()
+	if err := h.Wait(ctx); err != nil {
+		return d.about("wait for", r.PID, err)
+	}
+	return nil
+}

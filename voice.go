@@ -1,0 +1,308 @@
+package daemonocle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"syscall"
+
+	"github.com/daemonocle/daemonocle/internal/console"
+	"github.com/daemonocle/daemonocle/internal/environ"
+)
+
+// speak is for what a daemon's own process has to say.
+func speak(w io.Writer) *console.Console {
+	return console.New(console.Options{Out: w, Err: w})
+}
+
+// voice prints what the methods report: the lines of the original, and behind
+// them what else is known.
+type voice struct {
+	*console.Console
+	d   *Daemon
+	out Output
+}
+
+func newVoice(d *Daemon, out Output) *voice {
+	out = out.filled()
+	out.Out, out.Err = console.Steady(out.Out), console.Steady(out.Err)
+	o := console.Options{Out: out.Out, Err: out.Err, Color: console.Color(out.Color)}
+	if out.JSON || out.Quiet {
+		o.Out = nil
+	}
+	return &voice{Console: console.New(o), d: d, out: out}
+}
+
+// Warn is left out where only errors are wanted.
+func (v *voice) Warn(text string) {
+	if !v.out.Quiet {
+		v.Console.Warn(text)
+	}
+}
+
+func (v *voice) watcher(doing string) watcher {
+	return watcher{
+		broken:     v.broken,
+		begun:      func() { v.Begin(doing + " " + v.d.cfg.Name) },
+		settled:    v.End,
+		forwarding: func(s syscall.Signal) { v.Line("Received signal " + signalName(s) + ". Forwarding to child...") },
+		childless:  func() { v.Line("All children are gone. Parent is exiting...") },
+		interrupts: true,
+	}
+}
+
+func (v *voice) stopWatcher() stopWatcher {
+	return stopWatcher{
+		watcher: v.watcher("Stopping"),
+		failed:  func(err error) { v.explain(err) },
+		killing: func() { v.Begin("Killing " + v.d.cfg.Name) },
+	}
+}
+
+func (v *voice) broken(held, mended bool) {
+	path := v.d.pidPath()
+	text := "Empty or broken PID file " + path
+	act := "; removing"
+	if held {
+		text = "PID file " + path + " does not name the running daemon"
+		act = "; repairing"
+	}
+	if mended {
+		text += act
+	}
+	v.Warn(text)
+}
+
+func (v *voice) start(ctx context.Context, o StartOptions) error {
+	s, err := v.d.start(ctx, o, v.watcher("Starting"))
+	v.outcome(func() map[string]any { return startObject(s, err) }, err)
+	return v.finish(err)
+}
+
+func (v *voice) stop(ctx context.Context, o StopOptions) error {
+	s, err := v.d.stop(ctx, "stop", o, v.stopWatcher())
+	v.object(func() map[string]any { return stopObject(s, err) }, err)
+	v.left(s, o)
+	return v.finish(err)
+}
+
+func (v *voice) restart(ctx context.Context, o RestartOptions) error {
+	r, err := v.d.restart(ctx, o, v.stopWatcher(), v.watcher("Starting"), func(err error) { v.warn(err) })
+	v.outcome(func() map[string]any {
+		m := startObject(r.Started, err)
+		var failed *Error
+		stopped := stopObject(r.Stopped, nil)
+		switch {
+		case errors.As(err, &failed) && failed.Op == "restart": // it was the stop
+			stopped = stopObject(r.Stopped, err)
+		case r.Stopped.PID == 0:
+			stopped["outcome"] = outcomeOf(ErrNotRunning)
+		}
+		m["stopped"] = stopped
+		m["seconds"] = r.Took.Seconds()
+		return m
+	}, err)
+	v.left(r.Stopped, o.Stop)
+	return v.finish(err)
+}
+
+func (v *voice) status(ctx context.Context, o StatusOptions) error {
+	s, err := v.d.status(ctx, o, v.watcher(""))
+	if err != nil {
+		v.object(failedObject(err), err)
+		return v.finish(err)
+	}
+	answer := s.String() + "\n"
+	switch {
+	case v.out.JSON:
+		answer = string(appendJSON(nil, s.object())) + "\n"
+	case v.out.Quiet:
+		answer = "" // the exit code says it
+	}
+	if _, err := io.WriteString(v.out.Out, answer); err != nil {
+		return v.unheard(err)
+	}
+	if !s.Running {
+		return &Error{Op: "status", Name: s.Name, Code: s.ExitCode(), Err: v.d.notRunning("status").Err, shown: true}
+	}
+	return nil
+}
+
+// left says what has outlived the daemon in its process group.
+func (v *voice) left(s Stopped, o StopOptions) {
+	if len(s.Left) == 0 {
+		return
+	}
+	pids := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(s.Left)), ", "), "[]")
+	what := plural(len(s.Left), "A process", "%d processes") + " of the process group of " + v.d.cfg.Name
+	if o.Force {
+		v.Warn(what + plural(len(s.Left), " was", " were") + " left and killed (PID " + pids + ")")
+		return
+	}
+	v.Warn(what + plural(len(s.Left), " is", " are") + " still running (PID " + pids + ")")
+}
+
+// finish prints what went wrong. What is fine for the command line is a warning
+// and no error.
+func (v *voice) finish(err error) error {
+	var e *Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrAlreadyRunning) && errors.As(err, &e) && e.Op == "start",
+		errors.Is(err, ErrNotRunning) && errors.As(err, &e) && e.Op == "stop":
+		v.warn(err)
+		return nil
+	}
+	return v.failed(err)
+}
+
+func (v *voice) warn(err error) {
+	var e *Error
+	if errors.As(err, &e) {
+		err = e.Err
+	}
+	v.Warn(err.Error())
+}
+
+func (v *voice) failed(err error) error {
+	v.explain(err)
+	return MarkShown(err)
+}
+
+// unheard: the answer did not reach who asked for it. One who has gone away need
+// not be told so.
+func (v *voice) unheard(err error) error {
+	e := v.d.fail("status", fmt.Errorf("print the answer: %w", err))
+	if errors.Is(err, syscall.EPIPE) {
+		e.Code, e.shown = exitPipe, true
+	}
+	return v.failed(e)
+}
+
+// explain prints the error's line and what is known beyond it.
+func (v *voice) explain(err error) {
+	var e *Error
+	switch {
+	case Shown(err):
+		return
+	case !errors.As(err, &e):
+		v.Error(err)
+		return
+	case e == err:
+		v.Error(e.Err)
+		if e.Reason != "" && e.Reason != e.Err.Error() {
+			v.Reason(e.Reason)
+		}
+	default: // somebody had more to say about it
+		v.Error(err)
+	}
+	v.Stderr(e.Stderr)
+	if e.Hint != "" {
+		v.Hint(e.Hint)
+	}
+}
+
+// object prints the outcome for programs. Where nothing was tried there is none.
+func (v *voice) object(make func() map[string]any, err error) {
+	if !v.out.JSON || errors.Is(err, ErrUsage) {
+		return
+	}
+	m := make()
+	m["name"] = v.d.cfg.Name
+	m["error"], m["reason"], m["code"] = nil, nil, int64(ExitCode(err))
+	if err != nil {
+		m["error"] = err.Error()
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		if e == err {
+			m["error"] = e.Err.Error()
+		}
+		if e.Reason != "" {
+			m["reason"] = e.Reason
+		}
+		if m["pid"] == nil && e.PID > 0 {
+			m["pid"] = int64(e.PID)
+		}
+		if fine := m["outcome"]; fine == outcomeOf(ErrAlreadyRunning) && e.Op == "start" ||
+			fine == outcomeOf(ErrNotRunning) && e.Op == "stop" {
+			m["code"] = int64(0)
+		}
+	}
+	_, lost := fmt.Fprintf(v.out.Out, "%s\n", appendJSON(nil, m))
+	if lost != nil && !errors.Is(lost, syscall.EPIPE) {
+		v.Console.Warn("The outcome could not be printed: " + lost.Error())
+	}
+}
+
+// outcome is the object of an action that starts something: none on a
+// super-server's socket.
+func (v *voice) outcome(make func() map[string]any, err error) {
+	if !environ.SuperServer() {
+		v.object(make, err)
+	}
+}
+
+func failedObject(err error) func() map[string]any {
+	return func() map[string]any { return map[string]any{"outcome": outcomeOf(err)} }
+}
+
+func startObject(s Started, err error) map[string]any {
+	outcome := outcomeOf(err)
+	switch {
+	case err == nil && s.ended:
+		outcome = "ended"
+	case err == nil && s.Ready:
+		outcome = "ready"
+	case err == nil:
+		outcome = "alive"
+	}
+	return map[string]any{"outcome": outcome, "pid": number(s.PID), "seconds": s.Took.Seconds()}
+}
+
+func stopObject(s Stopped, err error) map[string]any {
+	outcome := outcomeOf(err)
+	switch {
+	case err == nil && s.Killed:
+		outcome = "killed"
+	case err == nil:
+		outcome = "stopped"
+	}
+	left := make([]any, len(s.Left))
+	for i, pid := range s.Left {
+		left[i] = int64(pid)
+	}
+	return map[string]any{"outcome": outcome, "pid": number(s.PID), "seconds": s.Took.Seconds(), "left": left}
+}
+
+func number(pid int) any {
+	if pid == 0 {
+		return nil
+	}
+	return int64(pid)
+}
+
+// outcomeOf is the word that CONTRACT lists for an error.
+func outcomeOf(err error) string {
+	for _, o := range []struct {
+		is   error
+		word string
+	}{
+		{ErrAlreadyRunning, "already running"},
+		{ErrNotRunning, "not running"},
+		{ErrDied, "died"},
+		{ErrStillStarting, "still starting"},
+		{ErrStartCancelled, "cancelled"},
+		{ErrStopTimeout, "timed out"},
+		{ErrBlocked, "blocked"},
+		{ErrHeldElsewhere, "unknown"},
+	} {
+		if errors.Is(err, o.is) {
+			return o.word
+		}
+	}
+	return "failed"
+}
