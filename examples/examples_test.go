@@ -1,0 +1,133 @@
+//go:build unix
+
+// Package examples_test runs the examples as a reader of the README does.
+package examples_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/daemonocle/daemonocle/internal/testkit"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m, nil) }
+
+// example is one of the programs, with directories of its own.
+type example struct {
+	t    *testing.T
+	name string
+	path string
+	dir  string
+	env  []string
+}
+
+func build(t *testing.T, name string, env ...string) *example {
+	t.Helper()
+	e := &example{t: t, name: name, dir: testkit.TempDir(t)}
+	e.path = filepath.Join(e.dir, "bin", name)
+	if err := exec.Command("go", "list", "-deps", "./"+name).Run(); err != nil {
+		testkit.Skip(t, "go", "the go command cannot load this module here: "+err.Error())
+	}
+	if out, err := exec.Command("go", "build", "-o", e.path, "./"+name).CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	e.env = append(os.Environ(), "XDG_RUNTIME_DIR="+e.dir, "XDG_STATE_HOME="+e.dir)
+	e.env = append(e.env, env...)
+	t.Cleanup(func() { e.run("stop") })
+	return e
+}
+
+// run gives what the program wrote, first to stdout, and its exit code.
+func (e *example) run(action string) (string, int) {
+	e.t.Helper()
+	var out, errs strings.Builder
+	cmd := exec.Command(e.path, action)
+	cmd.Env, cmd.Stdout, cmd.Stderr = e.env, &out, &errs
+	var exit *exec.ExitError
+	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
+		e.t.Fatal(err)
+	}
+	return out.String() + errs.String(), cmd.ProcessState.ExitCode()
+}
+
+func (e *example) expect(action, pattern string, code int) {
+	e.t.Helper()
+	got, gotCode := e.run(action)
+	if !regexp.MustCompile("^"+pattern+"\n$").MatchString(got) || gotCode != code {
+		e.t.Errorf("%s %s: got %q, exit code %d, want %q, %d", e.name, action, got, gotCode, pattern, code)
+	}
+}
+
+func (e *example) log(name string) string {
+	e.t.Helper()
+	b, err := os.ReadFile(filepath.Join(e.dir, e.name, name))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestHeartbeat(t *testing.T) {
+	e := build(t, "heartbeat")
+	e.expect("start", `Starting heartbeat \.\.\. OK`, 0)
+	e.expect("status", `heartbeat -- pid: \d+, status: [a-z]+, uptime: 0m, %cpu: \d+\.\d, %mem: \d+\.\d`, 0)
+	e.expect("stop", `Stopping heartbeat \.\.\. OK`, 0)
+	e.expect("status", `heartbeat -- not running`, 1)
+	log := e.log("err.log")
+	for _, want := range []string{"daemon is starting", "still running", `daemon is stopping why="Terminated by SIGTERM (15)" code=-15`} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log has no %q:\n%s", want, log)
+		}
+	}
+}
+
+func TestFileserver(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := listener.Addr().String()
+	e := build(t, "fileserver", "FILESERVER_ADDR="+addr)
+
+	// The port is ours yet.
+	e.expect("start", `Starting fileserver \.\.\. FAILED\n`+
+		`ERROR: Child exited immediately with exit code 1\n`+
+		`reason: listen tcp `+regexp.QuoteMeta(addr)+`: bind: address already in use`, 1)
+
+	listener.Close()
+	e.expect("start", `Starting fileserver \.\.\. OK`, 0)
+	want, err := os.ReadFile("examples_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := fetch("http://" + addr + "/examples_test.go")
+	if err != nil || got != string(want) {
+		t.Errorf("got %d bytes, %v, want the %d bytes of this file", len(got), err, len(want))
+	}
+	e.expect("stop", `Stopping fileserver \.\.\. OK`, 0)
+	if log := e.log("out.log"); !strings.Contains(log, `GET "/examples_test.go"`) {
+		t.Errorf("the request was not logged:\n%s", log)
+	}
+}
+
+func fetch(url string) (string, error) {
+	answer, err := http.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("%s: %s", url, answer.Status)
+	}
+	body, err := io.ReadAll(answer.Body)
+	return string(body), err
+}
