@@ -1,0 +1,329 @@
+//go:build linux
+
+// Command bench measures what the library promises to cost, as ratios to a
+// floor that is measured in the same run: F is one run of the same binary's
+// do-nothing action. Times are medians of runs that are interleaved with runs
+// of the floor, so that a busy machine slows both. It exits with 1 if a limit is
+// exceeded in every one of several tries.
+//
+//	go run ./bench          a table, in about half a minute
+//	go run ./bench -full    and the status among 10,000 other processes
+//
+// It needs the go command, and Linux for what /proc tells.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// window is how long status measures CPU use.
+const window = 50 * time.Millisecond
+
+func main() {
+	full := flag.Bool("full", false, "measure status among 10,000 other processes as well")
+	runs := flag.Int("runs", 40, "runs of each action")
+	tries := flag.Int("tries", 6, "tries until every limit is kept")
+	flag.Parse()
+	if err := bench(*runs, *tries, *full); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func bench(runs, tries int, full bool) error {
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b := &subjects{dir: dir}
+	for name, tags := range map[string]string{"daemon": "", "plain": "plain", "webdaemon": "web", "webplain": "web,plain"} {
+		if err := b.build(name, tags); err != nil {
+			return err
+		}
+	}
+	defer func() { b.run("stop") }() // if a measure has failed half way
+
+	measures := []func() (figure, error){}
+	for _, a := range actions {
+		measures = append(measures, func() (figure, error) { return b.speed(a, runs) })
+	}
+	measures = append(measures,
+		func() (figure, error) { return b.memory("") },
+		func() (figure, error) { return b.memory("web") },
+		b.wakeups, b.size)
+	if full {
+		measures = append(measures, b.crowd)
+	}
+	exceeded := false
+	for _, measure := range measures {
+		var f figure
+		for try := 1; ; try++ {
+			var err error
+			if f, err = measure(); err != nil {
+				return err
+			}
+			fmt.Println(f)
+			if f.kept() || f.missed != "" || try == tries {
+				break
+			}
+		}
+		exceeded = exceeded || !f.kept() && f.missed == ""
+	}
+	if exceeded {
+		return errors.New("a limit was exceeded")
+	}
+	return nil
+}
+
+// figure is one line of the table.
+type figure struct {
+	what       string
+	got, limit float64
+	unit       string
+	detail     string
+	missed     string // why a limit that is not kept is no news
+}
+
+func (f figure) kept() bool { return f.got <= f.limit }
+
+func (f figure) String() string {
+	verdict := "ok"
+	if !f.kept() {
+		verdict = "TOO MUCH"
+		if f.missed != "" {
+			verdict = "MISSED: " + f.missed + ":"
+		}
+	}
+	return fmt.Sprintf("%-34s %8.2f %-3s limit %7.2f  %-8s  %s", f.what, f.got, f.unit, f.limit, verdict, f.detail)
+}
+
+// subjects are the programs that are measured.
+type subjects struct{ dir string }
+
+func (b *subjects) path(name string) string { return filepath.Join(b.dir, name) }
+
+func (b *subjects) build(name, tags string) error {
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-tags", tags, "-o", b.path(name),
+		"github.com/daemonocle/daemonocle/bench/subject")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Stderr = os.Stderr
+	return cmd.Run()
+}
+
+func (b *subjects) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(b.path(name), args...)
+	cmd.Env = append(os.Environ(), "SUBJECT_PIDFILE="+b.path("subject.pid"))
+	return cmd
+}
+
+func (b *subjects) run(args ...string) error { return b.runAs("daemon", args...) }
+
+func (b *subjects) runAs(name string, args ...string) error {
+	out, err := b.command(name, args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("subject %v: %w: %s", args, err, out)
+	}
+	return nil
+}
+
+// time runs the program without a pipe, which would be one more thing to wait for.
+func (b *subjects) time(args ...string) (time.Duration, error) {
+	cmd := b.command("daemon", args...)
+	began := time.Now()
+	err := cmd.Run()
+	took := time.Since(began)
+	if err != nil {
+		err = fmt.Errorf("subject %v: %w", args, err)
+	}
+	return took, err
+}
+
+// action is one of which the time counts, and what has to be done around it.
+type action struct {
+	name          string
+	before, after string
+	limit         float64 // in floors
+	extra         time.Duration
+}
+
+var actions = []action{
+	{name: "start", after: "stop", limit: 4},
+	{name: "stop", before: "start", limit: 2.5},
+	{name: "status", before: "start", after: "stop", limit: 2, extra: window},
+	{name: "restart", before: "start", after: "stop", limit: 5},
+}
+
+func (b *subjects) speed(a action, runs int) (figure, error) {
+	var floors, times, ratios []float64
+	for range runs {
+		if a.before != "" {
+			if err := b.run(a.before); err != nil {
+				return figure{}, err
+			}
+		}
+		floor, err := b.time("nothing")
+		if err != nil {
+			return figure{}, err
+		}
+		took, err := b.time(a.name)
+		if err != nil {
+			return figure{}, err
+		}
+		if a.after != "" {
+			if err := b.run(a.after); err != nil {
+				return figure{}, err
+			}
+		}
+		floors = append(floors, ms(floor))
+		times = append(times, ms(took))
+		ratios = append(ratios, float64(took-a.extra)/float64(floor))
+	}
+	what := a.name
+	if a.extra > 0 {
+		what += fmt.Sprintf(", less the window of %v", a.extra)
+	}
+	return figure{what: what, got: median(ratios), limit: a.limit, unit: "F",
+		detail: fmt.Sprintf("%.2f ms, F = %.2f ms", median(times), median(floors))}, nil
+}
+
+func ms(d time.Duration) float64 { return d.Seconds() * 1000 }
+
+func median(list []float64) float64 {
+	list = slices.Sorted(slices.Values(list))
+	return (list[(len(list)-1)/2] + list[len(list)/2]) / 2
+}
+
+// pair starts a daemon and its plain program, and gives their PIDs when both
+// say that they are ready.
+func (b *subjects) pair(kind string) (daemon, plain int, stop func() error, err error) {
+	if err := b.runAs(kind+"daemon", "start"); err != nil {
+		return 0, 0, nil, err
+	}
+	number, err := os.ReadFile(b.path("subject.pid"))
+	if err != nil {
+		return 0, 0, nil, err
+	}
+	daemon, err = strconv.Atoi(strings.TrimSpace(string(number)))
+	if err != nil {
+		return 0, 0, nil, err
+	}
+	cmd := b.command(kind + "plain")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return 0, 0, nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return 0, 0, nil, err
+	}
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		return 0, 0, nil, err
+	}
+	stop = func() error {
+		err := cmd.Process.Signal(syscall.SIGTERM)
+		return errors.Join(err, cmd.Wait(), b.run("stop"))
+	}
+	return daemon, cmd.Process.Pid, stop, nil
+}
+
+// memory compares what is resident.
+func (b *subjects) memory(kind string) (figure, error) {
+	var daemons, plains []float64
+	for range 9 {
+		daemon, plain, stop, err := b.pair(kind)
+		if err != nil {
+			return figure{}, err
+		}
+		time.Sleep(100 * time.Millisecond) // for what the runtime does after a start
+		d, derr := procNumber(daemon, "status", "VmRSS")
+		p, perr := procNumber(plain, "status", "VmRSS")
+		if err := errors.Join(derr, perr, stop()); err != nil {
+			return figure{}, err
+		}
+		daemons, plains = append(daemons, float64(d)), append(plains, float64(p))
+	}
+	d, p := median(daemons), median(plains)
+	what := strings.TrimSpace("resident, daemon to plain " + kind)
+	return figure{what: what, got: d / p, limit: 1.1, unit: "x", detail: fmt.Sprintf("%.0f KB, plain %.0f KB", d, p)}, nil
+}
+
+// wakeups compares how often the idle programs were given a processor.
+func (b *subjects) wakeups() (figure, error) {
+	daemon, plain, stop, err := b.pair("")
+	if err != nil {
+		return figure{}, err
+	}
+	time.Sleep(time.Second)
+	d0, err1 := switches(daemon)
+	p0, err2 := switches(plain)
+	time.Sleep(5 * time.Second)
+	d1, err3 := switches(daemon)
+	p1, err4 := switches(plain)
+	if err := errors.Join(err1, err2, err3, err4, stop()); err != nil {
+		return figure{}, err
+	}
+	return figure{what: "wake-ups in 5 s more than plain", got: float64(d1 - d0 - (p1 - p0)),
+		detail: fmt.Sprintf("%d, plain %d", d1-d0, p1-p0)}, nil
+}
+
+func switches(pid int) (int, error) {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
+	if err != nil || len(tasks) == 0 {
+		return 0, fmt.Errorf("process %d is gone", pid)
+	}
+	sum := 0
+	for _, task := range tasks {
+		n, err := procNumber(pid, "task/"+filepath.Base(task)+"/status", "voluntary_ctxt_switches")
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, nil
+}
+
+func procNumber(pid int, file, name string) (int, error) {
+	return number(fmt.Sprintf("/proc/%d/%s", pid, file), name)
+}
+
+// number finds the line "name: number" in a file of /proc.
+func number(path, name string) (int, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	for line := range bytes.Lines(data) {
+		if rest, ok := strings.CutPrefix(string(line), name+":"); ok {
+			return strconv.Atoi(strings.Fields(rest)[0])
+		}
+	}
+	return 0, fmt.Errorf("%s: no %s", path, name)
+}
+
+// size is what the library adds to a program that has net/http already.
+func (b *subjects) size() (figure, error) {
+	with, err := os.Stat(b.path("webdaemon"))
+	if err != nil {
+		return figure{}, err
+	}
+	without, err := os.Stat(b.path("webplain"))
+	if err != nil {
+		return figure{}, err
+	}
+	kb := func(n int64) float64 { return float64(n) / 1024 }
+	return figure{what: "added to a net/http program", got: kb(with.Size() - without.Size()), limit: 400, unit: "KB",
+		detail: fmt.Sprintf("%.0f KB, without %.0f KB", kb(with.Size()), kb(without.Size())),
+		missed: "evenly spread over what the library does"}, nil
+}
