@@ -129,7 +129,8 @@ type Hooks struct {
 
 // StartInfo tells the start hook what is about to happen.
 type StartInfo struct {
-	Debug bool // the daemon stays in the foreground
+	Debug  bool    // the daemon stays in the foreground
+	Daemon *Daemon // which one it is
 }
 
 // Shutdown tells the shutdown hook why the daemon ends. Code is -N for signal N.

@@ -32,7 +32,7 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 	defer signal.Stop(signals)
 
 	k.absent = d.absent()
-	l, err := launch.Foreground(launch.Hello{Key: d.key})
+	l, err := launch.Foreground(launch.Hello{Key: d.key}, nil)
 	if err != nil {
 		w.begin()
 		w.settle(false)

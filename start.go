@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -92,32 +93,8 @@ func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started,
 	if skip, err := d.claim(ctx, o.Args); skip {
 		return Started{Skipped: true}, err
 	}
-	if o.Timeout < 0 {
-		return Started{}, d.negative("start", o.Timeout)
-	}
-	if o.Timeout == 0 {
-		o.Timeout = d.cfg.StartTimeout
-	}
-	if d.cfg.Worker == nil {
-		return Started{}, d.noWorker("start")
-	}
-	if d.life.Load() != nil {
-		return Started{}, d.alreadyRunning("start", os.Getpid())
-	}
-	if err := d.mayStart(ctx, w); err != nil {
-		if !errors.Is(err, ErrAlreadyRunning) {
-			w.begin()
-			w.settle(false)
-		}
+	if err := d.prepare(ctx, &o, w); err != nil {
 		return Started{}, err
-	}
-	debug := o.Debug || d.cfg.Foreground
-	if hook := d.cfg.Hooks.Start; hook != nil {
-		if err := safely("start hook", func() error { return hook(ctx, StartInfo{Debug: debug}) }); err != nil {
-			w.begin()
-			w.settle(false)
-			return Started{}, d.fail("start", err)
-		}
 	}
 	// A daemon that starts another one has PID 1 for its parent, too.
 	launched := launch.Self() != nil
@@ -139,16 +116,52 @@ func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started,
 			w.begin()
 			w.settle(false)
 		}
-	case debug:
+	case o.Debug:
 		s, err = d.keep(ctx, w)
 	default:
-		s, err = d.detach(ctx, o.Timeout, w)
+		a := d.attempt(w)
+		detach(ctx, o.Timeout, []*attempt{a})
+		s, err = a.started, a.err
 		s.Took = time.Since(began)
 		return s, err
 	}
 	s.ended = true
 	s.Took = time.Since(began)
 	return s, err
+}
+
+// prepare is what comes before anything is started: it completes the options, and
+// finds out early what would keep the daemon from starting.
+func (d *Daemon) prepare(ctx context.Context, o *StartOptions, w watcher) error {
+	if o.Timeout < 0 {
+		return d.negative("start", o.Timeout)
+	}
+	if o.Timeout == 0 {
+		o.Timeout = d.cfg.StartTimeout
+	}
+	o.Debug = o.Debug || d.cfg.Foreground
+	if d.cfg.Worker == nil {
+		return d.noWorker("start")
+	}
+	if d.life.Load() != nil {
+		return d.alreadyRunning("start", os.Getpid())
+	}
+	if err := d.mayStart(ctx, w); err != nil {
+		if !errors.Is(err, ErrAlreadyRunning) {
+			w.begin()
+			w.settle(false)
+		}
+		return err
+	}
+	if hook := d.cfg.Hooks.Start; hook != nil {
+		info := StartInfo{Debug: o.Debug, Daemon: d}
+		if err := safely("start hook", func() error { return hook(ctx, info) }); err != nil {
+			w.begin()
+			w.settle(false)
+			return d.fail("start", err)
+		}
+	}
+	return nil
 }
 
 func (d *Daemon) noWorker(op string) *Error {
@@ -214,47 +227,92 @@ type attempt struct {
 	absent  []string // paths that this start has created, if they exist by now
 	logFrom int64    // length of the stderr file when the daemon opened it, -1: none
 	logFile string   // which file that is
+
+	// The verdict.
+	started Started
+	err     error
+	over    func() // called with it; may be nil
 }
 
-func (d *Daemon) detach(ctx context.Context, timeout time.Duration, w watcher) (Started, error) {
+func (d *Daemon) attempt(w watcher) *attempt {
+	return &attempt{d: d, w: w, logFrom: -1, absent: d.absent()}
+}
+
+// detach starts daemons in one new session, and returns when it is known what
+// became of each. The first one's watcher says whether signals cancel.
+func detach(ctx context.Context, timeout time.Duration, attempts []*attempt) {
 	if errors.Is(ctx.Err(), context.Canceled) {
-		w.begin()
-		w.settle(false)
-		return Started{}, d.cancelled(ctx)
+		for _, a := range attempts {
+			a.refused(a.d.cancelled(ctx))
+		}
+		return
 	}
-	absent := d.absent()
-	l, err := launch.Detached(launch.Hello{Key: d.key, Deaf: w.interrupts})
+	interrupts := attempts[0].w.interrupts
+	var hellos []launch.Hello
+	for _, a := range attempts {
+		hellos = append(hellos, launch.Hello{Key: a.d.key, Deaf: interrupts})
+	}
+	launches, err := launch.Detached(hellos, nil)
 	if err != nil {
-		w.begin()
-		w.settle(false)
-		return Started{}, d.fail("start", err)
+		for _, a := range attempts {
+			a.refused(a.d.fail("start", err))
+		}
+		return
 	}
-	if w.interrupts {
+	if interrupts {
 		// While the daemon is on its way, for this takes a while: a Ctrl-C before
 		// it ends us, and the daemon takes that for what it is. Not SIGHUP: whose
 		// terminal goes while he waits has not changed his mind.
 		var stop context.CancelFunc
 		ctx, stop = signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 		defer stop()
-		l.Send(launch.Listening)
-	}
-	a := &attempt{d: d, l: l, w: w, logFrom: -1, absent: absent}
-	ready, err := a.wait(ctx, timeout)
-	s := Started{PID: l.PID(), Ready: ready}
-	if !errors.Is(err, ErrAlreadyRunning) {
-		a.begin()
-		w.settle(err == nil)
-	}
-	if err != nil {
-		s.PID = 0
-		var e *Error
-		if errors.As(err, &e) && e.PID == 0 {
-			e.PID = l.PID()
+		for _, l := range launches {
+			l.Send(launch.Listening)
 		}
 	}
-	l.Close()
-	l.Reap()
-	return s, err
+	var all sync.WaitGroup
+	for i, a := range attempts {
+		a.l = launches[i]
+		if i > 0 {
+			all.Go(func() { a.decide(ctx, timeout) })
+		}
+	}
+	attempts[0].decide(ctx, timeout)
+	all.Wait()
+}
+
+// refused: nothing was started.
+func (a *attempt) refused(err *Error) {
+	a.begin()
+	a.w.settle(false)
+	a.tell(err)
+}
+
+// decide waits for the verdict, and lets go of the daemon.
+func (a *attempt) decide(ctx context.Context, timeout time.Duration) {
+	ready, err := a.wait(ctx, timeout)
+	a.started = Started{PID: a.l.PID(), Ready: ready}
+	if !errors.Is(err, ErrAlreadyRunning) {
+		a.begin()
+		a.w.settle(err == nil)
+	}
+	if err != nil {
+		a.started.PID = 0
+		var e *Error
+		if errors.As(err, &e) && e.PID == 0 {
+			e.PID = a.l.PID()
+		}
+	}
+	a.l.Close()
+	a.l.Reap()
+	a.tell(err)
+}
+
+func (a *attempt) tell(err error) {
+	a.err = err
+	if a.over != nil {
+		a.over()
+	}
 }
 
 func (a *attempt) begin() {

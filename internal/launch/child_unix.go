@@ -20,38 +20,64 @@ func workingDirectory() string {
 	return dir
 }
 
+// token is the variable's value: role, number of daemons, descriptors.
+func token(role string, daemons int, fds []int) string {
+	b := append([]byte(role), ':')
+	b = strconv.AppendInt(b, int64(daemons), 10)
+	for _, fd := range fds {
+		b = append(b, ':')
+		b = strconv.AppendInt(b, int64(fd), 10)
+	}
+	return string(b)
+}
+
+func parseToken(token string) (role string, daemons int, fds []int, ok bool) {
+	role, numbers, _ := strings.Cut(token, ":")
+	for i, s := range strings.Split(numbers, ":") {
+		n, err := strconv.Atoi(s)
+		switch {
+		case err != nil || n < 1:
+			return "", 0, nil, false
+		case i == 0:
+			daemons = n
+		case n < 3:
+			return "", 0, nil, false
+		default:
+			fds = append(fds, n)
+		}
+	}
+	return role, daemons, fds, len(fds) >= daemons
+}
+
 // enter takes up the role that the token names. A token that is not from a
 // launcher of ours is ignored: the program then does what its arguments say.
 func enter(token string) {
-	role, numbers, _ := strings.Cut(token, ":")
-	var fds []int
-	for s := range strings.SplitSeq(numbers, ":") {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 3 {
+	role, daemons, fds, ok := parseToken(token)
+	if !ok {
+		return
+	}
+	for _, fd := range fds[:daemons] {
+		if !trusted(fd) {
 			return
 		}
-		fds = append(fds, n)
-	}
-	if !trusted(fds[0]) {
-		return
 	}
 	for _, fd := range fds {
 		syscall.CloseOnExec(fd)
 	}
 	switch role {
 	case "stage":
-		os.Exit(stage(fds))
+		os.Exit(runStage(daemons, fds))
 	case "daemon":
 		m, err := receive(reader(fds[0]))
 		if err != nil {
 			return
 		}
 		h, ok := parseHello(m)
-		if !ok {
+		if !ok || len(h.Files) != len(fds)-1 {
 			return
 		}
 		setName(h.comm)
-		child = &Child{Hello: h, fd: fds[0], inherited: sealInherited()}
+		child = &Child{Hello: h, fd: fds[0], files: fds[1:], inherited: sealInherited()}
 	}
 }
 
@@ -89,16 +115,29 @@ func send(fd int, m Message) {
 	}
 }
 
-// stage starts the daemon from within the new session and ends.
-func stage(fds []int) int {
+// runStage starts the daemons from within the new session and ends.
+func runStage(daemons int, fds []int) int {
 	defaultSignals()
-	pid, err := spawn("daemon", fds[:1], [3]int{0, 1, 2}, stageAttr())
-	if err != nil {
-		send(fds[0], failure("start the daemon", err))
+	sockets, rest := fds[:daemons], fds[daemons:]
+	if len(rest) < daemons-1 {
 		return 1
 	}
-	send(fds[0], Message{Kind: spawned, PID: pid})
-	return stay(pid, fds)
+	stderrs := append([]int{2}, rest[:daemons-1]...)
+	files, life := lifeEnd(rest[daemons-1:])
+	t, err := newTemplate()
+	for i, socket := range sockets {
+		pid, err := 0, err
+		if err == nil {
+			pid, err = t.spawn("daemon", 1, append([]int{socket}, files...), [3]int{0, 1, stderrs[i]}, stageAttr())
+		}
+		if err != nil {
+			send(socket, failure("start the daemon", err))
+			continue
+		}
+		send(socket, Message{Kind: spawned, PID: pid})
+		spawnedOne(pid, socket)
+	}
+	return stay(life)
 }
 
 func failure(act string, err error) Message {
@@ -171,6 +210,19 @@ func sealInherited() []inherited {
 		}
 	}
 	return list
+}
+
+// Files are the files that the launcher has handed over, by name. Whoever calls
+// this first has them; they are close-on-exec.
+func (c *Child) Files() []*os.File {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var files []*os.File
+	for i, fd := range c.files {
+		files = append(files, os.NewFile(uintptr(fd), c.Hello.Files[i]))
+	}
+	c.files = nil
+	return files
 }
 
 // CloseInherited closes the caller's descriptors, unless the program has made

@@ -14,8 +14,8 @@ import (
 	"sync/atomic"
 )
 
-// env is the variable that marks a launched process: "stage" or "daemon", a
-// colon, descriptor numbers. The odd ending is so that nobody types it.
+// env is the variable that marks a launched process: "stage" or "daemon", how many
+// daemons, descriptor numbers, with colons between. The odd ending is so that nobody types it.
 const env = "DAEMONOCLE_LAUNCH_7QX2"
 
 // Key names the daemon a process was made for. A program may have several.
@@ -32,7 +32,9 @@ type Hello struct {
 	// Deaf: the launcher does not hear the operator's Ctrl-C yet, which ends it
 	// instead, until it says Listening.
 	Deaf bool
-	comm string // process name, which exec of /proc/self/exe would lose
+	// Files are names for the files that the daemon inherits, in their order.
+	Files []string
+	comm  string // process name, which exec of /proc/self/exe would lose
 }
 
 func (h Hello) message() Message {
@@ -43,15 +45,19 @@ func (h Hello) message() Message {
 	case h.Deaf:
 		mode = "deaf"
 	}
-	return Message{Kind: hello, Text: strings.Join([]string{mode, h.comm, h.Key.Name, h.Key.PIDFile, h.Key.Member}, "\x00")}
+	return Message{Kind: hello, Text: strings.Join(append([]string{mode, h.comm, h.Key.Name, h.Key.PIDFile, h.Key.Member}, h.Files...), "\x00")}
 }
 
 func parseHello(m Message) (Hello, bool) {
 	f := strings.Split(m.Text, "\x00")
-	if m.Kind != hello || len(f) != 5 {
+	if m.Kind != hello || len(f) < 5 {
 		return Hello{}, false
 	}
-	return Hello{Foreground: f[0] == "foreground", Deaf: f[0] == "deaf", comm: f[1], Key: Key{f[2], f[3], f[4]}}, true
+	h := Hello{Foreground: f[0] == "foreground", Deaf: f[0] == "deaf", comm: f[1], Key: Key{f[2], f[3], f[4]}}
+	if len(f) > 5 {
+		h.Files = f[5:]
+	}
+	return h, true
 }
 
 // origin is how the program was started: main runs again in the daemon, so it
@@ -86,6 +92,7 @@ func Self() *Child { return child }
 type Child struct {
 	Hello
 	fd        int
+	files     []int
 	inherited []inherited
 	claimed   atomic.Bool
 

@@ -30,8 +30,8 @@ type Status struct {
 	Code  int
 }
 
-func Detached(Hello) (*Launch, error)   { return nil, errors.ErrUnsupported }
-func Foreground(Hello) (*Launch, error) { return nil, errors.ErrUnsupported }
+func Detached([]Hello, []*os.File) ([]*Launch, error) { return nil, errors.ErrUnsupported }
+func Foreground(Hello, []*os.File) (*Launch, error)   { return nil, errors.ErrUnsupported }
 
 func (l *Launch) PID() int                                 { return 0 }
 func (l *Launch) Handle() *proc.Handle                     { return nil }
@@ -45,6 +45,7 @@ func (l *Launch) Close()                                   {}
 func (c *Child) Send(Message)              {}
 func (c *Child) Receive() (Message, error) { return Message{}, errors.ErrUnsupported }
 func (c *Child) Close()                    {}
+func (c *Child) Files() []*os.File         { return nil }
 func (c *Child) CloseInherited()           {}
 
 func CloseInheritable(func(int) bool) {}

@@ -11,24 +11,25 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
-// Launch is a launcher's hold on the process it has started.
+// Launch is a launcher's hold on a process that it has started.
 type Launch struct {
 	conn   *os.File
 	in     *bufio.Reader
-	stage  int
-	life   *os.File // BSD: its end lets the stage go
+	stage  *stage // nil if there is none
 	stderr *os.File
 
 	reaping sync.Mutex // held around wait4, which only one call can win
+	closing sync.Once
 
 	mu     sync.Mutex
 	pid    int
@@ -36,34 +37,95 @@ type Launch struct {
 	status *Status
 }
 
+// stage is the process that several launches have come from.
+type stage struct {
+	pid    int
+	reaped sync.Once
+	users  atomic.Int32 // launches that are open
+	life   *os.File     // BSD: its end lets the stage go
+}
+
+func (s *stage) reap() { s.reaped.Do(func() { wait4(s.pid) }) }
+
 // Status is how a process ended.
 type Status struct {
 	Known bool // false if somebody else took the wait status
 	Code  int  // exit code, or minus the signal's number
 }
 
-// Detached starts a stage, which starts the daemon in a new session.
-func Detached(h Hello) (*Launch, error) {
+// Detached starts a stage, which starts a daemon for each of the hellos in one new
+// session. The daemons inherit the files.
+func Detached(hellos []Hello, files []*os.File) ([]*Launch, error) {
 	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open /dev/null: %w", err)
 	}
 	defer unix.Close(null)
-	stderr, err := scratch()
+	t, err := newTemplate()
 	if err != nil {
 		return nil, err
 	}
-	l := &Launch{stderr: stderr}
-	if err := l.start("stage", h, [3]int{null, null, int(stderr.Fd())}, &syscall.SysProcAttr{Setsid: true}); err != nil {
-		stderr.Close()
+	var launches []*Launch
+	var theirs []int // ends of the socket pairs
+	started := false
+	defer func() {
+		for _, fd := range theirs {
+			unix.Close(fd)
+		}
+		for _, l := range launches {
+			if !started {
+				l.conn.Close()
+				l.stderr.Close()
+			}
+		}
+	}()
+	for _, h := range hellos {
+		l := &Launch{}
+		if l.stderr, err = scratch(); err != nil {
+			return nil, err
+		}
+		fd, err := l.connect(h)
+		if err != nil {
+			l.stderr.Close()
+			return nil, err
+		}
+		launches, theirs = append(launches, l), append(theirs, fd)
+	}
+
+	fds := slices.Clone(theirs)
+	for _, l := range launches[1:] { // the first one's is the stage's own
+		fds = append(fds, int(l.stderr.Fd()))
+	}
+	for _, f := range files {
+		fds = append(fds, int(f.Fd()))
+	}
+	life, fds, done, err := lifeline(fds)
+	if err != nil {
 		return nil, err
 	}
-	return l, nil
+	defer done()
+	std := [3]int{null, null, int(launches[0].stderr.Fd())}
+	pid, err := t.spawn("stage", len(hellos), fds, std, &syscall.SysProcAttr{Setsid: true})
+	if err != nil {
+		if life != nil {
+			life.Close()
+		}
+		return nil, fmt.Errorf("execute this program again: %w", err)
+	}
+	runtime.KeepAlive(files)
+	started = true
+	s := &stage{pid: pid, life: life}
+	s.users.Store(int32(len(launches)))
+	for _, l := range launches {
+		l.stage = s
+	}
+	return launches, nil
 }
 
 // Foreground starts the daemon as a child in its own process group, with this
-// process's output. Its input is null where the terminal would stop it.
-func Foreground(h Hello) (*Launch, error) {
+// process's output and the files. Its input is null where the terminal would stop
+// it.
+func Foreground(h Hello, files []*os.File) (*Launch, error) {
 	h.Foreground = true
 	stdin := 0
 	if _, err := unix.IoctlGetTermios(0, ioctlGetTermios); err == nil {
@@ -74,71 +136,81 @@ func Foreground(h Hello) (*Launch, error) {
 		defer unix.Close(null)
 		stdin = null
 	}
-	l := &Launch{}
-	if err := l.start("daemon", h, [3]int{stdin, 1, 2}, &syscall.SysProcAttr{Setpgid: true}); err != nil {
+	t, err := newTemplate()
+	if err != nil {
 		return nil, err
 	}
-	l.adopt(l.stage)
-	l.stage = 0
+	l := &Launch{}
+	theirs, err := l.connect(h)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(theirs)
+	fds := []int{theirs}
+	for _, f := range files {
+		fds = append(fds, int(f.Fd()))
+	}
+	pid, err := t.spawn("daemon", 1, fds, [3]int{stdin, 1, 2}, &syscall.SysProcAttr{Setpgid: true})
+	runtime.KeepAlive(files)
+	if err != nil {
+		l.conn.Close()
+		return nil, fmt.Errorf("execute this program again: %w", err)
+	}
+	l.adopt(pid)
 	return l, nil
 }
 
-func (l *Launch) start(role string, h Hello, std [3]int, attr *syscall.SysProcAttr) error {
+// connect makes the socket pair, and queues the hello in it, so that the daemon
+// need not wait. It returns the daemon's end.
+func (l *Launch) connect(h Hello) (int, error) {
 	pair, err := socketpair()
 	if err != nil {
-		return fmt.Errorf("create a socket pair: %w", err)
+		return -1, fmt.Errorf("create a socket pair: %w", err)
 	}
-	defer unix.Close(pair[1])
 	h.comm = origin.comm
 	send(pair[0], h.message())
-	fds := []int{pair[1]}
-	if l.life, fds, err = lifeline(role, fds); err != nil {
-		unix.Close(pair[0])
-		return err
-	}
-	pid, err := spawn(role, fds, std, attr)
-	for _, fd := range fds[1:] {
-		unix.Close(fd)
-	}
-	if err != nil {
-		unix.Close(pair[0])
-		return fmt.Errorf("execute this program again: %w", err)
-	}
 	unix.SetNonblock(pair[0], true)
 	l.conn = os.NewFile(uintptr(pair[0]), "daemon")
 	l.in = bufio.NewReaderSize(l.conn, 4+maxMessage)
-	l.stage = pid
-	return nil
+	return pair[1], nil
 }
 
-// spawn executes the running image again with the original arguments. fds[0]
-// is the socket; in the child the descriptors have the lowest numbers that are
-// not the caller's own.
-func spawn(role string, fds []int, std [3]int, attr *syscall.SysProcAttr) (int, error) {
-	path, err := image()
-	if err != nil {
-		return 0, err
+// template is what all processes have in common that are executed at one time.
+type template struct {
+	path   string // of the running image
+	dir    string // to change to; empty: none
+	theirs []int  // the caller's descriptors
+}
+
+func newTemplate() (template, error) {
+	var t template
+	var err error
+	if t.path, err = image(); err != nil {
+		return t, err
 	}
 	// No descriptor of another goroutine is between open and close-on-exec
 	// while this lock is held.
 	syscall.ForkLock.Lock()
-	theirs := inheritable()
+	t.theirs = inheritable()
 	syscall.ForkLock.Unlock()
-	files, numbers := arrange(std, fds, theirs)
-	token := role
-	for _, n := range numbers {
-		token += ":" + strconv.Itoa(n)
+	t.dir = origin.dir
+	if now, err := syscall.Getwd(); err != nil || now == t.dir || unix.Access(t.dir, unix.X_OK) != nil {
+		t.dir = "" // also where the directory has been removed
 	}
-	dir := origin.dir
-	if now, err := syscall.Getwd(); err != nil || now == dir || unix.Access(dir, unix.X_OK) != nil {
-		dir = "" // also where the directory has been removed
-	}
+	return t, nil
+}
+
+// spawn executes the running image again with the original arguments. The first
+// fds are sockets, one for each daemon; in the child the descriptors have the
+// lowest numbers that are not the caller's own.
+func (t template) spawn(role string, daemons int, fds []int, std [3]int, attr *syscall.SysProcAttr) (int, error) {
+	files, numbers := arrange(std, fds, t.theirs)
 	var pid int
-	err = withCleanMask(func() error {
+	err := withCleanMask(func() error {
 		var err error
-		pid, err = syscall.ForkExec(path, origin.args, &syscall.ProcAttr{
-			Dir:   dir,
-			Env:   append(origin.env[:len(origin.env):len(origin.env)], env+"="+token),
+		pid, err = syscall.ForkExec(t.path, origin.args, &syscall.ProcAttr{
+			Dir:   t.dir,
+			Env:   append(origin.env[:len(origin.env):len(origin.env)], env+"="+token(role, daemons, numbers)),
 			Files: files,
 			Sys:   attr,
 		})
@@ -268,7 +340,6 @@ func (l *Launch) ended(s *Status) {
 
 // Wait waits until the daemon's process is gone and says how it ended.
 func (l *Launch) Wait(ctx context.Context) (Status, error) {
-	l.reapStage()
 	for {
 		l.mu.Lock()
 		pid, handle, status := l.pid, l.handle, l.status
@@ -308,16 +379,6 @@ func (l *Launch) Reap() {
 	}()
 }
 
-func (l *Launch) reapStage() {
-	l.mu.Lock()
-	stage := l.stage
-	l.stage = 0
-	l.mu.Unlock()
-	if stage != 0 {
-		wait4(stage)
-	}
-}
-
 // Output gives what the daemon wrote to stderr before the verdict.
 func (l *Launch) Output() io.ReaderAt {
 	if l.stderr == nil {
@@ -328,14 +389,18 @@ func (l *Launch) Output() io.ReaderAt {
 
 // Close lets the daemon go. Its process goes on.
 func (l *Launch) Close() {
-	l.conn.Close()
-	if l.life != nil {
-		l.life.Close()
-	}
-	if l.stderr != nil {
-		l.stderr.Close()
-	}
-	l.reapStage()
+	l.closing.Do(func() {
+		l.conn.Close()
+		if l.stderr != nil {
+			l.stderr.Close()
+		}
+		if s := l.stage; s != nil && s.users.Add(-1) == 0 {
+			if s.life != nil {
+				s.life.Close()
+			}
+			s.reap()
+		}
+	})
 }
 
 func wait4(pid int) (syscall.WaitStatus, error) {

@@ -109,3 +109,37 @@ func TestReceiveGoesOnWithAMessageThatWasCutOff(t *testing.T) {
 		}
 	}
 }
+
+func FuzzParseToken(f *testing.F) {
+	f.Add("stage:1:3")
+	f.Add("stage:2:3:4:5:6")
+	f.Add("daemon:1:3:7")
+	f.Add("daemon:1:99999999999999999999")
+	f.Fuzz(func(t *testing.T, s string) {
+		role, daemons, fds, ok := parseToken(s)
+		if !ok {
+			return
+		}
+		if daemons < 1 || len(fds) < daemons || slices.Min(fds) < 3 {
+			t.Fatalf("%q was taken for %q, %d daemons, %v", s, role, daemons, fds)
+		}
+		again, n, numbers, ok := parseToken(token(role, daemons, fds))
+		if !ok || again != role || n != daemons || !slices.Equal(numbers, fds) {
+			t.Errorf("%q came back as %q, %d, %v, %v", s, again, n, numbers, ok)
+		}
+	})
+}
+
+func TestTokens(t *testing.T) {
+	for _, s := range []string{"stage:1:3", "stage:2:3:4:5:6", "daemon:1:3:7"} {
+		role, daemons, fds, ok := parseToken(s)
+		if !ok || token(role, daemons, fds) != s {
+			t.Errorf("%q: got %q, %d, %v, %v", s, role, daemons, fds, ok)
+		}
+	}
+	for _, s := range []string{"", "stage", "stage:", "stage:1", "stage:0:3", "daemon:1:2", "daemon:1:-3", "daemon:2:3", "daemon:1:x", ":", "daemon:1:3:"} {
+		if role, daemons, fds, ok := parseToken(s); ok {
+			t.Errorf("%q was taken for %q, %d daemons, %v", s, role, daemons, fds)
+		}
+	}
+}

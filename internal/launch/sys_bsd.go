@@ -24,35 +24,36 @@ func image() (string, error) { return os.Executable() }
 
 func stageAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-// stay: the daemon is the stage's child, so the stage waits for it until the
-// verdict and relays how it ended. The launcher's end of fds[1] lets it go.
-func stay(pid int, fds []int) int {
+// spawnedOne: the daemon is the stage's child, which relays how it ended.
+func spawnedOne(pid, socket int) {
 	go func() {
 		if ws, err := wait4(pid); err == nil {
-			send(fds[0], Message{Kind: exited, Code: int(ws)})
+			send(socket, Message{Kind: exited, Code: int(ws)})
 		}
 	}()
-	if len(fds) > 1 {
-		io.Copy(io.Discard, os.NewFile(uintptr(fds[1]), "life"))
-	}
+}
+
+// stay waits until the launcher has all verdicts.
+func stay(life int) int {
+	io.Copy(io.Discard, os.NewFile(uintptr(life), "life"))
 	return 0
 }
 
-func lifeline(role string, fds []int) (*os.File, []int, error) {
-	if role != "stage" {
-		return nil, fds, nil
-	}
+// lifeline adds a pipe's end, whose other end the launcher keeps for as long as
+// it needs the stage. done is to be called when the stage has its own.
+func lifeline(fds []int) (life *os.File, all []int, done func(), err error) {
 	r, w, err := os.Pipe()
 	if err != nil {
-		return nil, fds, err
+		return nil, fds, nil, err
 	}
-	defer r.Close()
-	fd, err := unix.FcntlInt(r.Fd(), unix.F_DUPFD_CLOEXEC, 3)
-	if err != nil {
-		w.Close()
-		return nil, fds, err
+	return w, append(fds, int(r.Fd())), func() { r.Close() }, nil
+}
+
+func lifeEnd(fds []int) (files []int, life int) {
+	if len(fds) == 0 {
+		return nil, -1
 	}
-	return w, append(fds, fd), nil
+	return fds[:len(fds)-1], fds[len(fds)-1]
 }
 
 // reap: a detached daemon is the stage's child, which relays its status; in the

@@ -39,10 +39,16 @@ func stageAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Cloneflags: unix.CLONE_PARENT}
 }
 
-// stay: the stage has nothing left to do.
-func stay(int, []int) int { return 0 }
+// spawnedOne: the socket is the daemon's alone, or its end would not be seen
+// before that of the stage.
+func spawnedOne(_, socket int) { unix.Close(socket) }
 
-func lifeline(_ string, fds []int) (*os.File, []int, error) { return nil, fds, nil }
+// stay: the stage has nothing left to do.
+func stay(int) int { return 0 }
+
+func lifeline(fds []int) (*os.File, []int, func(), error) { return nil, fds, func() {}, nil }
+
+func lifeEnd(fds []int) (files []int, life int) { return fds, -1 }
 
 func (l *Launch) reap(pid int) Status {
 	ws, err := wait4(pid)

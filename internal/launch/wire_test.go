@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -79,9 +80,10 @@ func TestHello(t *testing.T) {
 	for _, want := range []Hello{
 		{Key: Key{Name: "foo"}},
 		{Key: Key{Name: "foo", PIDFile: "/run/foo.pid", Member: "3"}, Foreground: true, comm: "prog"},
+		{Key: Key{Name: "foo", Member: "12"}, Deaf: true, Files: []string{"tcp [::1]:80", "unix /run/x"}},
 		{Key: Key{Name: "naïve name", PIDFile: "/with space\nand more"}, comm: "a:b"},
 	} {
-		if got, ok := parseHello(want.message()); !ok || got != want {
+		if got, ok := parseHello(want.message()); !ok || !reflect.DeepEqual(got, want) {
 			t.Errorf("got %+v, %v, want %+v", got, ok, want)
 		}
 	}
@@ -89,7 +91,7 @@ func TestHello(t *testing.T) {
 		{},
 		{Kind: hello},
 		{Kind: Ready, Text: Hello{}.message().Text},
-		{Kind: hello, Text: strings.Repeat("\x00", 5)},
+		{Kind: hello, Text: strings.Repeat("\x00", 3)},
 	} {
 		if got, ok := parseHello(m); ok {
 			t.Errorf("%+v was taken for %+v", m, got)
