@@ -124,6 +124,8 @@ type Output struct {
 	// Quiet makes the built-in actions print nothing but errors: the exit code of
 	// status is its answer.
 	Quiet bool
+
+	into *map[string]any // takes the object instead of Out; nil: nothing does
 }
 
 // Explain prints an error as the actions do: an ERROR line, what the daemon had

@@ -155,6 +155,7 @@ type Daemon struct {
 	cfg     Config
 	umask   int
 	key     launch.Key
+	worker  worker
 	pid     *pidfile.File // nil: none
 	stdout  *paths.Name
 	stderr  *paths.Name
@@ -189,8 +190,10 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 // New checks and copies the settings. It starts, creates and changes nothing,
 // and may be called in any process. All problems are in the one error, each a
 // *ConfigError.
-func New(c Config) (*Daemon, error) {
-	d := &Daemon{cfg: c, umask: 0o022}
+func New(c Config) (*Daemon, error) { return newDaemon(c, worker{of: 1}) }
+
+func newDaemon(c Config, w worker) (*Daemon, error) {
+	d := &Daemon{cfg: c, umask: 0o022, worker: w}
 	var problems []error
 	bad := func(setting, value string, err error, hint string) {
 		problems = append(problems, &ConfigError{setting, value, err, hint})
@@ -293,7 +296,7 @@ func New(c Config) (*Daemon, error) {
 		bad("Actions", "", err, "")
 	}
 
-	d.key = launch.Key{Name: d.cfg.Name, PIDFile: d.pidPath()}
+	d.key = launch.Key{Name: d.cfg.Name, PIDFile: d.pidPath(), Member: w.key()}
 	if len(problems) == 0 {
 		if err := known.add(d.key, c.Worker); err != nil {
 			bad("Name", d.cfg.Name, err, "give each daemon of a program its own name and PID file")
@@ -307,6 +310,10 @@ func New(c Config) (*Daemon, error) {
 
 // Name of the daemon as it stands in messages.
 func (d *Daemon) Name() string { return d.cfg.Name }
+
+// Worker says which worker of its group this is, from 0, and how many there are:
+// 0 and 1 for a daemon that is in no group.
+func (d *Daemon) Worker() (n, of int) { return d.worker.n, d.worker.of }
 
 // Help is Config.Help.
 func (d *Daemon) Help() string { return d.cfg.Help }

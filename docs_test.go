@@ -32,11 +32,12 @@ func documents(t *testing.T) []string {
 var goBlock = regexp.MustCompile("(?s)\n```go\n(.*?)```")
 
 // packages are those that a snippet without a package clause can name.
-var packages = []string{"context", "errors", "fmt", "log", "log/slog", "net", "net/http", "os", "time", module}
+var packages = []string{"context", "errors", "fmt", "log", "log/slog", "net", "net/http", "os", "time", module, module + "/cli"}
 
 // TestSnippetsCompile builds every block of Go in the documents. One that
 // begins with a package clause is a file. Any other is the body of a function in
-// which there are a context ctx and a *daemonocle.Daemon d.
+// which there are a context ctx, a *daemonocle.Daemon d, a *daemonocle.Group g and a
+// function work.
 func TestSnippetsCompile(t *testing.T) {
 	dir := testkit.TempDir(t)
 	snippets := 0
@@ -74,7 +75,8 @@ func wrap(code string) string {
 	if !strings.Contains(b.String(), `"context"`) {
 		b.WriteString("import \"context\"\n")
 	}
-	fmt.Fprintf(&b, "\nfunc _(ctx context.Context, d *daemonocle.Daemon) error {\n%sreturn nil\n}\n", code)
+	fmt.Fprintf(&b, "\nfunc work(context.Context) error { return nil }\n"+
+		"\nfunc _(ctx context.Context, d *daemonocle.Daemon, g *daemonocle.Group) error {\n%sreturn nil\n}\n", code)
 	return b.String()
 }
 

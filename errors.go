@@ -178,9 +178,15 @@ func (d *Daemon) fail(op string, err error) *Error {
 	return &Error{Op: op, Name: d.cfg.Name, Code: 1, Err: err}
 }
 
+func (g *Group) fail(op string, err error) *Error {
+	return &Error{Op: op, Name: g.name, Code: 1, Err: err}
+}
+
 // misused is for a call that cannot be meant, before anything is tried.
-func (d *Daemon) misused(op string, err error) *Error {
-	e := d.fail(op, because(err.Error(), ErrUsage, err))
+func (d *Daemon) misused(op string, err error) *Error { return d.fail(op, err).misused() }
+
+func (e *Error) misused() *Error {
+	e.Err = because(e.Err.Error(), ErrUsage, e.Err)
 	e.Code = exitUsage
 	return e
 }

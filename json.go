@@ -51,6 +51,48 @@ func appendJSONObject[V any](b []byte, m map[string]V) []byte {
 	return append(b, '}')
 }
 
+// appendIndented has a line for each thing in an object or array.
+func appendIndented(b []byte, v any, indent string) []byte {
+	deeper := indent + "  "
+	switch v := v.(type) {
+	case []any:
+		if len(v) == 0 {
+			break
+		}
+		b = append(b, '[')
+		for i, e := range v {
+			b = appendIndented(nextLine(b, i, deeper), e, deeper)
+		}
+		return append(append(append(b, '\n'), indent...), ']')
+	case map[string]string:
+		return appendIndentedObject(b, v, indent)
+	case map[string]any:
+		return appendIndentedObject(b, v, indent)
+	}
+	return appendJSON(b, v)
+}
+
+func appendIndentedObject[V any](b []byte, m map[string]V, indent string) []byte {
+	if len(m) == 0 {
+		return append(b, "{}"...)
+	}
+	deeper := indent + "  "
+	b = append(b, '{')
+	for i, key := range slices.Sorted(maps.Keys(m)) {
+		b = appendJSONString(nextLine(b, i, deeper), key)
+		b = append(b, ": "...)
+		b = appendIndented(b, m[key], deeper)
+	}
+	return append(append(append(b, '\n'), indent...), '}')
+}
+
+func nextLine(b []byte, i int, indent string) []byte {
+	if i > 0 {
+		b = append(b, ',')
+	}
+	return append(append(b, '\n'), indent...)
+}
+
 func appendJSONFloat(b []byte, f float64) []byte {
 	f = math.Round(f*1000) / 1000
 	if math.IsNaN(f) || math.IsInf(f, 0) {

@@ -255,7 +255,11 @@ func detach(ctx context.Context, timeout time.Duration, attempts []*attempt) {
 	launches, err := launch.Detached(hellos, nil)
 	if err != nil {
 		for _, a := range attempts {
-			a.refused(a.d.fail("start", err))
+			e := a.d.fail("start", err)
+			if errors.Is(err, syscall.EMFILE) {
+				e.Hint = "Raise the limit of open files (ulimit -n), or start fewer workers at once."
+			}
+			a.refused(e)
 		}
 		return
 	}

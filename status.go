@@ -61,10 +61,13 @@ func StatusFields() []string {
 // error. It may be called by any process, also the daemon itself, and any number
 // of times. It asks the kernel, never the daemon. ctx bounds the measuring.
 func (d *Daemon) Status(ctx context.Context, o StatusOptions) (Status, error) {
-	return d.status(ctx, o, watcher{})
+	return d.status(ctx, o, watcher{}, proc.Group)
 }
 
-func (d *Daemon) status(ctx context.Context, o StatusOptions, w watcher) (Status, error) {
+// members finds the processes of a process group.
+type members func(pgid int) ([]int, error)
+
+func (d *Daemon) status(ctx context.Context, o StatusOptions, w watcher, find members) (Status, error) {
 	s := Status{Name: d.cfg.Name, State: "dead", fields: o.Fields, plain: o.Fields == nil}
 	if s.plain {
 		s.fields = defaultFields
@@ -90,13 +93,13 @@ func (d *Daemon) status(ctx context.Context, o StatusOptions, w watcher) (Status
 		return s, nil
 	}
 	if r.PID == os.Getpid() {
-		return d.measure(ctx, s, r.PID, o.Interval)
+		return d.measure(ctx, s, r.PID, o.Interval, find)
 	}
 	h, err := d.holder(ctx, r.PID)
 	if err == nil {
 		defer h.Close()
 		var seen Status
-		seen, err = d.measure(ctx, s, r.PID, o.Interval)
+		seen, err = d.measure(ctx, s, r.PID, o.Interval, find)
 		// What was read is the daemon's if its process was there all the time.
 		if err == nil && !h.Gone() {
 			return seen, nil
@@ -123,12 +126,12 @@ func checkFields(fields []string) error {
 }
 
 // measure reads the fields of the process.
-func (d *Daemon) measure(ctx context.Context, s Status, pid int, interval time.Duration) (Status, error) {
+func (d *Daemon) measure(ctx context.Context, s Status, pid int, interval time.Duration, find members) (Status, error) {
 	s.Running, s.PID = true, pid
 	group := []int{pid}
 	if pgid, _, err := proc.GroupID(pid); err == nil && pgid == pid {
-		if members, err := proc.Group(pid); err == nil && slices.Contains(members, pid) {
-			group = members
+		if pids, err := find(pid); err == nil && slices.Contains(pids, pid) {
+			group = pids
 		}
 	}
 	want := []string{"status", "uptime"}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/daemonocle/daemonocle/internal/console"
 	"github.com/daemonocle/daemonocle/internal/environ"
+	"github.com/daemonocle/daemonocle/internal/proc"
 )
 
 // speak is for what a daemon's own process has to say.
@@ -20,25 +21,47 @@ func speak(w io.Writer) *console.Console {
 // voice prints what the methods report: the lines of the original, and behind
 // them what else is known.
 type voice struct {
-	*console.Console
+	speaker
 	d   *Daemon
 	out Output
 }
 
+// speaker is a console.Console, or one's turn with one.
+type speaker interface {
+	Begin(text string)
+	End(ok bool)
+	Line(text string)
+	Error(err error)
+	Warn(text string)
+	Reason(text string)
+	Hint(text string)
+	Stderr(lines []string)
+}
+
 func newVoice(d *Daemon, out Output) *voice {
-	out = out.filled()
-	out.Out, out.Err = console.Steady(out.Out), console.Steady(out.Err)
-	o := console.Options{Out: out.Out, Err: out.Err, Color: console.Color(out.Color)}
-	if out.JSON || out.Quiet {
-		o.Out = nil
+	out = out.steady()
+	return &voice{speaker: out.console(), d: d, out: out}
+}
+
+// steady survives the readers of the process's own streams.
+func (o Output) steady() Output {
+	o = o.filled()
+	o.Out, o.Err = console.Steady(o.Out), console.Steady(o.Err)
+	return o
+}
+
+func (o Output) console() *console.Console {
+	c := console.Options{Out: o.Out, Err: o.Err, Color: console.Color(o.Color)}
+	if o.JSON || o.Quiet {
+		c.Out = nil
 	}
-	return &voice{Console: console.New(o), d: d, out: out}
+	return console.New(c)
 }
 
 // Warn is left out where only errors are wanted.
 func (v *voice) Warn(text string) {
 	if !v.out.Quiet {
-		v.Console.Warn(text)
+		v.speaker.Warn(text)
 	}
 }
 
@@ -77,12 +100,20 @@ func (v *voice) broken(held, mended bool) {
 
 func (v *voice) start(ctx context.Context, o StartOptions) error {
 	s, err := v.d.start(ctx, o, v.watcher("Starting"))
+	return v.started(s, err)
+}
+
+func (v *voice) started(s Started, err error) error {
 	v.outcome(func() map[string]any { return startObject(s, err) }, err)
 	return v.finish(err)
 }
 
 func (v *voice) stop(ctx context.Context, o StopOptions) error {
 	s, err := v.d.stop(ctx, "stop", o, v.stopWatcher())
+	return v.stopped(s, o, err)
+}
+
+func (v *voice) stopped(s Stopped, o StopOptions, err error) error {
 	v.object(func() map[string]any { return stopObject(s, err) }, err)
 	v.left(s, o)
 	return v.finish(err)
@@ -90,6 +121,10 @@ func (v *voice) stop(ctx context.Context, o StopOptions) error {
 
 func (v *voice) restart(ctx context.Context, o RestartOptions) error {
 	r, err := v.d.restart(ctx, o, v.stopWatcher(), v.watcher("Starting"), func(err error) { v.warn(err) })
+	return v.restarted(r, o, err)
+}
+
+func (v *voice) restarted(r Restarted, o RestartOptions, err error) error {
 	v.outcome(func() map[string]any {
 		m := startObject(r.Started, err)
 		var failed *Error
@@ -109,19 +144,25 @@ func (v *voice) restart(ctx context.Context, o RestartOptions) error {
 }
 
 func (v *voice) status(ctx context.Context, o StatusOptions) error {
-	s, err := v.d.status(ctx, o, v.watcher(""))
+	s, err := v.d.status(ctx, o, v.watcher(""), proc.Group)
+	return v.reported(s, err)
+}
+
+func (v *voice) reported(s Status, err error) error {
 	if err != nil {
 		v.object(failedObject(err), err)
 		return v.finish(err)
 	}
 	answer := s.String() + "\n"
 	switch {
+	case v.out.into != nil:
+		*v.out.into, answer = s.object(), ""
 	case v.out.JSON:
 		answer = string(appendJSON(nil, s.object())) + "\n"
 	case v.out.Quiet:
 		answer = "" // the exit code says it
 	}
-	if _, err := io.WriteString(v.out.Out, answer); err != nil {
+	if _, err := io.WriteString(v.out.Out, answer); err != nil && answer != "" {
 		return v.unheard(err)
 	}
 	if !s.Running {
@@ -232,9 +273,13 @@ func (v *voice) object(make func() map[string]any, err error) {
 			m["code"] = int64(0)
 		}
 	}
+	if v.out.into != nil {
+		*v.out.into = m
+		return
+	}
 	_, lost := fmt.Fprintf(v.out.Out, "%s\n", appendJSON(nil, m))
 	if lost != nil && !errors.Is(lost, syscall.EPIPE) {
-		v.Console.Warn("The outcome could not be printed: " + lost.Error())
+		v.speaker.Warn("The outcome could not be printed: " + lost.Error())
 	}
 }
 

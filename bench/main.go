@@ -49,16 +49,22 @@ func bench(runs, tries int, full bool) error {
 	}
 	defer os.RemoveAll(dir)
 	b := &subjects{dir: dir}
-	for name, tags := range map[string]string{"daemon": "", "plain": "plain", "webdaemon": "web", "webplain": "web,plain"} {
+	for name, tags := range map[string]string{"daemon": "", "group": "group", "plain": "plain", "webdaemon": "web", "webplain": "web,plain"} {
 		if err := b.build(name, tags); err != nil {
 			return err
 		}
 	}
-	defer func() { b.run("stop") }() // if a measure has failed half way
+	defer func() { // if a measure has failed half way
+		b.run("stop")
+		b.runAs("group", "stop")
+	}()
 
 	measures := []func() (figure, error){}
 	for _, a := range actions {
 		measures = append(measures, func() (figure, error) { return b.speed(a, runs) })
+	}
+	for _, a := range groupActions {
+		measures = append(measures, func() (figure, error) { return b.speed(a, max(runs/5, 1)) })
 	}
 	measures = append(measures,
 		func() (figure, error) { return b.memory("") },
@@ -107,7 +113,7 @@ func (f figure) String() string {
 			verdict = "MISSED: " + f.missed + ":"
 		}
 	}
-	return fmt.Sprintf("%-34s %8.2f %-3s limit %7.2f  %-8s  %s", f.what, f.got, f.unit, f.limit, verdict, f.detail)
+	return fmt.Sprintf("%-46s %8.2f %-3s limit %7.2f  %-8s  %s", f.what, f.got, f.unit, f.limit, verdict, f.detail)
 }
 
 // subjects are the programs that are measured.
@@ -125,7 +131,7 @@ func (b *subjects) build(name, tags string) error {
 
 func (b *subjects) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(b.path(name), args...)
-	cmd.Env = append(os.Environ(), "SUBJECT_PIDFILE="+b.path("subject.pid"))
+	cmd.Env = append(os.Environ(), "SUBJECT_PIDFILE="+b.path("subject.pid"), "SUBJECT_WORKERS="+strconv.Itoa(workers))
 	return cmd
 }
 
@@ -139,9 +145,9 @@ func (b *subjects) runAs(name string, args ...string) error {
 	return nil
 }
 
-// time runs the program without a pipe, which would be one more thing to wait for.
-func (b *subjects) time(args ...string) (time.Duration, error) {
-	cmd := b.command("daemon", args...)
+// time runs a program without a pipe, which would be one more thing to wait for.
+func (b *subjects) time(name string, args ...string) (time.Duration, error) {
+	cmd := b.command(name, args...)
 	began := time.Now()
 	err := cmd.Run()
 	took := time.Since(began)
@@ -153,6 +159,7 @@ func (b *subjects) time(args ...string) (time.Duration, error) {
 
 // action is one of which the time counts, and what has to be done around it.
 type action struct {
+	program       string
 	name          string
 	before, after string
 	limit         float64 // in floors
@@ -160,30 +167,39 @@ type action struct {
 }
 
 var actions = []action{
-	{name: "start", after: "stop", limit: 4},
-	{name: "stop", before: "start", limit: 2.5},
-	{name: "status", before: "start", after: "stop", limit: 2, extra: window},
-	{name: "restart", before: "start", after: "stop", limit: 5},
+	{program: "daemon", name: "start", after: "stop", limit: 4},
+	{program: "daemon", name: "stop", before: "start", limit: 2.5},
+	{program: "daemon", name: "status", before: "start", after: "stop", limit: 2, extra: window},
+	{program: "daemon", name: "restart", before: "start", after: "stop", limit: 5},
+}
+
+// workers is how many daemons the group has. Their goodbye is nothing to wait for.
+const workers = 100
+
+var groupActions = []action{
+	{program: "group", name: "start", after: "stop", limit: 150},
+	{program: "group", name: "stop", before: "start", limit: 60},
+	{program: "group", name: "status", before: "start", after: "stop", limit: 40, extra: window},
 }
 
 func (b *subjects) speed(a action, runs int) (figure, error) {
 	var floors, times, ratios []float64
 	for range runs {
 		if a.before != "" {
-			if err := b.run(a.before); err != nil {
+			if err := b.runAs(a.program, a.before); err != nil {
 				return figure{}, err
 			}
 		}
-		floor, err := b.time("nothing")
+		floor, err := b.time("daemon", "nothing")
 		if err != nil {
 			return figure{}, err
 		}
-		took, err := b.time(a.name)
+		took, err := b.time(a.program, a.name)
 		if err != nil {
 			return figure{}, err
 		}
 		if a.after != "" {
-			if err := b.run(a.after); err != nil {
+			if err := b.runAs(a.program, a.after); err != nil {
 				return figure{}, err
 			}
 		}
@@ -192,6 +208,9 @@ func (b *subjects) speed(a action, runs int) (figure, error) {
 		ratios = append(ratios, float64(took-a.extra)/float64(floor))
 	}
 	what := a.name
+	if a.program == "group" {
+		what = fmt.Sprintf("%s of %d workers", a.name, workers)
+	}
 	if a.extra > 0 {
 		what += fmt.Sprintf(", less the window of %v", a.extra)
 	}

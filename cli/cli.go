@@ -57,7 +57,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Program is what commands are made of. A *daemonocle.Daemon is one.
+// Program is what commands are made of. A *daemonocle.Daemon is one, and so is a
+// *daemonocle.Group.
 type Program interface {
 	Name() string
 	// Help says what the worker does; it may be empty.

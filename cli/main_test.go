@@ -30,6 +30,7 @@ func program() {
 
 var programs = map[string]func() int{
 	"foo":   func() int { return cli.Main(foo()) },
+	"pool":  func() int { return cli.Main(pool()) },
 	"myapp": func() int { return daemonocle.ExitCode(myapp(foo()).Execute()) },
 }
 
@@ -43,6 +44,18 @@ func foo() *daemonocle.Daemon {
 		os.Exit(1)
 	}
 	return d
+}
+
+// pool is a group of three of them.
+func pool() *daemonocle.Group {
+	c := fooConfig()
+	c.Name, c.PIDFile = "pool{n}", "pool{n}.pid"
+	g, err := daemonocle.NewGroup(c, 3)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	return g
 }
 
 func fooConfig() daemonocle.Config {

@@ -1,4 +1,4 @@
-//go:build !plain
+//go:build !plain && !group
 
 package main
 
@@ -23,6 +23,3 @@ func main() {
 	}
 	os.Exit(daemonocle.ExitCode(d.Do(context.Background(), os.Args[1:]...)))
 }
-
-// actions are the program's own.
-var actions []daemonocle.Action

@@ -55,6 +55,10 @@ func group(pgid int) ([]int, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list process group %d: %w", pgid, err)
 	}
+	return livingMembers(pgid, pids), nil
+}
+
+func livingMembers(pgid int, pids []int) []int {
 	pids = slices.DeleteFunc(pids, func(pid int) bool {
 		st, err := readStat(pid)
 		if err != nil {
@@ -63,7 +67,17 @@ func group(pgid int) ([]int, error) {
 		return st.zombie() || st.pgrp != pgid
 	})
 	slices.Sort(pids)
-	return pids, nil
+	return pids
+}
+
+func groups() Census {
+	c := Census{}
+	eachPID(func(pid int) {
+		if id, err := unix.Getpgid(pid); err == nil {
+			c[id] = append(c[id], pid)
+		}
+	})
+	return c
 }
 
 // eachPID calls f for each process in /proc. It reads the directory by itself

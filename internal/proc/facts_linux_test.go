@@ -80,6 +80,14 @@ func TestGroup(t *testing.T) {
 	if got, err := Group(dead); err != nil || len(got) != 0 {
 		t.Errorf("Group(%d) = %v, %v, want none", dead, got, err)
 	}
+	// A census says the same, also of a group that is not in it.
+	for _, c := range []Census{Groups(), nil} {
+		for pgid, want := range map[int][]int{p.pid(): want, away: {away}, dead: nil} {
+			if got, err := c.Members(pgid); err != nil || !slices.Equal(got, want) {
+				t.Errorf("Members(%d) = %v, %v, want %v", pgid, got, err, want)
+			}
+		}
+	}
 	for _, pid := range []int{p.pid(), alive, dead} {
 		pgid, sid, err := GroupID(pid)
 		if self, _ := unix.Getsid(0); err != nil || pgid != p.pid() || sid != self {

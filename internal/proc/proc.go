@@ -37,6 +37,7 @@ import (
 	"fmt"
 	"math"
 	"os/user"
+	"slices"
 	"strconv"
 )
 
@@ -78,6 +79,22 @@ func Group(pgid int) ([]int, error) {
 		return nil, fmt.Errorf("process group %d: not a group's number", pgid)
 	}
 	return group(pgid)
+}
+
+// Census is who was in which process group when it was made: for looking at many
+// groups at the price of one.
+type Census map[int][]int
+
+// Groups looks through all processes once.
+func Groups() Census { return groups() }
+
+// Members is Group for a group of the Census, and Group for one that came later.
+func (c Census) Members(pgid int) ([]int, error) {
+	pids, ok := c[pgid]
+	if !ok {
+		return Group(pgid)
+	}
+	return livingMembers(pgid, slices.Clone(pids)), nil
 }
 
 // Children returns the children of a process, zombies included, in ascending

@@ -2,4 +2,4 @@
 
 package testkit
 
-const raceEnabled = false
+const Race = false

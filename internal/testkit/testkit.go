@@ -187,7 +187,7 @@ func runSuite(m *testing.M, helpers map[string]func()) int {
 		fmt.Fprintln(os.Stderr, "testkit:", err)
 		return 1
 	}
-	if raceEnabled && os.Getenv(envRace) == "" {
+	if Race && os.Getenv(envRace) == "" {
 		// The race detector lets every program, each helper and each daemon,
 		// sleep for a second when it exits.
 		os.Setenv(envRace, "atexit_sleep_ms=0")

@@ -1,0 +1,413 @@
+//go:build linux
+
+package daemonocle_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/daemonocle/daemonocle"
+	"github.com/daemonocle/daemonocle/internal/testkit"
+)
+
+func init() { helpers["pool"] = pool }
+
+// pool is prog with a group of D_WORKERS: D_WORKER_3 is the worker of number 3
+// instead of D_WORKER.
+func pool() {
+	n, err := strconv.Atoi(os.Getenv("D_WORKERS"))
+	if err != nil {
+		panic(err)
+	}
+	c := progConfig()
+	if usual := c.Worker; usual != nil {
+		c.Worker = func(ctx context.Context) error {
+			n, _ := daemonocle.From(ctx).Worker()
+			if spec := os.Getenv("D_WORKER_" + strconv.Itoa(n)); spec != "" {
+				return progWorker(spec)(ctx)
+			}
+			return usual(ctx)
+		}
+	}
+	c.Hooks.Start = func(_ context.Context, info daemonocle.StartInfo) error {
+		n, _ := info.Daemon.Worker()
+		if os.Getenv("D_REFUSE") == strconv.Itoa(n) {
+			return errors.New("not this one")
+		}
+		return nil
+	}
+	c.Actions = append(c.Actions, daemonocle.NewAction("number", "", func(_ context.Context, c *daemonocle.Call, _ struct{}) error {
+		n, of := c.Daemon.Worker()
+		_, err := fmt.Fprintf(c.Out, "%d of %d\n", n, of)
+		return err
+	}))
+	g, err := daemonocle.NewGroup(c, n)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(daemonocle.ExitCode(g.Do(context.Background(), os.Args[1:]...)))
+}
+
+// newPool is a subject with a group, of which the PID files are run/foo0.pid and
+// so on, and the same group as values.
+func newPool(t *testing.T, workers int, env ...string) (*subject, *daemonocle.Group) {
+	t.Helper()
+	s := newSubject(t, "pool", env...)
+	pidFile := s.path("run/foo{n}.pid")
+	s.set("D_NAME=foo{n}", "D_PIDFILE="+pidFile, "D_WORKERS="+strconv.Itoa(workers))
+	g, err := daemonocle.NewGroup(daemonocle.Config{Name: "foo{n}", PIDFile: pidFile, Worker: progWorker("")}, workers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, g
+}
+
+// lineFor is what is printed when an action was fine for these workers.
+func lineFor(doing string, workers ...int) string {
+	var b strings.Builder
+	for _, n := range workers {
+		fmt.Fprintf(&b, "%s foo%d ... OK\n", doing, n)
+	}
+	return b.String()
+}
+
+func upTo(n int) (all []int) {
+	for i := range n {
+		all = append(all, i)
+	}
+	return all
+}
+
+// pids are the workers' processes, by number; 0 where there is none.
+func pids(t *testing.T, g *daemonocle.Group) (all []int) {
+	t.Helper()
+	statuses, err := g.Status(context.Background(), daemonocle.StatusOptions{Fields: []string{"pid"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range statuses {
+		all = append(all, s.PID)
+	}
+	return all
+}
+
+func TestGroupIsOneSessionOfManyProcessGroups(t *testing.T) {
+	s, g := newPool(t, 3)
+	s.begin("start").want(printed{out: lineFor("Starting", 0, 1, 2)})
+	all := pids(t, g)
+	if left := s.processes(); !slices.Equal(slices.Sorted(slices.Values(all)), left) {
+		t.Errorf("the processes are %v, want the workers %v alone", left, all)
+	}
+	session := 0
+	for _, pid := range all {
+		st := testkit.Stat(pid)
+		if st.PGrp != pid {
+			t.Errorf("process %d is in group %d, want to lead its own", pid, st.PGrp)
+		}
+		if st.Session == pid || session != 0 && st.Session != session {
+			t.Errorf("process %d is in session %d, want one that all are in and nobody leads", pid, st.Session)
+		}
+		session = st.Session
+	}
+	if !testkit.Gone(session) {
+		t.Errorf("the session's leader %d lives", session)
+	}
+	// Another start is another session.
+	if err := syscall.Kill(all[1], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	testkit.WaitGone(t, all[1])
+	s.begin("start").wait()
+	if st := testkit.Stat(pids(t, g)[1]); st.Session == session {
+		t.Errorf("the one that was started later is in the session of the others")
+	}
+	s.begin("stop").want(printed{out: lineFor("Stopping", 0, 1, 2)})
+	s.noProcess()
+}
+
+func TestGroupAfterKills(t *testing.T) {
+	s, g := newPool(t, 4)
+	s.begin("start").wait()
+	before := pids(t, g)
+	for _, n := range []int{1, 3} {
+		syscall.Kill(before[n], syscall.SIGKILL)
+		testkit.WaitGone(t, before[n])
+	}
+	if got, want := pids(t, g), []int{before[0], 0, before[2], 0}; !slices.Equal(got, want) {
+		t.Errorf("got processes %v, want %v", got, want)
+	}
+	warned := ""
+	for _, n := range []int{0, 2} {
+		warned += fmt.Sprintf("WARNING: foo%d already running with PID %d\n", n, before[n])
+	}
+	s.begin("start").want(printed{out: lineFor("Starting", 1, 3), err: warned})
+	after := pids(t, g)
+	if after[0] != before[0] || after[2] != before[2] || slices.Contains(after, 0) {
+		t.Errorf("got processes %v after %v", after, before)
+	}
+	syscall.Kill(after[2], syscall.SIGKILL)
+	testkit.WaitGone(t, after[2])
+	s.begin("stop").want(printed{out: lineFor("Stopping", 0, 1, 3), err: "WARNING: foo2 is not running\n"})
+	s.noProcess()
+}
+
+func TestTwoGroupStartsAtOnce(t *testing.T) {
+	const workers = 5
+	s, g := newPool(t, workers)
+	var all []*launched
+	for range 4 {
+		all = append(all, s.begin("start"))
+	}
+	var out, errs string
+	for _, l := range all {
+		p := l.wait()
+		if p.code != 0 {
+			t.Errorf("got %+v", p)
+		}
+		out, errs = out+p.out, errs+p.err
+	}
+	for n, pid := range pids(t, g) {
+		if got := strings.Count(out, lineFor("Starting", n)); got != 1 {
+			t.Errorf("worker %d was started %d times", n, got)
+		}
+		if got := strings.Count(errs, fmt.Sprintf("WARNING: foo%d already running with PID %d\n", n, pid)); got != len(all)-1 {
+			t.Errorf("worker %d, PID %d, was found running %d times, want %d, in\n%s", n, pid, got, len(all)-1, errs)
+		}
+	}
+	s.begin("stop").wait()
+	s.noProcess()
+}
+
+func TestGroupsStartHookSeesEachWorker(t *testing.T) {
+	s, _ := newPool(t, 3, "D_REFUSE=1")
+	s.begin("start").want(printed{
+		out:  "Starting foo1 ... FAILED\n",
+		err:  "ERROR: Not this one\n",
+		code: 1,
+	}.around("Starting foo0 ... OK\n", "Starting foo2 ... OK\n"))
+	s.begin("stop").wait()
+	s.noProcess()
+}
+
+// around puts lines before and after what is printed on stdout.
+func (p printed) around(before, after string) printed {
+	p.out = before + p.out + after
+	return p
+}
+
+func TestCancelledGroupStartLeavesNothing(t *testing.T) {
+	s, _ := newPool(t, 3, "D_WORKER=mute", "D_REQUIRE_READY=1", "D_ABANDON_AFTER=1ms")
+	l := s.begin("start")
+	testkit.WaitFor(t, "all workers to be there", func() bool {
+		for n := range 3 {
+			if b, err := os.ReadFile(s.path(fmt.Sprintf("run/foo%d.pid", n))); err != nil || len(b) == 0 {
+				return false
+			}
+		}
+		return true
+	})
+	l.signal(syscall.SIGINT)
+	got := l.wait()
+	if got.code != 130 || strings.Count(got.out, "FAILED") != 3 || strings.Count(got.err, "ERROR: Start was cancelled\n") != 3 {
+		t.Errorf("got %+v, want all three cancelled", got)
+	}
+	s.nothingLeft()
+}
+
+func TestGroupAsValues(t *testing.T) {
+	s, g := newPool(t, 3)
+	s.begin("start").wait()
+	ctx := context.Background()
+	if g.Name() != "foo" || g.Size() != 3 {
+		t.Errorf("got %q, %d", g.Name(), g.Size())
+	}
+	_, err := g.Start(ctx, daemonocle.StartOptions{})
+	if !errors.Is(err, daemonocle.ErrAlreadyRunning) || strings.Count(err.Error(), "already running") != 3 {
+		t.Errorf("got %v, want three that are already running", err)
+	}
+	if _, err := g.Start(ctx, daemonocle.StartOptions{Debug: true}); !errors.Is(err, daemonocle.ErrUsage) {
+		t.Errorf("got %v, want %v", err, daemonocle.ErrUsage)
+	}
+	one, err := g.Daemon(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, of := one.Worker(); n != 1 || of != 3 {
+		t.Errorf("got worker %d of %d", n, of)
+	}
+	for _, n := range []int{-1, 3} {
+		if _, err := g.Daemon(n); err == nil || !strings.Contains(err.Error(), "0 to 2") {
+			t.Errorf("got %v for worker %d, want the range", err, n)
+		}
+	}
+	if _, err := one.Stop(ctx, daemonocle.StopOptions{}); err != nil {
+		t.Error(err)
+	}
+	stopped, err := g.Stop(ctx, daemonocle.StopOptions{})
+	var e *daemonocle.Error
+	if !errors.As(err, &e) || e.Name != "foo1" || !errors.Is(err, daemonocle.ErrNotRunning) {
+		t.Errorf("got %v, want that foo1 is not running", err)
+	}
+	if len(stopped) != 3 || stopped[0].PID == 0 || stopped[1].PID != 0 || stopped[2].PID == 0 {
+		t.Errorf("got %+v", stopped)
+	}
+	s.noProcess()
+}
+
+// A lock of somebody else's keeps one worker from starting, and no other.
+func TestGroupWithABlockedWorker(t *testing.T) {
+	s, g := newPool(t, 3)
+	if err := os.Mkdir(s.path("run"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(s.path("run/foo1.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	lock := syscall.Flock_t{Type: syscall.F_RDLCK, Whence: io.SeekStart}
+	if err := syscall.FcntlFlock(f.Fd(), syscall.F_SETLK, &lock); err != nil {
+		t.Fatal(err)
+	}
+	got := s.begin("start").wait()
+	if got.code != 1 || got.out != "Starting foo0 ... OK\nStarting foo1 ... FAILED\nStarting foo2 ... OK\n" ||
+		!strings.Contains(got.err, "is locked by process "+strconv.Itoa(os.Getpid())) {
+		t.Errorf("got %+v, want the second blocked by this process", got)
+	}
+	if all := pids(t, g); all[0] == 0 || all[1] != 0 || all[2] == 0 {
+		t.Errorf("got processes %v", all)
+	}
+	s.begin("stop").wait()
+}
+
+// A thousand workers, each a process: with the race detector each of them would
+// need more memory than the machine has.
+func TestAThousandWorkers(t *testing.T) {
+	workers := 1000
+	if testing.Short() || testkit.Race {
+		workers = 50
+	}
+	s, g := newPool(t, workers, "D_START_TIMEOUT=5m")
+	s.begin("start").want(printed{out: lineFor("Starting", upTo(workers)...)})
+	all := pids(t, g)
+	if len(slices.Compact(slices.Sorted(slices.Values(all)))) != workers || slices.Contains(all, 0) {
+		t.Errorf("got processes %v, want %d", all, workers)
+	}
+	s.begin("stop").want(printed{out: lineFor("Stopping", upTo(workers)...)})
+	if left, err := os.ReadDir(s.path("run")); len(left) > 0 {
+		t.Errorf("%v are left (%v)", left, err)
+	}
+	s.noProcess()
+}
+
+// Where not all can be started at once, none is, and the limit is named.
+func TestGroupBeyondTheLimitOfOpenFiles(t *testing.T) {
+	s, g := newPool(t, 30)
+	cmd := s.command("start")
+	got := s.launch(shell(cmd, "ulimit -n 40; ")).wait()
+	if got.code != 1 || strings.Count(got.out, "FAILED") != 30 || strings.Count(got.err, "ulimit -n") != 30 {
+		t.Errorf("got %+v, want all refused with the limit's name", got)
+	}
+	for n, pid := range pids(t, g) {
+		if pid != 0 {
+			t.Errorf("worker %d was started", n)
+		}
+	}
+	s.noProcess()
+}
+
+// In the daemon's own process only its own description is made, but all can be.
+func TestWorkerKnowsItsGroup(t *testing.T) {
+	s := newSubject(t, "siblings")
+	s.set("D_PIDFILE="+s.path("foo{n}.pid"), "D_SEEN="+s.path("seen"))
+	s.begin("start").wait()
+	testkit.WaitFor(t, "the workers to have looked", func() bool {
+		b, _ := os.ReadFile(s.path("seen"))
+		return strings.Count(string(b), "\n") == 2
+	})
+	got := lines(t, s.path("seen"))
+	slices.Sort(got)
+	want := []string{"0 of 2 sees s0 and s1", "1 of 2 sees s0 and s1"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	s.begin("stop").wait()
+}
+
+func init() { helpers["siblings"] = siblings }
+
+func siblings() {
+	var g *daemonocle.Group
+	g, err := daemonocle.NewGroup(daemonocle.Config{
+		Name:    "s{n}",
+		PIDFile: os.Getenv("D_PIDFILE"),
+		Worker: func(ctx context.Context) error {
+			n, of := daemonocle.From(ctx).Worker()
+			all, err := g.Status(ctx, daemonocle.StatusOptions{})
+			if err != nil {
+				return err
+			}
+			appendLine(os.Getenv("D_SEEN"), fmt.Sprintf("%d of %d sees %s and %s", n, of, all[0].Name, all[1].Name))
+			daemonocle.Ready(ctx)
+			<-ctx.Done()
+			return nil
+		},
+	}, 2)
+	if err != nil {
+		panic(err)
+	}
+	os.Exit(daemonocle.ExitCode(g.Do(context.Background(), os.Args[1:]...)))
+}
+
+// The stage is killed when it has started some of the workers: the launcher says
+// of each what is so.
+func TestGroupOfWhichTheStageIsKilled(t *testing.T) {
+	const workers = 30
+	for range 5 {
+		s, g := newPool(t, workers)
+		l := s.begin("start")
+		testkit.WaitFor(t, "a worker to be there", func() bool {
+			left, _ := os.ReadDir(s.path("run"))
+			return len(left) > 0
+		})
+		killStage(t, l.pid())
+		got := l.wait()
+		all := pids(t, g)
+		for n, pid := range all {
+			ok := strings.Contains(got.out, lineFor("Starting", n))
+			if ok != (pid != 0) {
+				t.Errorf("worker %d has PID %d, and the start printed %+v", n, pid, got)
+			}
+		}
+		if fine := !slices.Contains(all, 0); fine != (got.code == 0) {
+			t.Errorf("got exit code %d, processes %v", got.code, all)
+		}
+		s.begin("stop").wait()
+		s.noProcess()
+	}
+}
+
+// killStage kills the launcher's child that leads a session.
+func killStage(t *testing.T, launcher int) {
+	t.Helper()
+	entries, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		pid, _ := strconv.Atoi(filepath.Base(e))
+		if st := testkit.Stat(pid); st.PPID == launcher && st.Session == pid {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
