@@ -5,6 +5,8 @@ package paths
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 )
@@ -32,6 +34,18 @@ func (n Name) split() (dir, base string, err error) {
 	}
 	dir, base = filepath.Split(p)
 	return filepath.Clean(dir), base, nil
+}
+
+// UnsafeError names a directory, or a symbolic link to one, that somebody who is
+// not trusted decides about.
+type UnsafeError struct {
+	Path string
+	UID  int         // of its owner
+	Mode fs.FileMode // ModeSymlink: it is a link
+}
+
+func (e *UnsafeError) Error() string {
+	return fmt.Sprintf("%s is not safe: owner %d, mode %v", e.Path, e.UID, e.Mode)
 }
 
 func elements(dir string) []string {

@@ -7,9 +7,10 @@ import (
 	"os"
 )
 
-// Log, Dir and MakeAll need Unix descriptors.
+// Log, Dir, Safe and MakeAll need Unix descriptors.
 func (n Name) Log(Owner, *Undo) (*os.File, error)        { return nil, errors.ErrUnsupported }
 func (n Name) MakeAll(uint32, Owner, *Undo) error        { return errors.ErrUnsupported }
+func (n Name) Safe([]int) error                          { return errors.ErrUnsupported }
 func (n Name) MakeDir(Owner, *Undo) (int, string, error) { return -1, "", errors.ErrUnsupported }
 func (n Name) Stat() (isDir bool, err error) {
 	info, err := os.Stat(n.Path)

@@ -36,21 +36,21 @@ func (n Name) MakeDir(owner Owner, undo *Undo) (fd int, base string, err error) 
 	if err != nil {
 		return -1, "", err
 	}
-	fd, err = makeAll(n.Root, dir, 0o777, owner, undo)
+	fd, err = makeAll(n.Root, dir, 0o777, 0o777, owner, undo)
 	return fd, base, err
 }
 
-// MakeAll creates the directory n, and its parents, like MakeDir; mode is for
-// the last one.
+// MakeAll creates the directory n, and its parents, like MakeDir, but the parents
+// are never open to everybody, and n has that mode less the umask.
 func (n Name) MakeAll(mode uint32, owner Owner, undo *Undo) error {
-	fd, err := makeAll(n.Root, n.Path, mode, owner, undo)
+	fd, err := makeAll(n.Root, n.Path, 0o775, mode, owner, undo)
 	if err == nil {
 		unix.Close(fd)
 	}
 	return err
 }
 
-func makeAll(root, dir string, mode uint32, owner Owner, undo *Undo) (int, error) {
+func makeAll(root, dir string, parents, mode uint32, owner Owner, undo *Undo) (int, error) {
 	list := elements(dir)
 	fd, err := openDir(root, "/")
 	if err != nil {
@@ -63,12 +63,13 @@ func makeAll(root, dir string, mode uint32, owner Owner, undo *Undo) (int, error
 		shown := filepath.Join("/", root, done)
 		next, err := openDir(root, done)
 		if errors.Is(err, unix.ENOENT) {
-			m := uint32(0o777)
+			m := parents
 			if last {
 				m = mode
 			}
-			next, err = makeOne(fd, name, m, undo)
-			if err == nil && last && (owner.UID >= 0 || owner.GID >= 0) {
+			var created bool
+			next, created, err = makeOne(fd, name, m, undo)
+			if err == nil && created && last && (owner.UID >= 0 || owner.GID >= 0) {
 				err = give(next, owner)
 			}
 			if err != nil {
@@ -89,12 +90,15 @@ func makeAll(root, dir string, mode uint32, owner Owner, undo *Undo) (int, error
 	return fd, nil
 }
 
-func makeOne(parent int, name string, mode uint32, undo *Undo) (int, error) {
+// makeOne opens a directory that somebody else was faster to create, too, but
+// that one is not ours to give away.
+func makeOne(parent int, name string, mode uint32, undo *Undo) (fd int, created bool, err error) {
 	switch err := unix.Mkdirat(parent, name, mode); {
-	case errors.Is(err, unix.EEXIST): // another start was faster
+	case errors.Is(err, unix.EEXIST):
 	case err != nil:
-		return -1, err
+		return -1, false, err
 	default:
+		created = true
 		if keep, err := unix.FcntlInt(uintptr(parent), unix.F_DUPFD_CLOEXEC, 3); err == nil {
 			undo.add(
 				// Not empty means that somebody else uses it by now.
@@ -102,9 +106,10 @@ func makeOne(parent int, name string, mode uint32, undo *Undo) (int, error) {
 				func() { unix.Close(keep) })
 		}
 	}
-	return retry(func() (int, error) {
+	fd, err = retry(func() (int, error) {
 		return unix.Openat(parent, name, dirFlags|unix.O_NOFOLLOW, 0)
 	})
+	return fd, created, err
 }
 
 // Stat asks whether n is there, as it will be seen once Root is the root
