@@ -32,7 +32,8 @@ type Config struct {
 	// Shutdown.
 	Worker func(ctx context.Context) error
 
-	// Layout fills the paths below that are empty; see XDG. Nil: none.
+	// Layout fills the paths below that are empty: XDG, FHS, Systemd, or one of
+	// your own. Nil: none.
 	Layout Layout
 
 	// Foreground keeps the daemon on the terminal: the process that starts it
@@ -45,7 +46,8 @@ type Config struct {
 	// and Run work, and nothing keeps a second daemon from starting.
 	PIDFile string
 
-	// WorkDir is the daemon's working directory and must exist. Empty: "/".
+	// WorkDir is the daemon's working directory and must exist, unless it is the
+	// prefix of the layout. Empty: "/".
 	WorkDir string
 
 	// StdoutFile and StderrFile receive what a detached daemon writes; they are
@@ -160,6 +162,7 @@ type Daemon struct {
 	stdout  *paths.Name
 	stderr  *paths.Name
 	private string // directory that must be this user's alone
+	laid    laid
 	id      privs.Identity
 	actions []Action
 	life    atomic.Pointer[life] // set in the daemon's own process
@@ -209,6 +212,7 @@ func newDaemon(c Config, w worker) (*Daemon, error) {
 		if err := d.layOut(); err != nil {
 			bad("Layout", "", err, "set PIDFile, StdoutFile and StderrFile instead")
 		}
+		d.checkSystem(c, bad)
 	}
 
 	if d.cfg.WorkDir == "" {
@@ -362,6 +366,9 @@ func (d *Daemon) directory(setting, dir string, bad func(setting, value string, 
 	}
 	switch isDir, err := seen.Stat(); {
 	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrNotExist) && setting == "WorkDir" && d.isPrefix(abs):
+		seen.Path = abs
+		d.laid.workDir = &seen
 	case err != nil:
 		var e *fs.PathError
 		if errors.As(err, &e) {

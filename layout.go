@@ -1,15 +1,27 @@
 package daemonocle
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
+
+	"github.com/daemonocle/daemonocle/internal/paths"
 )
 
-// Layout says where a daemon of a name keeps its files. It creates nothing.
+// Layout says where a daemon of a name keeps its files. It creates nothing. New
+// calls it, in every process of the program, so that it must always give the
+// same answer.
+//
+// A start refuses a directory of a layout that is not safe: one that neither
+// root, nor the user who starts, nor User owns, or that everybody can write to
+// without the sticky bit. That is the directory of the PID file or of a log file,
+// and the one in which that directory is, or if it is missing, the innermost that
+// exists. Paths that are set in Config are the program's own choice.
 type Layout func(name string) (Paths, error)
 
 // Paths are what a Layout fills in; see the fields of Config of the same names.
@@ -22,6 +34,125 @@ type Paths struct {
 	// Private, if set, is a directory that is created with mode 0700 when
 	// missing, and refused when it is anybody else's.
 	Private string
+
+	// Prefix, if set, is a directory that the start creates when it is missing
+	// and Config.WorkDir names it. User and Group get it.
+	Prefix string
+
+	// System means that the files are in places that all programs share: Config
+	// must have a Name, and neither Foreground nor ChrootDir.
+	System bool
+}
+
+// FHS is a layout for daemons of the whole system, after the Filesystem Hierarchy
+// Standard. The place depends on where the program is installed:
+//
+//	prefix      PID file                      logs
+//	/opt        /var/opt/NAME/run/NAME.pid    /var/opt/NAME/log/
+//	/usr/local  /var/local/run/NAME/NAME.pid  /var/local/log/NAME/
+//	/usr        /var/run/NAME/NAME.pid        /var/log/NAME/
+//	any other   PREFIX/run/NAME.pid           PREFIX/log/
+//
+// The logs are called out.log and err.log, with logPrefix before that. An empty
+// prefix is /opt. A relative one is resolved against the current directory in
+// New. One that leads to a prefix of the table by symbolic links counts as that.
+//
+// Foreground, ChrootDir and an empty Name are errors from New: such a daemon is
+// detached, except where that makes no sense (see Config.Foreground). A single
+// start can stay in the foreground with StartOptions.Debug.
+func FHS(prefix, logPrefix string) Layout {
+	return func(name string) (Paths, error) {
+		if err := checkName(name); err != nil {
+			return Paths{}, fmt.Errorf("name %q %w", name, err)
+		}
+		home, err := filepath.Abs(cmp.Or(prefix, "/opt"))
+		if err != nil {
+			return Paths{}, fmt.Errorf("prefix %q: %w", prefix, err)
+		}
+		// Links decide which row of the table it is, and stay in the paths: the
+		// kernel knows better than to follow a stranger's link in /tmp.
+		run, log := fhsDirs(home, name)
+		if run == "" {
+			run, log = fhsDirs(resolved(home), name)
+		}
+		if run == "" {
+			run, log = filepath.Join(home, "run"), filepath.Join(home, "log")
+		}
+		return Paths{
+			PIDFile:    filepath.Join(run, name+".pid"),
+			StdoutFile: filepath.Join(log, logPrefix+"out.log"),
+			StderrFile: filepath.Join(log, logPrefix+"err.log"),
+			Prefix:     home,
+			System:     true,
+		}, nil
+	}
+}
+
+// fhsDirs are those for the prefixes that the standard names.
+func fhsDirs(prefix, name string) (run, log string) {
+	switch prefix {
+	case "/opt":
+		return "/var/opt/" + name + "/run", "/var/opt/" + name + "/log"
+	case "/usr/local":
+		return "/var/local/run/" + name, "/var/local/log/" + name
+	case "/usr":
+		return "/var/run/" + name, "/var/log/" + name
+	}
+	return "", ""
+}
+
+// resolved follows the symbolic links in as much of a path as exists.
+func resolved(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	dir := filepath.Dir(path)
+	if dir == path {
+		return path
+	}
+	return filepath.Join(resolved(dir), filepath.Base(path))
+}
+
+// Systemd is the layout for units that ask systemd for directories; see
+// RuntimeDirectory= in systemd.exec(5):
+//
+//	PID file  $RUNTIME_DIRECTORY/NAME.pid
+//	logs      $LOGS_DIRECTORY/out.log and err.log, without it $STATE_DIRECTORY/...
+//
+// Of a list it takes the first directory; one that is not absolute counts as
+// empty. What the variables do not give is as fallback says; nil leaves it empty.
+// Only systemd sets the variables: for an action on a terminal to find the daemon
+// of a unit, the fallback must lead to the same PID file. With
+// RuntimeDirectory=NAME it does that for FHS("/usr", ""), and for XDG in a unit of
+// the user's.
+func Systemd(fallback Layout) Layout {
+	return func(name string) (p Paths, err error) {
+		if fallback != nil {
+			p, err = fallback(name)
+		}
+		runtime, logs := firstDir("RUNTIME_DIRECTORY"), firstDir("LOGS_DIRECTORY")
+		if logs == "" {
+			logs = firstDir("STATE_DIRECTORY")
+		}
+		if runtime != "" {
+			p.PIDFile, p.Private = filepath.Join(runtime, name+".pid"), ""
+		}
+		if logs != "" {
+			p.StdoutFile, p.StderrFile = filepath.Join(logs, "out.log"), filepath.Join(logs, "err.log")
+		}
+		if runtime != "" && logs != "" {
+			err = nil // the fallback was not needed
+		}
+		return p, err
+	}
+}
+
+func firstDir(variable string) string {
+	dir, _, _ := strings.Cut(os.Getenv(variable), ":")
+	if !filepath.IsAbs(dir) {
+		return ""
+	}
+	return dir
 }
 
 // XDG is the layout for daemons of ordinary users, after the XDG base directory
@@ -66,26 +197,74 @@ func (d *Daemon) layOut() error {
 	if err != nil {
 		return err
 	}
+	if p.Prefix != "" {
+		if d.laid.prefix, err = d.absolute(p.Prefix); err != nil {
+			return err
+		}
+	}
+	d.laid.system = p.System
 	if d.cfg.PIDFile == "" && p.Private != "" {
 		d.private = p.Private
 		if err := checkPrivate(p.Private); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
+	var workDir bool // is checked like any other
 	for _, f := range []struct {
 		to   *string
 		from string
+		laid *bool
 	}{
-		{&d.cfg.PIDFile, p.PIDFile},
-		{&d.cfg.StdoutFile, p.StdoutFile},
-		{&d.cfg.StderrFile, p.StderrFile},
-		{&d.cfg.WorkDir, p.WorkDir},
+		{&d.cfg.PIDFile, p.PIDFile, &d.laid.pid},
+		{&d.cfg.StdoutFile, p.StdoutFile, &d.laid.stdout},
+		{&d.cfg.StderrFile, p.StderrFile, &d.laid.stderr},
+		{&d.cfg.WorkDir, p.WorkDir, &workDir},
 	} {
 		if *f.to == "" {
-			*f.to = f.from
+			*f.to, *f.laid = f.from, true
 		}
 	}
 	return nil
+}
+
+// laid is what came from the layout.
+type laid struct {
+	pid, stdout, stderr bool
+	prefix              string
+	system              bool
+
+	// workDir is the WorkDir if the start is to create it.
+	workDir *paths.Name
+}
+
+// checkSystem finds settings that do not go with a layout whose paths are those
+// of the whole system. c is as the program gave it.
+func (d *Daemon) checkSystem(c Config, bad func(setting, value string, err error, hint string)) {
+	if !d.laid.system {
+		return
+	}
+	if c.Name == "" {
+		bad("Name", "", errors.New("is needed for the layout's paths"), "give the daemon a name")
+	}
+	if c.ChrootDir != "" {
+		bad("ChrootDir", c.ChrootDir, errors.New("does not go with the layout, whose paths are those of the whole system"),
+			"leave it empty, or set the paths and no Layout")
+	}
+	if c.Foreground {
+		bad("Foreground", "", errors.New("does not go with the layout, which is for detached daemons"),
+			"leave it false; a single start stays in the foreground with Debug (start --debug)")
+	}
+}
+
+// isPrefix reports whether the layout lets the start create the directory.
+func (d *Daemon) isPrefix(dir string) bool {
+	if d.laid.prefix == "" {
+		return false
+	}
+	if d.cfg.ChrootDir != "" {
+		return dir == d.laid.prefix
+	}
+	return resolved(dir) == resolved(d.laid.prefix)
 }
 
 // checkPrivate refuses a directory that others could put names into: in a

@@ -179,6 +179,15 @@ func TestLayoutFillsOnlyWhatIsEmpty(t *testing.T) {
 	s.stop()
 }
 
+// A directory that others can write to is refused in every layout.
+func TestXDGDaemonRefusesAStateDirectoryThatIsOpen(t *testing.T) {
+	s, _ := newXDG(t)
+	open := filepath.Dir(s.out)
+	must(t, os.MkdirAll(open, 0o755), os.Chmod(open, 0o777))
+	s.refused("Unable to use directory "+open+" (everybody can write to it: mode 0777, owner "+username(t, os.Getuid())+")",
+		"Take the right to write from others (chmod o-w), or set StdoutFile to another path.")
+}
+
 func TestLayoutOfOnesOwn(t *testing.T) {
 	dir := testkit.TempDir(t)
 	broken := errors.New("banana")

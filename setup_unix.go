@@ -43,7 +43,9 @@ func owned(info fs.FileInfo) bool {
 func (l *life) setUp() error {
 	d := l.d
 	for _, step := range []func() error{
+		l.checkLayout,
 		l.takePIDFile,
+		l.makeOtherDirs,
 		l.takeStreams,
 		l.closeInherited,
 		l.privileged,
@@ -83,6 +85,9 @@ func (l *life) takePIDFile() error {
 		if err != nil {
 			return d.unable("create", d.private, err, "Set PIDFile, or XDG_RUNTIME_DIR to a directory of your own.")
 		}
+	}
+	if err := l.makeLayoutDirs(true); err != nil {
+		return err
 	}
 	if d.pid == nil {
 		return nil

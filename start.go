@@ -461,7 +461,7 @@ func (a *attempt) cleanUp() {
 // first.
 func (d *Daemon) absent() []string {
 	var list []string
-	for _, n := range []*paths.Name{d.stdout, d.stderr, d.pidName()} {
+	for _, n := range []*paths.Name{d.stdout, d.stderr, d.pidName(), d.laid.workDir} {
 		if n == nil {
 			continue
 		}
