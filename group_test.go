@@ -411,3 +411,41 @@ func killStage(t *testing.T, launcher int) {
 		}
 	}
 }
+
+// A layout's paths have the number, also where its prefix has it.
+func TestGroupWithALayout(t *testing.T) {
+	s := newSubject(t, "laid")
+	s.set("D_PREFIX=" + s.path("opt/{n:02}"))
+	s.begin("start").want(printed{out: lineFor("Starting", 0, 1)})
+	for _, name := range []string{"00/run/foo0.pid", "00/log/web-out.log", "00/log/web-err.log", "01/run/foo1.pid"} {
+		if _, err := os.Stat(s.path("opt/" + name)); err != nil {
+			t.Error(err)
+		}
+	}
+	b, err := os.ReadFile(s.path("opt/01/run/foo1.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dir, err := os.Readlink("/proc/" + strings.TrimSpace(string(b)) + "/cwd"); err != nil || dir != s.path("opt/01") {
+		t.Errorf("the second works in %s (%v), want its prefix", dir, err)
+	}
+	s.begin("stop").want(printed{out: lineFor("Stopping", 0, 1)})
+	s.noProcess()
+}
+
+func init() { helpers["laid"] = laid }
+
+func laid() {
+	prefix := os.Getenv("D_PREFIX")
+	g, err := daemonocle.NewGroup(daemonocle.Config{
+		Name:    "foo{n}",
+		Layout:  daemonocle.FHS(prefix, "web-"),
+		WorkDir: prefix,
+		Worker:  progWorker(""),
+	}, 2)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(daemonocle.ExitCode(g.Do(context.Background(), os.Args[1:]...)))
+}
