@@ -37,7 +37,7 @@ var houseRules = map[string]struct {
 }{
 	"": {
 		[]string{"internal/console", "internal/environ", "internal/launch", "internal/paths", "internal/pidfile",
-			"internal/privs", "internal/proc", unixes},
+			"internal/privs", "internal/proc", "internal/sockets", unixes},
 		"the root is the daemon; it stands on its rooms and on the kernel, and brings its users no other module",
 	},
 	"internal/console": {[]string{term, unixes}, "it speaks; what it says is the callers' business"},
@@ -46,6 +46,7 @@ var houseRules = map[string]struct {
 	"internal/proc":    {[]string{unixes}, "it asks the kernel, not our files"},
 	"internal/privs":   {[]string{unixes}, "what runs as root and then gives it up must fit into one head"},
 	"internal/pidfile": {[]string{"internal/paths", "internal/proc", unixes}, "a PID file is a path and the process behind it"},
+	"internal/sockets": {[]string{unixes}, "it knows sockets by their names, not what daemons are"},
 	"internal/launch":  {[]string{"internal/proc", unixes}, "it makes processes; PID files and users are the daemon's part"},
 
 	"internal/testkit":       {[]string{unixes}, "what tests the rooms must not stand on them"},

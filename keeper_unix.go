@@ -32,7 +32,12 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 	defer signal.Stop(signals)
 
 	k.absent = d.absent()
-	l, err := launch.Foreground(launch.Hello{Key: d.key}, nil)
+	files, names, err := inheritance(ctx)
+	var l *launch.Launch
+	if err == nil {
+		l, err = launch.Foreground(launch.Hello{Key: d.key, Files: names}, files)
+	}
+	closeAll(files)
 	if err != nil {
 		w.begin()
 		w.settle(false)
@@ -53,6 +58,7 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 	if err := k.setUp(); err != nil {
 		return Started{}, err
 	}
+	socketsOf(ctx).End() // they are the daemon's by now
 	s := Started{PID: l.PID()}
 	for { // only ready, and the end
 		m, err := l.Receive(context.Background())

@@ -18,6 +18,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
+	"github.com/daemonocle/daemonocle/internal/sockets"
 )
 
 // life is the daemon's own life, in the process that runs the worker.
@@ -27,6 +28,8 @@ type life struct {
 	link *launch.Child // to the launcher or keeper; nil if nobody launched us
 
 	foreground bool // not detached: the streams are the caller's
+
+	sockets *sockets.Set
 
 	held *pidfile.Held
 	undo paths.Undo // what a cancelled start takes back; l.mu once it is complete
@@ -80,7 +83,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if done, err := d.claim(ctx, nil); done {
 		return err
 	}
-	return d.runHere(ctx, ctx, "run", nil, nil)
+	return d.runHere(withSockets(ctx), ctx, "run", nil, nil)
 }
 
 // runHere is a life without a launcher. The worker's context has the values of
@@ -133,6 +136,11 @@ func (d *Daemon) claim(ctx context.Context, args []string) (done bool, err error
 		return true, nil
 	}
 	c.Send(launch.Message{Kind: launch.Claimed, PID: os.Getpid()})
+	environ.Unsupervise() // it was the launcher that a service manager may have started
+	ctx = withSockets(ctx)
+	for _, f := range c.Files() {
+		socketsOf(ctx).Hand(f)
+	}
 	l := newLife(ctx, d, c, c.Foreground, args)
 	go l.listen()
 	os.Exit(l.live())
@@ -141,7 +149,7 @@ func (d *Daemon) claim(ctx context.Context, args []string) (done bool, err error
 
 // newLife gives nil if the daemon lives in this process already.
 func newLife(ctx context.Context, d *Daemon, link *launch.Child, foreground bool, args []string) *life {
-	l := &life{d: d, link: link, foreground: foreground, args: args, abrupt: make(chan syscall.Signal, 1), released: make(chan struct{}),
+	l := &life{d: d, link: link, foreground: foreground, args: args, sockets: socketsOf(ctx), abrupt: make(chan syscall.Signal, 1), released: make(chan struct{}),
 		heeds: make(chan struct{}), hears: make(chan struct{}), over: make(chan struct{})}
 	l.ctx, l.cancel = context.WithCancelCause(context.WithValue(context.WithoutCancel(ctx), contextKey{}, l))
 	if !d.life.CompareAndSwap(nil, l) {
@@ -274,6 +282,7 @@ func (l *life) sayReady() error {
 	}
 	l.ready = true
 	l.keep()
+	l.closeUnclaimed()
 	if l.link == nil {
 		return nil
 	}
@@ -343,6 +352,7 @@ func (l *life) work() *Error {
 	l.mu.Unlock()
 	l.callHook(o.Shutdown)
 	l.cancel(context.Canceled) // for what the worker has left behind
+	l.sockets.End()
 	l.removePIDFile()
 	return o.err
 }
@@ -551,6 +561,7 @@ func (l *life) removePIDFile() {
 
 // takeBack removes what a set-up that failed has created.
 func (l *life) takeBack() {
+	l.sockets.End()
 	l.removePIDFile()
 	l.undo.Back()
 }

@@ -221,7 +221,7 @@ func (l *life) closeInherited() error {
 		l.link.CloseInherited()
 	case l.link == nil && l.d.cfg.CloseOpenFiles:
 		// Sockets that a service manager passed are passed on purpose.
-		passed := environ.ListenFDs()
+		passed, _ := environ.ListenFDs()
 		launch.CloseInheritable(func(fd int) bool { return slices.Contains(passed, fd) })
 	case l.link == nil:
 		launch.SealInheritable()

@@ -93,6 +93,8 @@ func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started,
 	if skip, err := d.claim(ctx, o.Args); skip {
 		return Started{Skipped: true}, err
 	}
+	ctx = withSockets(ctx)
+	defer socketsOf(ctx).End()
 	if err := d.prepare(ctx, &o, w); err != nil {
 		return Started{}, err
 	}
@@ -248,11 +250,16 @@ func detach(ctx context.Context, timeout time.Duration, attempts []*attempt) {
 		return
 	}
 	interrupts := attempts[0].w.interrupts
+	files, names, err := inheritance(ctx)
 	var hellos []launch.Hello
 	for _, a := range attempts {
-		hellos = append(hellos, launch.Hello{Key: a.d.key, Deaf: interrupts})
+		hellos = append(hellos, launch.Hello{Key: a.d.key, Deaf: interrupts, Files: names})
 	}
-	launches, err := launch.Detached(hellos, nil)
+	var launches []*launch.Launch
+	if err == nil {
+		launches, err = launch.Detached(hellos, files)
+	}
+	closeAll(files)
 	if err != nil {
 		for _, a := range attempts {
 			e := a.d.fail("start", err)

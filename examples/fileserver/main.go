@@ -13,7 +13,6 @@ import (
 	"context"
 	"errors"
 	"log"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -51,7 +50,7 @@ func setting(name, usual string) string {
 }
 
 func serve(ctx context.Context, addr, dir string) error {
-	listener, err := net.Listen("tcp", addr)
+	listener, err := daemonocle.Listen(ctx, "tcp", addr)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,101 @@
+package daemonocle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/daemonocle/daemonocle/internal/environ"
+	"github.com/daemonocle/daemonocle/internal/sockets"
+)
+
+// Listen returns the daemon's listener for an address, in a start hook, a
+// privileged hook or a worker, whose context it needs. In this order it is:
+//
+//   - the one that is open already: to ask twice, also in another hook, gives the
+//     same listener, until it is closed;
+//   - one that was handed to this process: by the launcher, where the start hook
+//     asked for it, or by a service manager (socket activation), if it is bound to
+//     the address;
+//   - a new one.
+//
+// What the start hook opens, all daemons inherit that this call starts, so that a
+// group shares it. The launcher's own listener is closed with the verdict: a hook
+// need not, and must not, close it.
+//
+// The network is tcp, tcp4, tcp6 or unix; the listener is a *net.TCPListener or a
+// *net.UnixListener. Or it is fdname, and the address the name that a service
+// manager gave the socket (FileDescriptorName= in systemd): then no new one is
+// opened.
+//
+// The path of a Unix socket must be absolute. In the place of a socket's file that
+// a dead process has left a new one is made; one on which somebody listens is an
+// error. To close the listener leaves the file: it is removed when the daemon ends,
+// if nobody listens on it by then and the daemon may and can, which in a chroot it
+// cannot if the file is outside.
+//
+// When the worker calls Ready, what was handed over and nobody has asked for is
+// closed. What is open when the worker and the shutdown hook have returned is
+// closed then.
+//
+// ctx bounds the lookup of host names. The error wraps that of the system, such as
+// syscall.EADDRINUSE.
+func Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	s := socketsOf(ctx)
+	if s == nil {
+		return nil, errors.New("daemonocle: listen: the context is not a worker's or a hook's")
+	}
+	ln, err := s.Listen(ctx, network, address, passedByManager)
+	if errors.Is(err, fs.ErrPermission) && strings.HasPrefix(network, "tcp") {
+		err = fmt.Errorf("%w (ports below 1024 are root's: start as root, and listen in Hooks.Privileged)", err)
+	}
+	return ln, err
+}
+
+func passedByManager() (list []sockets.Passed) {
+	fds, names := environ.TakeListenFDs()
+	for i, fd := range fds {
+		list = append(list, sockets.Passed{FD: fd, Name: names[i]})
+	}
+	return list
+}
+
+type socketsKey struct{}
+
+// withSockets gives a start, or a life, its own sockets: those of a daemon that
+// starts this one are none of its business.
+func withSockets(ctx context.Context) context.Context {
+	return context.WithValue(ctx, socketsKey{}, &sockets.Set{})
+}
+
+func socketsOf(ctx context.Context) *sockets.Set {
+	s, _ := ctx.Value(socketsKey{}).(*sockets.Set)
+	return s
+}
+
+// inheritance is what the daemons of this start inherit, and the names by which
+// they know it.
+func inheritance(ctx context.Context) (files []*os.File, names []string, err error) {
+	files, err = socketsOf(ctx).Files()
+	for _, f := range files {
+		names = append(names, f.Name())
+	}
+	return files, names, err
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+// closeUnclaimed closes what nobody has asked for.
+func (l *life) closeUnclaimed() {
+	for _, left := range l.sockets.CloseUnclaimed() {
+		l.complain("listen", fmt.Errorf("the service manager's socket %s is not one that the program listens on: its clients wait in vain", left))
+	}
+}
