@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/testkit"
@@ -22,7 +23,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testkit.Main(m, map[string]func(){"hold": hold, "lock": lockFile, "contend": contend})
+	testkit.Main(m, map[string]func(){"hold": hold, "lock": lockFile, "contend": contend, "slow": slow})
 }
 
 func file(path string) File { return File{Name: paths.Name{Path: path}} }
@@ -61,6 +62,26 @@ func hold() {
 			}
 		case "release":
 			h.Release()
+		}
+		fmt.Println("done")
+	}
+}
+
+// slow is a start that waits, after it has the lock, for a line before it says
+// who it is.
+func slow() {
+	fd, err := unix.Open(os.Args[1], unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o644)
+	if err == nil {
+		err = set(fd, byteRunning)
+	}
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("locked")
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		if err := errors.Join(write(fd, os.Getpid()), setWho(fd)); err != nil {
+			panic(err)
 		}
 		fmt.Println("done")
 	}
@@ -666,4 +687,34 @@ func FuzzLocksIn(f *testing.F) {
 			t.Errorf("inode %d is not in %q", ino, b)
 		}
 	})
+}
+
+// A machine may be so busy that a start is not done within the time that a moment
+// takes as a rule: it is waited for, by those who look and those who start.
+func TestStartThatIsSlowToSayWhoItIs(t *testing.T) {
+	path := place(t)
+	p, first := begin(t, testkit.Helper(t, "slow", path))
+	if first != "locked" {
+		t.Fatalf("got %q", first)
+	}
+	looked, acquired := make(chan Report, 1), make(chan error, 1)
+	go func() {
+		r, err := file(path).Look(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		looked <- r
+	}()
+	go func() {
+		_, err := file(path).Acquire(t.Context(), paths.Nobody, nil)
+		acquired <- err
+	}()
+	time.Sleep(3 * settle)
+	p.say("go on")
+	want := Report{State: Running, PID: p.pid(), Number: p.pid(), UID: os.Getuid()}
+	expect(t, <-looked, want)
+	var busy *BusyError
+	if err := <-acquired; !errors.As(err, &busy) || busy.Report != want {
+		t.Errorf("got %v, want %+v", err, want)
+	}
 }

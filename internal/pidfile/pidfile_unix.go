@@ -44,11 +44,12 @@ func isMine(i inode) bool {
 }
 
 // Look says who holds the file. A state that can only be a moment of a start
-// is looked at again, for at most 100 ms; ctx may cut that short.
+// is looked at again, for at most 100 ms, or 2 s where a daemon is about to write its
+// number; ctx may cut that short.
 func (f File) Look(ctx context.Context) (Report, error) {
 	var r Report
 	var sure bool
-	err := patiently(ctx, func(last bool) (done bool, err error) {
+	err := patiently(ctx, &r, func(last bool) (done bool, err error) {
 		r, sure, err = f.look(last)
 		return sure || err != nil, err
 	})
@@ -58,13 +59,22 @@ func (f File) Look(ctx context.Context) (Report, error) {
 	return r, nil
 }
 
-// patiently calls try until it is done, with growing pauses, for settle.
-func patiently(ctx context.Context, try func(last bool) (done bool, err error)) error {
-	end := time.Now().Add(settle)
+// patiently calls try until it is done, with growing pauses, for settle, or while
+// r is a file that is about to be written, for settleUnwritten.
+func patiently(ctx context.Context, r *Report, try func(last bool) (done bool, err error)) error {
+	began := time.Now()
+	end := began.Add(settle)
 	for pause := time.Millisecond / 4; ; pause *= 2 {
 		last := !time.Now().Add(pause).Before(end)
-		if done, err := try(last); done || err != nil || last {
+		done, err := try(last)
+		if done || err != nil {
 			return err
+		}
+		if last {
+			if !r.unwritten() || time.Since(began) >= settleUnwritten {
+				return nil
+			}
+			end, pause = end.Add(settle), settle/8
 		}
 		select {
 		case <-ctx.Done():
@@ -73,6 +83,8 @@ func patiently(ctx context.Context, try func(last bool) (done bool, err error)) 
 		}
 	}
 }
+
+func (r *Report) unwritten() bool { return r.State == Running && r.PID == 0 && r.Number == 0 }
 
 func (f File) look(last bool) (r Report, sure bool, err error) {
 	r.UID = -1
@@ -314,7 +326,7 @@ func (f File) Acquire(ctx context.Context, owner paths.Owner, undo *paths.Undo) 
 	}
 	var h *Held
 	var report Report
-	err = patiently(ctx, func(last bool) (bool, error) {
+	err = patiently(ctx, &report, func(last bool) (bool, error) {
 		// A stale file is unlinked first, so the second try is the usual one.
 		for range 3 {
 			var err error
