@@ -23,7 +23,7 @@ func init() { helpers["layout"] = layoutProgram }
 
 // layoutProgram is prog with D_LAYOUT for a layout: fhs with D_PREFIX and
 // D_LOG_PREFIX, or systemd with that as its fallback. D_REFUSE lets the privileged
-// hook fail, D_DEBUG starts in the foreground.
+// hook fail, D_DEBUG starts in the foreground, D_WORKERS makes a group.
 func layoutProgram() {
 	c := progConfig()
 	c.Layout = daemonocle.FHS(os.Getenv("D_PREFIX"), os.Getenv("D_LOG_PREFIX"))
@@ -32,6 +32,14 @@ func layoutProgram() {
 	}
 	if text := os.Getenv("D_REFUSE"); text != "" {
 		c.Hooks.Privileged = func(context.Context) error { return errors.New(text) }
+	}
+	if n, _ := strconv.Atoi(os.Getenv("D_WORKERS")); n > 0 {
+		g, err := daemonocle.NewGroup(c, n)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(daemonocle.ExitCode(g.Do(context.Background(), os.Args[1:]...)))
 	}
 	d, err := daemonocle.New(c)
 	if err != nil {
@@ -283,6 +291,33 @@ func TestManyFHSStartsAtOnce(t *testing.T) {
 		s.isThere(app, s.pid, s.out, s.err)
 		s.stop()
 	}
+}
+
+func TestFHSGroup(t *testing.T) {
+	s, app := newFHS(t, "D_WORKERS=2", "D_NAME=foo{n}")
+	prefix := app + "{n:0>2}"
+	s.env = append(s.env, "D_PREFIX="+prefix, "D_WORKDIR="+prefix)
+	if got, want := s.do("start"), (ending{"Starting foo0 ... OK\nStarting foo1 ... OK\n", "", 0}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	for _, n := range []string{"0", "1"} {
+		one := app + "0" + n
+		s.isThere(one+"/log/out.log", one+"/log/err.log")
+		s.pid = one + "/run/foo" + n + ".pid"
+		if got, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", s.daemon())); got != one {
+			t.Errorf("the working directory is %q (%v), want %q", got, err, one)
+		}
+	}
+	if got, want := s.do("stop"), (ending{"Stopping foo0 ... OK\nStopping foo1 ... OK\n", "", 0}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	// One that is refused hurts no other.
+	must(t, os.Chmod(app+"01/run", 0o777))
+	got := s.do("start")
+	if got.code != 1 || got.out != "Starting foo0 ... OK\nStarting foo1 ... FAILED\n" || !strings.Contains(got.err, app+"01/run (everybody can write to it") {
+		t.Errorf("got %+v", got)
+	}
+	s.do("stop")
 }
 
 // hostileDirs say what is done to a prefix "app" and what a start then says; %s is
