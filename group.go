@@ -262,6 +262,8 @@ func (g *Group) startAll(ctx context.Context, list []*Daemon, o StartOptions, wa
 	if err := g.cannotStart(o); err != nil {
 		return err
 	}
+	ctx = withSockets(ctx, list[0].worker)
+	defer socketsOf(ctx).End()
 	var attempts []*attempt
 	for i, d := range list {
 		own := o

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/daemonocle/daemonocle"
 	"github.com/daemonocle/daemonocle/internal/testkit"
+	"golang.org/x/sys/unix"
 )
 
 func init() { helpers["pool"] = pool }
@@ -448,4 +450,131 @@ func laid() {
 		os.Exit(1)
 	}
 	os.Exit(daemonocle.ExitCode(g.Do(context.Background(), os.Args[1:]...)))
+}
+
+func init() { helpers["sharing"] = sharing }
+
+// sharing is a group of which the start hook listens on D_ADDRESS. Each worker
+// says which socket it has there.
+func sharing() {
+	address := os.Getenv("D_ADDRESS")
+	g, err := daemonocle.NewGroup(daemonocle.Config{
+		Name:    "foo{n}",
+		PIDFile: os.Getenv("D_PIDFILE"),
+		Hooks: daemonocle.Hooks{Start: func(ctx context.Context, _ daemonocle.StartInfo) error {
+			_, err := daemonocle.Listen(ctx, "tcp", address)
+			return err
+		}},
+		Worker: func(ctx context.Context) error {
+			ln, err := daemonocle.Listen(ctx, "tcp", address)
+			if err != nil {
+				return err
+			}
+			n, _ := daemonocle.From(ctx).Worker()
+			appendLine(os.Getenv("D_SEEN"), fmt.Sprintf("%d %d", n, socketInode(ln)))
+			context.AfterFunc(ctx, func() { ln.Close() })
+			daemonocle.Ready(ctx)
+			for {
+				c, err := ln.Accept()
+				if err != nil {
+					return nil
+				}
+				fmt.Fprintln(c, n)
+				c.Close()
+			}
+		},
+	}, 3)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(daemonocle.ExitCode(g.Do(context.Background(), os.Args[1:]...)))
+}
+
+func socketInode(ln net.Listener) (inode uint64) {
+	c, err := ln.(syscall.Conn).SyscallConn()
+	if err != nil {
+		panic(err)
+	}
+	c.Control(func(fd uintptr) {
+		var st syscall.Stat_t
+		if err := syscall.Fstat(int(fd), &st); err != nil {
+			panic(err)
+		}
+		inode = st.Ino
+	})
+	return inode
+}
+
+// The workers of one start have one socket; one that is started later has its own,
+// on the same port.
+func TestGroupSharesAListener(t *testing.T) {
+	s := newSubject(t, "sharing")
+	// Bound, but not listening: the port is this test's, and others may share it.
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	err = errors.Join(
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1),
+		syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
+	pidFile := s.path("run/foo{n}.pid")
+	s.set("D_ADDRESS="+address, "D_PIDFILE="+pidFile, "D_SEEN="+s.path("seen"))
+	s.begin("start").want(printed{out: lineFor("Starting", 0, 1, 2)})
+
+	sockets := func() map[string]string {
+		all := map[string]string{}
+		for _, line := range lines(t, s.path("seen")) {
+			n, inode, _ := strings.Cut(line, " ")
+			all[n] = inode
+		}
+		return all
+	}
+	first := sockets()
+	if len(first) != 3 || first["0"] != first["1"] || first["0"] != first["2"] {
+		t.Errorf("got sockets %v, want one that three have", first)
+	}
+	answers := func() {
+		t.Helper()
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if b, err := io.ReadAll(c); err != nil || len(b) != 2 {
+			t.Errorf("got %q, %v", b, err)
+		}
+	}
+	answers()
+
+	b, err := os.ReadFile(s.path("run/foo1.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	syscall.Kill(pid, syscall.SIGKILL)
+	testkit.WaitGone(t, pid)
+	if got := s.begin("start").wait(); got.code != 0 || got.out != lineFor("Starting", 1) {
+		t.Errorf("got %+v, want worker 1 started", got)
+	}
+	if now := sockets(); now["1"] == first["1"] {
+		t.Errorf("got sockets %v after %v, want another one for worker 1", now, first)
+	}
+	for range 20 {
+		answers()
+	}
+	s.begin("stop").wait()
+	s.noProcess()
 }

@@ -23,8 +23,9 @@ import (
 //     the address;
 //   - a new one.
 //
-// What the start hook opens, all daemons inherit that this call starts, so that a
-// group shares it. The launcher's own listener is closed with the verdict: a hook
+// What the start hook opens, all daemons inherit that this call starts, so that the
+// workers of a group share it. A new TCP socket of a group has SO_REUSEPORT, so that
+// a worker that is started later can listen as well. The launcher's own listener is closed with the verdict: a hook
 // need not, and must not, close it.
 //
 // The network is tcp, tcp4, tcp6 or unix; the listener is a *net.TCPListener or a
@@ -68,8 +69,8 @@ type socketsKey struct{}
 
 // withSockets gives a start, or a life, its own sockets: those of a daemon that
 // starts this one are none of its business.
-func withSockets(ctx context.Context) context.Context {
-	return context.WithValue(ctx, socketsKey{}, &sockets.Set{})
+func withSockets(ctx context.Context, w worker) context.Context {
+	return context.WithValue(ctx, socketsKey{}, &sockets.Set{Shared: w.of > 1})
 }
 
 func socketsOf(ctx context.Context) *sockets.Set {

@@ -83,7 +83,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if done, err := d.claim(ctx, nil); done {
 		return err
 	}
-	return d.runHere(withSockets(ctx), ctx, "run", nil, nil)
+	return d.runHere(withSockets(ctx, d.worker), ctx, "run", nil, nil)
 }
 
 // runHere is a life without a launcher. The worker's context has the values of
@@ -137,7 +137,7 @@ func (d *Daemon) claim(ctx context.Context, args []string) (done bool, err error
 	}
 	c.Send(launch.Message{Kind: launch.Claimed, PID: os.Getpid()})
 	environ.Unsupervise() // it was the launcher that a service manager may have started
-	ctx = withSockets(ctx)
+	ctx = withSockets(ctx, d.worker)
 	for _, f := range c.Files() {
 		socketsOf(ctx).Hand(f)
 	}

@@ -93,7 +93,7 @@ func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started,
 	if skip, err := d.claim(ctx, o.Args); skip {
 		return Started{Skipped: true}, err
 	}
-	ctx = withSockets(ctx)
+	ctx = withSockets(ctx, d.worker)
 	defer socketsOf(ctx).End()
 	if err := d.prepare(ctx, &o, w); err != nil {
 		return Started{}, err

@@ -24,6 +24,11 @@ import (
 // empty. Its methods may be called concurrently. What only Listen needs is not
 // linked into a program that never listens.
 type Set struct {
+	// Shared: other processes of the same user that say so as well may listen on
+	// the TCP ports of new sockets, and the kernel gives each its share of the
+	// connections (SO_REUSEPORT).
+	Shared bool
+
 	mu     sync.Mutex
 	handed []*os.File // nobody has looked at them yet
 	list   []*socket
@@ -94,7 +99,7 @@ func (s *Set) Listen(ctx context.Context, network, address string, passed func()
 	if network == NameNetwork {
 		return nil, fmt.Errorf("listen %s %s: %w; there are %s", network, address, ErrNoSocket, s.names())
 	}
-	ln, identity, err := open(ctx, network, address)
+	ln, identity, err := open(ctx, network, address, s.Shared)
 	if err != nil {
 		return nil, err
 	}
@@ -254,8 +259,8 @@ func (w want) is(a net.Addr) bool {
 }
 
 // open makes a new socket. identity is that of the file, if there is one.
-func open(ctx context.Context, network, address string) (ln listener, identity string, err error) {
-	l, err := create(ctx, network, address)
+func open(ctx context.Context, network, address string, shared bool) (ln listener, identity string, err error) {
+	l, err := create(ctx, network, address, shared)
 	if err != nil {
 		return nil, "", err
 	}

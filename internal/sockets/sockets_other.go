@@ -17,7 +17,7 @@ func duplicate(*socket) (*os.File, error) { return nil, errors.ErrUnsupported }
 
 func identify(string) string { return "" }
 
-func create(ctx context.Context, network, address string) (net.Listener, error) {
+func create(ctx context.Context, network, address string, _ bool) (net.Listener, error) {
 	var c net.ListenConfig
 	return c.Listen(ctx, network, address)
 }

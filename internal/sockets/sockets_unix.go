@@ -58,15 +58,24 @@ func identify(path string) string {
 	return strconv.FormatUint(uint64(st.Dev), 16) + ":" + strconv.FormatUint(uint64(st.Ino), 16)
 }
 
-func listen(ctx context.Context, network, address string) (net.Listener, error) {
+func listen(ctx context.Context, network, address string, shared bool) (net.Listener, error) {
 	var c net.ListenConfig
+	if shared && network != "unix" {
+		c.Control = reusePort
+	}
 	return c.Listen(ctx, network, address)
+}
+
+func reusePort(_, _ string, c syscall.RawConn) error {
+	var set error
+	err := c.Control(func(fd uintptr) { set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
+	return errors.Join(err, os.NewSyscallError("setsockopt", set))
 }
 
 // create makes a new socket, if need be in the place of a Unix socket's file that
 // a dead process has left behind.
-func create(ctx context.Context, network, address string) (net.Listener, error) {
-	ln, err := listen(ctx, network, address)
+func create(ctx context.Context, network, address string, shared bool) (net.Listener, error) {
+	ln, err := listen(ctx, network, address, shared)
 	if network != "unix" || strings.HasPrefix(address, "@") || !errors.Is(err, syscall.EADDRINUSE) {
 		return ln, err
 	}
@@ -84,7 +93,7 @@ func create(ctx context.Context, network, address string) (net.Listener, error) 
 	// Between the birth of a file and that of its socket there is a moment in which
 	// it looks like a dead one's. To try again outlasts it: the kernel locks the
 	// directory for both.
-	if ln, err = listen(ctx, network, address); !errors.Is(err, syscall.EADDRINUSE) {
+	if ln, err = listen(ctx, network, address, shared); !errors.Is(err, syscall.EADDRINUSE) {
 		return ln, err
 	}
 	if !dead(address) || identify(address) != was {
@@ -93,7 +102,7 @@ func create(ctx context.Context, network, address string) (net.Listener, error) 
 	if err := unix.Unlink(address); err != nil {
 		return nil, fmt.Errorf("listen unix %s: remove what a dead process has left: %w", address, err)
 	}
-	return listen(ctx, network, address)
+	return listen(ctx, network, address, shared)
 }
 
 // dead reports whether the file is a socket's that nobody has open any more. A
