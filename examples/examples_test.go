@@ -50,7 +50,7 @@ func build(t *testing.T, name string, env ...string) *example {
 func (e *example) run(action string) (string, int) {
 	e.t.Helper()
 	var out, errs strings.Builder
-	cmd := exec.Command(e.path, action)
+	cmd := exec.Command(e.path, strings.Fields(action)...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = e.env, &out, &errs
 	var exit *exec.ExitError
 	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
@@ -130,4 +130,44 @@ func fetch(url string) (string, error) {
 	}
 	body, err := io.ReadAll(answer.Body)
 	return string(body), err
+}
+
+// Four processes answer on one port, each when it is its turn; and when one of
+// them is started again, it answers there as well.
+func TestPool(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := listener.Addr().String()
+	e := build(t, "pool", "POOL_ADDR="+addr)
+	// Nothing is started when the port is not to be had.
+	refused := `ERROR: Listen tcp ` + regexp.QuoteMeta(addr) + `: bind: address already in use`
+	e.expect("start", strings.Repeat(`Starting pool\d \.\.\. FAILED\n`, 4)+strings.TrimSuffix(strings.Repeat(refused+`\n`, 4), `\n`), 1)
+	listener.Close()
+
+	lines := func(format string) string {
+		var all []string
+		for n := range 4 {
+			all = append(all, fmt.Sprintf(format, n))
+		}
+		return strings.Join(all, `\n`)
+	}
+	e.expect("start", lines(`Starting pool%d \.\.\. OK`), 0)
+	e.expect("status", lines(`pool%d -- pid: \d+, status: [a-z]+, uptime: 0m, %%cpu: \d+\.\d, %%mem: \d+\.\d`), 0)
+	answers := regexp.MustCompile(`^worker [0-3] of 4, PID \d+\n$`)
+	ask := func() {
+		t.Helper()
+		if got, err := fetch("http://" + addr + "/"); err != nil || !answers.MatchString(got) {
+			t.Errorf("got %q, %v", got, err)
+		}
+	}
+	for range 20 {
+		ask()
+	}
+	e.expect("restart --worker-id=2", `Stopping pool2 \.\.\. OK\nStarting pool2 \.\.\. OK`, 0)
+	for range 20 {
+		ask()
+	}
+	e.expect("stop", lines(`Stopping pool%d \.\.\. OK`), 0)
 }
