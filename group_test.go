@@ -578,3 +578,18 @@ func TestGroupSharesAListener(t *testing.T) {
 	s.begin("stop").wait()
 	s.noProcess()
 }
+
+// What takes the place of the first process of a container can be only one.
+func TestGroupAsPID1(t *testing.T) {
+	s, g := newPool(t, 2)
+	cmd := testkit.InPIDNamespace(t, "pool", "start")
+	cmd.Env = append(cmd.Env, s.env...)
+	s.launch(cmd).want(printed{
+		err: "ERROR: PID 1 can start only one worker\n" +
+			"hint: Name one of them, as with --worker-id, and give each its own container.\n",
+		code: 1,
+	})
+	if all := pids(t, g); all[0] != 0 || all[1] != 0 {
+		t.Errorf("got processes %v", all)
+	}
+}
