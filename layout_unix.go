@@ -64,7 +64,7 @@ func (l *life) makeLayoutDirs(early bool) error {
 		if dir.early != early {
 			continue
 		}
-		err := dir.MakeAll(0o775, d.owner(), &l.undo)
+		err := paths.Insist(func() error { return dir.MakeAll(0o775, d.owner(), &l.undo) })
 		switch {
 		case err == nil:
 		case dir.setting == "PIDFile":

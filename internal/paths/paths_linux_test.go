@@ -375,3 +375,43 @@ func TestOpenPlainFollowsNoLinks(t *testing.T) {
 	fd, err = openPlain(at, ".")
 	must(t, err, unix.Close(fd))
 }
+
+// Whoever takes back a start that has failed removes a directory that another start
+// is about to use.
+func TestLogInADirectoryThatKeepsGoing(t *testing.T) {
+	top := t.TempDir()
+	n := Name{Path: filepath.Join(top, "a", "b", "log")}
+	stop, gone := make(chan struct{}), make(chan int)
+	go func() {
+		removed := 0
+		defer func() { gone <- removed }()
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			for _, dir := range []string{"a/b", "a"} {
+				if unix.Rmdir(filepath.Join(top, dir)) == nil {
+					removed++
+				}
+			}
+		}
+	}()
+	for range 500 {
+		f, err := n.Log(Nobody, nil)
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		f.Close()
+		if err := os.Remove(n.Path); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(stop)
+	if <-gone == 0 {
+		t.Error("the directory was never removed: this test cannot fail")
+	}
+}

@@ -134,7 +134,27 @@ func (n Name) Stat() (isDir bool, err error) {
 // is missing; what is created belongs to owner. A symbolic link at n is followed
 // only where nobody but root and this process's user can have made it: we may
 // be root, and the directory may be the service's own.
-func (n Name) Log(owner Owner, undo *Undo) (*os.File, error) {
+func (n Name) Log(owner Owner, undo *Undo) (f *os.File, err error) {
+	err = Insist(func() error {
+		f, err = n.log(owner, undo)
+		return err
+	})
+	return f, err
+}
+
+// Insist calls create again, within reason, while what it creates lacks its
+// directory: another start may have created that as well, failed, and taken it back
+// in the moment between.
+func Insist(create func() error) (err error) {
+	for range 100 {
+		if err = create(); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return err
+}
+
+func (n Name) log(owner Owner, undo *Undo) (*os.File, error) {
 	dir, base, err := n.MakeDir(owner, undo)
 	if err != nil {
 		return nil, err

@@ -319,7 +319,16 @@ func write(fd, pid int) error {
 // Acquire takes the file for this process: both locks, then the number. The
 // umask must be set; missing directories are created for owner. It fails with a
 // *BusyError if a daemon runs or a stranger's lock does not go away.
-func (f File) Acquire(ctx context.Context, owner paths.Owner, undo *paths.Undo) (*Held, error) {
+func (f File) Acquire(ctx context.Context, owner paths.Owner, undo *paths.Undo) (h *Held, err error) {
+	err = paths.Insist(func() error {
+		h, err = f.acquireIn(ctx, owner, undo)
+		return err
+	})
+	return h, err
+}
+
+// acquireIn is Acquire for as long as the directory stays.
+func (f File) acquireIn(ctx context.Context, owner paths.Owner, undo *paths.Undo) (*Held, error) {
 	dir, base, err := f.MakeDir(owner, undo)
 	if err != nil {
 		return nil, err
