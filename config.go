@@ -8,9 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 	"unicode"
 
@@ -29,7 +31,7 @@ type Config struct {
 	// Worker does the work; Start and Run need it. Its context ends on SIGTERM,
 	// SIGINT and SIGQUIT, and context.Cause(ctx) says why. What it returns
 	// becomes the exit code and the message of the shutdown hook: see
-	// Shutdown.
+	// Shutdown. Exec and Program.Worker are workers that are other programs.
 	Worker func(ctx context.Context) error
 
 	// Layout fills the paths below that are empty: XDG, FHS, Systemd, or one of
@@ -84,6 +86,10 @@ type Config struct {
 
 	// StopTimeout is how long Stop waits for the daemon to end. 0: 10 s.
 	StopTimeout time.Duration
+
+	// StopSignal is what Stop sends; a worker's context ends on it, too. 0:
+	// SIGTERM.
+	StopSignal syscall.Signal
 
 	// StartTimeout is how long Start waits at most. 0: 60 s.
 	StartTimeout time.Duration
@@ -165,6 +171,7 @@ type Daemon struct {
 	laid    laid
 	id      privs.Identity
 	actions []Action
+	foreign foreign              // nil: the worker is Go code
 	life    atomic.Pointer[life] // set in the daemon's own process
 }
 
@@ -291,6 +298,9 @@ func newDaemon(c Config, w worker) (*Daemon, error) {
 			*value = usual
 		}
 	}
+	if err := checkStopSignal(c.StopSignal); err != nil {
+		bad("StopSignal", strconv.Itoa(int(c.StopSignal)), err, "use syscall.SIGTERM, SIGINT, SIGQUIT or another that ends a process")
+	}
 	duration("StopTimeout", &d.cfg.StopTimeout, 10*time.Second)
 	duration("StartTimeout", &d.cfg.StartTimeout, time.Minute)
 	duration("StartWindow", &d.cfg.StartWindow, time.Second)
@@ -298,6 +308,12 @@ func newDaemon(c Config, w worker) (*Daemon, error) {
 
 	if err := d.setActions(c.Actions); err != nil {
 		bad("Actions", "", err, "")
+	}
+	if find := foreignWorker.Load(); find != nil {
+		d.foreign = (*find)(c.Worker)
+	}
+	if d.foreign != nil {
+		problems = append(problems, d.foreign.settle(d)...)
 	}
 
 	d.key = launch.Key{Name: d.cfg.Name, PIDFile: d.pidPath(), Member: w.key()}
@@ -321,6 +337,13 @@ func (d *Daemon) Worker() (n, of int) { return d.worker.n, d.worker.of }
 
 // Help is Config.Help.
 func (d *Daemon) Help() string { return d.cfg.Help }
+
+func (d *Daemon) stopSignal() syscall.Signal {
+	if d.cfg.StopSignal == 0 {
+		return syscall.SIGTERM
+	}
+	return d.cfg.StopSignal
+}
 
 func (d *Daemon) pidPath() string {
 	if d.pid == nil {

@@ -63,6 +63,7 @@ type Error struct {
 	Code   int      // exit code for a program that did nothing else, never 0
 	Reason string   // the daemon's own words: error text, panic text
 	Stderr []string // the last lines that the daemon wrote in this launch
+	Stdout []string // the same of a Program that wrote nothing to stderr
 	Hint   string   // a sentence: what to do
 	Err    error    // act, thing and cause
 

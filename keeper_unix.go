@@ -69,6 +69,9 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 	}
 	status, _ := l.Wait(context.Background())
 	waitForGroup(l.PID())
+	if d.foreign != nil && d.pid != nil {
+		d.pid.Remove() // the program does not know of it
+	}
 	if w.childless != nil {
 		w.childless()
 	}

@@ -38,6 +38,11 @@ func (d *Daemon) restart(ctx context.Context, o RestartOptions, stopping stopWat
 	if d.cfg.Worker == nil { // before the old one is stopped
 		return r, d.noWorker("restart")
 	}
+	if d.foreign != nil {
+		if err := d.foreign.check(d); err != nil {
+			return r, err
+		}
+	}
 	r.Stopped, err = d.stop(ctx, "restart", o.Stop, stopping)
 	if err != nil && !errors.Is(err, ErrNotRunning) {
 		return r, err

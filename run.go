@@ -41,6 +41,8 @@ type life struct {
 	heeds  chan struct{}       // closed when signals end the context
 	hears  chan struct{}       // closed when all handlers are installed
 	over   chan struct{}       // closed when they need not any more
+	calm   chan struct{}       // closed when that has had its effect
+	enough sync.Once           // closes over
 
 	released chan struct{} // closed with the verdict
 
@@ -150,7 +152,7 @@ func (d *Daemon) claim(ctx context.Context, args []string) (done bool, err error
 // newLife gives nil if the daemon lives in this process already.
 func newLife(ctx context.Context, d *Daemon, link *launch.Child, foreground bool, args []string) *life {
 	l := &life{d: d, link: link, foreground: foreground, args: args, sockets: socketsOf(ctx), abrupt: make(chan syscall.Signal, 1), released: make(chan struct{}),
-		heeds: make(chan struct{}), hears: make(chan struct{}), over: make(chan struct{})}
+		heeds: make(chan struct{}), hears: make(chan struct{}), over: make(chan struct{}), calm: make(chan struct{})}
 	l.ctx, l.cancel = context.WithCancelCause(context.WithValue(context.WithoutCancel(ctx), contextKey{}, l))
 	if !d.life.CompareAndSwap(nil, l) {
 		return nil
@@ -172,7 +174,7 @@ func (l *life) live() int {
 	l.mu.Unlock()
 	l.sayRunning()
 	err := l.work()
-	if errors.Is(context.Cause(l.ctx), ErrStartCancelled) {
+	if errors.Is(context.Cause(l.ctx), ErrStartCancelled) || err != nil && errors.Is(err, errNotExecuted) {
 		l.mu.Lock()
 		l.undo.Back()
 		l.mu.Unlock()
@@ -370,7 +372,10 @@ func (l *life) patience() <-chan time.Time {
 func (l *life) heed() {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, endSignals...)
-	defer signal.Stop(signals)
+	if stop := l.d.cfg.StopSignal; stop != 0 && stop != syscall.SIGKILL {
+		signal.Notify(signals, stop)
+	}
+	defer close(l.calm)
 	close(l.heeds)
 	// These have time until somebody is told of this daemon: each signal takes some
 	// 50 microseconds.
@@ -384,33 +389,52 @@ func (l *life) heed() {
 	for {
 		select {
 		case <-l.over:
-			return
-		case s := <-signals:
-			sig := s.(syscall.Signal)
-			if sig == reopenSignal {
-				if err := l.reopenLogs(); err != nil {
-					l.complain("open the log files again", err)
-				}
-				continue
-			}
-			l.mu.Lock()
-			first := !l.stopping
-			l.mu.Unlock()
-			if first {
-				l.end(sig, &SignalError{sig})
-				continue
-			}
-			if sig == syscall.SIGQUIT {
-				dumpGoroutines()
-			}
-			if sig != syscall.SIGTERM {
+			signal.Stop(signals) // which waits for those that are on their way
+			for {
 				select {
-				case l.abrupt <- sig:
+				case s := <-signals:
+					l.signalled(s.(syscall.Signal))
 				default:
+					return
 				}
 			}
+		case s := <-signals:
+			l.signalled(s.(syscall.Signal))
 		}
 	}
+}
+
+func (l *life) signalled(sig syscall.Signal) {
+	if sig == reopenSignal {
+		if err := l.reopenLogs(); err != nil {
+			l.complain("open the log files again", err)
+		}
+		return
+	}
+	l.mu.Lock()
+	first := !l.stopping
+	l.mu.Unlock()
+	if first {
+		l.end(sig, &SignalError{sig})
+		return
+	}
+	if sig == syscall.SIGQUIT {
+		dumpGoroutines()
+	}
+	if sig != syscall.SIGTERM {
+		select {
+		case l.abrupt <- sig:
+		default:
+		}
+	}
+}
+
+// deafen gives the signals back to Go's runtime, where each has the effect of its
+// default disposition. What came before has ended the context when it returns.
+func (l *life) deafen() {
+	<-l.hears
+	l.enough.Do(func() { close(l.over) })
+	<-l.calm
 }
 
 // dumpGoroutines writes all stacks to stderr, like the Go runtime does on
@@ -569,8 +593,7 @@ func (l *life) takeBack() {
 // release makes this process an ordinary one again, for a program that goes on
 // after Run.
 func (l *life) release() {
-	<-l.hears
-	close(l.over)
+	l.deafen()
 	if l.held != nil {
 		l.held.Release()
 	}

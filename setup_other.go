@@ -35,6 +35,13 @@ func signalText(sig syscall.Signal) string {
 	return ""
 }
 
+func checkStopSignal(sig syscall.Signal) error {
+	if sig != 0 {
+		return ErrUnsupported
+	}
+	return nil
+}
+
 func owned(fs.FileInfo) bool { return true }
 
 // setUp refuses what needs a Unix kernel rather than do without it silently.

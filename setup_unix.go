@@ -30,6 +30,17 @@ const (
 	nonblock       = syscall.O_NONBLOCK
 )
 
+// checkStopSignal refuses what is no signal, and what does not end a process.
+func checkStopSignal(sig syscall.Signal) error {
+	switch {
+	case sig < 0 || sig > 64:
+		return errors.New("is no signal")
+	case sig == syscall.SIGSTOP || sig == syscall.SIGCONT || sig == reopenSignal || sig == syscall.SIGCHLD:
+		return errors.New("does not end a daemon")
+	}
+	return nil
+}
+
 func signalText(sig syscall.Signal) string { return unix.SignalName(sig) }
 
 func owned(info fs.FileInfo) bool {
@@ -178,13 +189,12 @@ func (l *life) takeStreams() error {
 			}
 		}
 	}
-	var size int64
-	var identity string
+	if out != nil && d.foreign != nil {
+		l.link.Send(logMessage(launch.Stdout, out))
+	}
+	var stderr launch.Message
 	if errFile != nil {
-		if info, err := errFile.Stat(); err == nil && info.Mode().IsRegular() {
-			size = info.Size()
-		}
-		identity = launch.Identity(errFile)
+		stderr = logMessage(launch.Stderr, errFile)
 	}
 	if err := launch.Redirect(int(null.Fd()), 0); err != nil {
 		return d.unable("redirect", "stdin", err, "")
@@ -211,8 +221,17 @@ func (l *life) takeStreams() error {
 	if err := putOn(2, errFile); err != nil {
 		return d.unable("redirect", "stderr", err, "")
 	}
-	l.link.Send(launch.Message{Kind: launch.Stderr, Code: int(size), Text: identity})
+	l.link.Send(stderr)
 	return nil
+}
+
+// logMessage says which file a stream has, and how long it was before this start.
+func logMessage(kind launch.Kind, f *os.File) launch.Message {
+	m := launch.Message{Kind: kind, Text: launch.Identity(f)}
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		m.Code = int(info.Size())
+	}
+	return m
 }
 
 func (l *life) closeInherited() error {
@@ -262,7 +281,12 @@ func (l *life) confine() error {
 			return d.unable("change root directory", "", err, hint)
 		}
 	}
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+	if d.foreign != nil {
+		// It has the limits of whoever starts it, or those that it asks for.
+		if err := d.foreign.raise(l); err != nil {
+			return err
+		}
+	} else if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
 		return d.unable("switch off core dumps", "", err, "")
 	}
 	if err := os.Chdir(d.cfg.WorkDir); err != nil {

@@ -47,6 +47,7 @@ type Started struct {
 // watcher hears of a start or stop while it goes on. Its functions may be nil.
 type watcher struct {
 	broken     func(held, mended bool) // the PID file names no process
+	orphaned   func(pids []int)        // processes of an earlier daemon are left
 	begun      func()                  // it is certain that something is tried
 	settled    func(ok bool)           // the line of begun can end
 	forwarding func(syscall.Signal)    // by the keeper
@@ -155,6 +156,13 @@ func (d *Daemon) prepare(ctx context.Context, o *StartOptions, w watcher) error 
 		}
 		return err
 	}
+	if d.foreign != nil {
+		if err := d.foreign.check(d); err != nil {
+			w.begin()
+			w.settle(false)
+			return err
+		}
+	}
 	if hook := d.cfg.Hooks.Start; hook != nil {
 		info := StartInfo{Debug: o.Debug, Daemon: d}
 		if err := safely("start hook", func() error { return hook(ctx, info) }); err != nil {
@@ -234,6 +242,11 @@ type attempt struct {
 	started Started
 	err     error
 	over    func() // called with it; may be nil
+
+	vigil    vigil          // nil: the worker is Go code
+	outLog   launch.Message // as for stderr, of a daemon that becomes a program
+	executed bool           // the daemon is that, or tried to be
+	alone    bool           // no other daemon is in its session
 }
 
 func (d *Daemon) attempt(w watcher) *attempt {
@@ -249,11 +262,14 @@ func detach(ctx context.Context, timeout time.Duration, attempts []*attempt) {
 		}
 		return
 	}
+	if attempts = attend(ctx, attempts); len(attempts) == 0 {
+		return
+	}
 	interrupts := attempts[0].w.interrupts
 	files, names, err := inheritance(ctx)
 	var hellos []launch.Hello
 	for _, a := range attempts {
-		hellos = append(hellos, launch.Hello{Key: a.d.key, Deaf: interrupts, Files: names})
+		hellos = append(hellos, launch.Hello{Key: a.d.key, Deaf: interrupts, Notify: a.notifyAddress(), Files: names})
 	}
 	var launches []*launch.Launch
 	if err == nil {
@@ -262,6 +278,7 @@ func detach(ctx context.Context, timeout time.Duration, attempts []*attempt) {
 	closeAll(files)
 	if err != nil {
 		for _, a := range attempts {
+			a.relieve()
 			e := a.d.fail("start", err)
 			if errors.Is(err, syscall.EMFILE) {
 				e.Hint = "Raise the limit of open files (ulimit -n), or start fewer workers at once."
@@ -314,6 +331,7 @@ func (a *attempt) decide(ctx context.Context, timeout time.Duration) {
 			e.PID = a.l.PID()
 		}
 	}
+	a.relieve()
 	a.l.Close()
 	a.l.Reap()
 	a.tell(err)
@@ -350,6 +368,8 @@ func (a *attempt) wait(ctx context.Context, timeout time.Duration) (ready bool, 
 		case lived:
 			a.l.Send(launch.Release)
 			return false, nil
+		case errors.Is(err, io.EOF) && a.executed && a.vigil != nil:
+			return a.vigil.watch(ctx, limit, a)
 		case errors.Is(err, io.EOF):
 			return false, a.silent(limit)
 		case limit.Err() != nil:
@@ -363,7 +383,7 @@ func (a *attempt) wait(ctx context.Context, timeout time.Duration) (ready bool, 
 // patience is how long the next message may take: once the worker runs, the
 // rest of the window.
 func (a *attempt) patience(limit context.Context) (context.Context, context.CancelFunc) {
-	if !a.running || a.d.cfg.RequireReady {
+	if !a.running || a.d.cfg.RequireReady || a.vigil != nil { // which has its own
 		return context.WithCancel(limit)
 	}
 	return context.WithDeadline(limit, a.since.Add(a.d.cfg.StartWindow))
@@ -378,6 +398,10 @@ func (a *attempt) heard(m launch.Message) (done, ready bool, err error) {
 		a.begin()
 	case launch.Stderr:
 		a.logFrom, a.logFile = int64(m.Code), m.Text
+	case launch.Stdout:
+		a.outLog = m
+	case launch.Executing:
+		a.executed, a.since = true, time.Now()
 	case launch.Running:
 		a.begin()
 		a.running, a.since = true, time.Now()
@@ -530,9 +554,16 @@ func (a *attempt) cancel(ctx context.Context) (ready bool, err error) {
 		if m.Kind == launch.Ready {
 			return true, nil
 		}
-		if m.Kind == launch.Claimed {
+		switch m.Kind {
+		case launch.Claimed:
 			a.claimed = true
+		case launch.Executing:
+			a.executed = true
 		}
+	}
+	if h := a.l.Handle(); h != nil && a.executed { // nobody there hears us any more
+		h.Signal(a.d.stopSignal())
+		h.Signal(continueSignal)
 	}
 	if a.claimed {
 		a.l.Wait(limit)
@@ -589,16 +620,21 @@ func (a *attempt) output() string {
 	if a.logFrom < 0 || a.d.stderr == nil {
 		return s
 	}
+	return s + logTail(a.d.stderr.String(), a.logFile, a.logFrom)
+}
+
+// logTail is the end of what was written to a log file from that length on.
+func logTail(path, identity string, from int64) string {
 	// By now it may be a FIFO, at which a plain open would wait for a writer.
-	f, err := os.OpenFile(a.d.stderr.String(), os.O_RDONLY|nonblock, 0)
+	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0)
 	if err != nil {
-		return s
+		return ""
 	}
 	defer f.Close()
-	if launch.Identity(f) != a.logFile {
-		return s // the directory may be the service's own: another file is not for us to show
+	if launch.Identity(f) != identity {
+		return "" // the directory may be the service's own: another file is not for us to show
 	}
-	return s + tail(f, a.logFrom)
+	return tail(f, from)
 }
 
 // tail reads from the offset, or the last maxTail bytes.
@@ -615,7 +651,11 @@ func tail(r io.ReaderAt, from int64) string {
 }
 
 func (a *attempt) lastLines() []string {
-	text := strings.TrimRight(a.output(), "\n")
+	return lastTen(a.output())
+}
+
+func lastTen(text string) []string {
+	text = strings.TrimRight(text, "\n")
 	if text == "" {
 		return nil
 	}

@@ -12,7 +12,8 @@ import (
 	"github.com/daemonocle/daemonocle/internal/proc"
 )
 
-// StopOptions are for one stop.
+// StopOptions are for one stop. See Config.StopSignal for another signal than
+// SIGTERM.
 type StopOptions struct {
 	// Timeout is how long to wait for the daemon to end. 0: Config.StopTimeout.
 	Timeout time.Duration `wait:"true" meta:"INTEGER" help:"Number of seconds to wait for the daemon to stop. Overrides \"stop_timeout\" from daemon definition."`
@@ -36,7 +37,7 @@ type Stopped struct {
 // killPatience is how long SIGKILL may take to show.
 const killPatience = 5 * time.Second
 
-// Stop asks the daemon to end with SIGTERM and returns when its process is
+// Stop asks the daemon to end with SIGTERM, or Config.StopSignal, and returns when its process is
 // gone. Only the process that holds the PID file's lock is ever signalled. It
 // may be called by any process but the daemon's own, and more than once.
 //
@@ -50,7 +51,7 @@ func (d *Daemon) Stop(ctx context.Context, o StopOptions) (Stopped, error) {
 // stopWatcher hears of a stop while it goes on. Its functions may be nil.
 type stopWatcher struct {
 	watcher
-	failed  func(error) // SIGTERM was not enough
+	failed  func(error) // the stop signal was not enough
 	killing func()      // SIGKILL comes next
 }
 
@@ -144,6 +145,10 @@ func (d *Daemon) look(ctx context.Context, op string, w watcher) (pidfile.Report
 	switch {
 	case r.State == pidfile.Free:
 		mended, _ = d.pid.Remove()
+		if r.Orphaned && w.orphaned != nil {
+			left, _ := proc.Group(r.Number)
+			w.orphaned(left)
+		}
 	case r.State == pidfile.Running && r.Broken() && r.PID > 0:
 		mended = d.pid.Repair(r.PID) == nil
 	}
@@ -189,10 +194,10 @@ func (d *Daemon) holder(ctx context.Context, pid int) (*proc.Handle, error) {
 	return h, nil
 }
 
-// terminate sends SIGTERM and waits. A stopped process gets SIGCONT as well, for
+// terminate sends the stop signal and waits. A stopped process gets SIGCONT as well, for
 // it could not act on the other.
 func (d *Daemon) terminate(ctx context.Context, op string, h *proc.Handle, timeout time.Duration) error {
-	switch err := h.Signal(syscall.SIGTERM); {
+	switch err := h.Signal(d.stopSignal()); {
 	case errors.Is(err, proc.ErrGone):
 		return nil
 	case err != nil:

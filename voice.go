@@ -36,6 +36,7 @@ type speaker interface {
 	Reason(text string)
 	Hint(text string)
 	Stderr(lines []string)
+	Stdout(lines []string)
 }
 
 func newVoice(d *Daemon, out Output) *voice {
@@ -68,6 +69,7 @@ func (v *voice) Warn(text string) {
 func (v *voice) watcher(doing string) watcher {
 	return watcher{
 		broken:     v.broken,
+		orphaned:   v.orphaned,
 		begun:      func() { v.Begin(doing + " " + v.d.cfg.Name) },
 		settled:    v.End,
 		forwarding: func(s syscall.Signal) { v.Line("Received signal " + signalName(s) + ". Forwarding to child...") },
@@ -96,6 +98,20 @@ func (v *voice) broken(held, mended bool) {
 		text += act
 	}
 	v.Warn(text)
+}
+
+// orphaned says what a daemon that was a foreign program has left behind. It is
+// not in the way.
+func (v *voice) orphaned(pids []int) {
+	text := "Processes that " + v.d.cfg.Name + " has left behind are still running"
+	if len(pids) > 0 {
+		text += " (PID " + list(pids) + ")"
+	}
+	v.Warn(text)
+}
+
+func list(pids []int) string {
+	return strings.Trim(strings.Join(strings.Fields(fmt.Sprint(pids)), ", "), "[]")
 }
 
 func (v *voice) start(ctx context.Context, o StartOptions) error {
@@ -176,7 +192,7 @@ func (v *voice) left(s Stopped, o StopOptions) {
 	if len(s.Left) == 0 {
 		return
 	}
-	pids := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(s.Left)), ", "), "[]")
+	pids := list(s.Left)
 	what := plural(len(s.Left), "A process", "%d processes") + " of the process group of " + v.d.cfg.Name
 	if o.Force {
 		v.Warn(what + plural(len(s.Left), " was", " were") + " left and killed (PID " + pids + ")")
@@ -241,6 +257,7 @@ func (v *voice) explain(err error) {
 		v.Error(err)
 	}
 	v.Stderr(e.Stderr)
+	v.Stdout(e.Stdout)
 	if e.Hint != "" {
 		v.Hint(e.Hint)
 	}

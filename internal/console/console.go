@@ -406,7 +406,14 @@ func (c *Console) Hint(text string) { c.say(&c.err, c.err.block("", "hint: ", te
 // Stderr writes the last ten of these lines to err, each as a "stderr: " line:
 // what a daemon had to say before it died.
 func (c *Console) Stderr(lines []string) {
-	if text := stderrLines(lines); text != "" {
+	if text := outputLines("stderr: ", lines); text != "" {
+		c.say(&c.err, text)
+	}
+}
+
+// Stdout is the same for what it said on its other stream, as "stdout: " lines.
+func (c *Console) Stdout(lines []string) {
+	if text := outputLines("stdout: ", lines); text != "" {
 		c.say(&c.err, text)
 	}
 }
@@ -458,14 +465,14 @@ func (s *stream) block(escape, label, text string) string {
 	return b.String()
 }
 
-func stderrLines(lines []string) string {
+func outputLines(label string, lines []string) string {
 	// Each is one line in the eyes of the caller, but it may not be: it comes
 	// from a file that anything may have been written to.
 	all := splitLines(strings.Join(lines, "\n"))
 	all = all[max(0, len(all)-maxStderrLines):]
 	var b strings.Builder
 	for _, line := range all {
-		b.WriteString(strings.TrimRight("stderr: "+sanitize(line, maxStderrRunes), " ") + "\n")
+		b.WriteString(strings.TrimRight(label+sanitize(line, maxStderrRunes), " ") + "\n")
 	}
 	return b.String()
 }

@@ -30,6 +30,7 @@ func (t *Turn) Warn(text string)      { t.lines <- func(c *Console) { c.Warn(tex
 func (t *Turn) Reason(text string)    { t.lines <- func(c *Console) { c.Reason(text) } }
 func (t *Turn) Hint(text string)      { t.lines <- func(c *Console) { c.Hint(text) } }
 func (t *Turn) Stderr(lines []string) { t.lines <- func(c *Console) { c.Stderr(lines) } }
+func (t *Turn) Stdout(lines []string) { t.lines <- func(c *Console) { c.Stdout(lines) } }
 
 // Width is how many columns there are for what is written to w: those of a
 // terminal, 80 off one.

@@ -32,6 +32,9 @@ type Hello struct {
 	// Deaf: the launcher does not hear the operator's Ctrl-C yet, which ends it
 	// instead, until it says Listening.
 	Deaf bool
+	// Notify is the socket on which the launcher listens for the readiness of
+	// the program that the daemon becomes, as in NOTIFY_SOCKET.
+	Notify string
 	// Files are names for the files that the daemon inherits, in their order.
 	Files []string
 	comm  string // process name, which exec of /proc/self/exe would lose
@@ -45,17 +48,17 @@ func (h Hello) message() Message {
 	case h.Deaf:
 		mode = "deaf"
 	}
-	return Message{Kind: hello, Text: strings.Join(append([]string{mode, h.comm, h.Key.Name, h.Key.PIDFile, h.Key.Member}, h.Files...), "\x00")}
+	return Message{Kind: hello, Text: strings.Join(append([]string{mode, h.comm, h.Key.Name, h.Key.PIDFile, h.Key.Member, h.Notify}, h.Files...), "\x00")}
 }
 
 func parseHello(m Message) (Hello, bool) {
 	f := strings.Split(m.Text, "\x00")
-	if m.Kind != hello || len(f) < 5 {
+	if m.Kind != hello || len(f) < 6 {
 		return Hello{}, false
 	}
-	h := Hello{Foreground: f[0] == "foreground", Deaf: f[0] == "deaf", comm: f[1], Key: Key{f[2], f[3], f[4]}}
-	if len(f) > 5 {
-		h.Files = f[5:]
+	h := Hello{Foreground: f[0] == "foreground", Deaf: f[0] == "deaf", comm: f[1], Key: Key{f[2], f[3], f[4]}, Notify: f[5]}
+	if len(f) > 6 {
+		h.Files = f[6:]
 	}
 	return h, true
 }

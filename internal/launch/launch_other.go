@@ -56,3 +56,6 @@ func Redirect(int, int) error { return errors.ErrUnsupported }
 
 // Settle has nothing to do here.
 func Settle() {}
+
+func Exec(string, []string, []string, bool) error { return errors.ErrUnsupported }
+func Unseal([]int)                                {}

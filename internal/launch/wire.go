@@ -20,17 +20,19 @@ const (
 
 // Messages of the stage and the daemon.
 const (
-	spawned Kind = iota + 'a' // PID: the daemon's
-	exited                    // Code: wait status, from a stage that stays
-	Claimed                   // the program reached its daemon
-	Locked                    // the PID file is the daemon's
-	Stderr                    // Code: length of the stderr file when it was opened
-	Running                   // set up; the worker runs
-	Ready                     // the worker said so
-	Failed                    // set-up failed: Text, Hint, Code: errno
-	Held                      // a daemon runs already: PID
-	Blocked                   // a stranger's lock is in the way: Text, Hint, PID
-	Reason                    // why the daemon ends: Text
+	spawned   Kind = iota + 'a' // PID: the daemon's
+	exited                      // Code: wait status, from a stage that stays
+	Claimed                     // the program reached its daemon
+	Locked                      // the PID file is the daemon's
+	Stderr                      // Code: length of the stderr file when it was opened
+	Running                     // set up; the worker runs
+	Ready                       // the worker said so
+	Failed                      // set-up failed: Text, Hint, Code: errno
+	Held                        // a daemon runs already: PID
+	Blocked                     // a stranger's lock is in the way: Text, Hint, PID
+	Reason                      // why the daemon ends: Text
+	Stdout                      // like Stderr, of a daemon that becomes another program
+	Executing                   // it becomes that now: the end of the wire means that it has
 )
 
 // Message is one packet between launcher and daemon. What PID and Code mean

@@ -12,7 +12,7 @@ import (
 )
 
 var messages = []Message{
-	{Kind: hello, Text: "detached\x00comm\x00name\x00/run/name.pid\x00"},
+	{Kind: hello, Text: "detached\x00comm\x00name\x00/run/name.pid\x00\x00"},
 	{Kind: Cancel},
 	{Kind: spawned, PID: 1},
 	{Kind: exited, Code: 256},
@@ -79,7 +79,7 @@ func (r neverRead) Read([]byte) (int, error) {
 func TestHello(t *testing.T) {
 	for _, want := range []Hello{
 		{Key: Key{Name: "foo"}},
-		{Key: Key{Name: "foo", PIDFile: "/run/foo.pid", Member: "3"}, Foreground: true, comm: "prog"},
+		{Key: Key{Name: "foo", PIDFile: "/run/foo.pid", Member: "3"}, Foreground: true, Notify: "@x", comm: "prog"},
 		{Key: Key{Name: "foo", Member: "12"}, Deaf: true, Files: []string{"tcp [::1]:80", "unix /run/x"}},
 		{Key: Key{Name: "naïve name", PIDFile: "/with space\nand more"}, comm: "a:b"},
 	} {
@@ -91,7 +91,7 @@ func TestHello(t *testing.T) {
 		{},
 		{Kind: hello},
 		{Kind: Ready, Text: Hello{}.message().Text},
-		{Kind: hello, Text: strings.Repeat("\x00", 3)},
+		{Kind: hello, Text: strings.Repeat("\x00", 4)},
 	} {
 		if got, ok := parseHello(m); ok {
 			t.Errorf("%+v was taken for %+v", m, got)

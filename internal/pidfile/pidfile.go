@@ -56,6 +56,9 @@ type Report struct {
 	// Unproved means that a daemon runs, but that it has lost its own lock and
 	// which process it is cannot be shown.
 	Unproved bool
+	// Orphaned means that a file that is free is still open in processes that a
+	// dead daemon, which was a foreign program, has left behind.
+	Orphaned bool
 }
 
 // UntrustedError refuses a file that is not a PID file of ours.

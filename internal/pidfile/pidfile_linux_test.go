@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -60,6 +61,16 @@ func hold() {
 			if err := h.Remove(); err != nil {
 				panic(err)
 			}
+		case "inherit":
+			if err := h.Inherit(); err != nil {
+				panic(err)
+			}
+		case "become sleep": // with a child that outlives it
+			sleep, err := exec.LookPath("sleep")
+			if err != nil {
+				panic(err)
+			}
+			panic(syscall.Exec("/bin/sh", []string{"sh", "-c", sleep + " 1000 & echo $!; exec sleep 1000"}, os.Environ()))
 		case "release":
 			h.Release()
 		}
@@ -288,6 +299,62 @@ func TestDeathFreesAndRemoveCleansUp(t *testing.T) {
 		t.Errorf("again: got %v, %v", done, err)
 	}
 	expect(t, look(t, path), Report{UID: -1})
+}
+
+func TestLocksLastOverExec(t *testing.T) {
+	path := place(t)
+	p := holding(t, path)
+	running := Report{State: Running, PID: p.pid(), Number: p.pid(), UID: os.Getuid()}
+	p.say("inherit")
+	expect(t, look(t, path), running)
+	fmt.Fprintln(p.in, "become sleep")
+	if !p.out.Scan() {
+		t.Fatal("it says nothing")
+	}
+	child, err := strconv.Atoi(p.out.Text())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		unix.Kill(child, unix.SIGKILL)
+		testkit.WaitGone(t, child)
+	}()
+	expect(t, look(t, path), running)
+	var busy *BusyError
+	if _, err := file(path).Acquire(t.Context(), paths.Nobody, nil); !errors.As(err, &busy) || busy.Report.PID != p.pid() {
+		t.Errorf("got %v", err)
+	}
+	if done, err := file(path).Remove(); done || err != nil {
+		t.Errorf("remove what is held: got %v, %v", done, err)
+	}
+
+	// The child has the lock of byte 1, but it is no daemon.
+	p.kill()
+	orphaned := Report{State: Free, Number: p.pid(), UID: -1, Orphaned: true}
+	expect(t, look(t, path), orphaned)
+	q := holding(t, path)
+	expect(t, look(t, path), Report{State: Running, PID: q.pid(), Number: q.pid(), UID: os.Getuid()})
+	q.kill()
+	if done, err := file(path).Remove(); !done || err != nil {
+		t.Errorf("remove: got %v, %v", done, err)
+	}
+}
+
+func TestOrphansFileIsRemoved(t *testing.T) {
+	path := place(t)
+	put(t, path, "2147483647\n") // nobody's number
+	p := locking(t, path, unix.F_OFD_SETLK, unix.F_WRLCK, byteRunning, 1)
+	expect(t, look(t, path), Report{State: Free, Number: 2147483647, UID: -1, Orphaned: true})
+	// A start that has one lock and is about to take the other.
+	who := locking(t, path, unix.F_SETLK, unix.F_WRLCK, byteWho, 1)
+	if done, err := file(path).Remove(); done || err != nil {
+		t.Errorf("in use: got %v, %v", done, err)
+	}
+	who.kill()
+	if done, err := file(path).Remove(); !done || err != nil {
+		t.Errorf("got %v, %v", done, err)
+	}
+	p.kill()
 }
 
 func TestSecondHolderIsRefusedAndNamesTheFirst(t *testing.T) {

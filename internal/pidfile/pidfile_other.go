@@ -18,5 +18,6 @@ func (f File) Repair(int) error                     { return errors.ErrUnsupport
 func (f File) Acquire(context.Context, paths.Owner, *paths.Undo) (*Held, error) {
 	return nil, errors.ErrUnsupported
 }
-func (h *Held) Remove() error { return nil }
-func (h *Held) Release()      {}
+func (h *Held) Remove() error  { return nil }
+func (h *Held) Inherit() error { return errors.ErrUnsupported }
+func (h *Held) Release()       {}

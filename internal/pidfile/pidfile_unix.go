@@ -143,6 +143,8 @@ func (f File) look(last bool) (r Report, sure bool, err error) {
 		// The daemon's own code has closed a descriptor of this file.
 		if r.Number > 0 && holds(r.Number, inodeOf(&st)) {
 			r.PID, r.Unproved = r.Number, false
+		} else if orphaned(who, running, r.Number) {
+			r.State, r.Unproved, r.Orphaned = Free, false, true
 		}
 	}
 	if r.PID > 0 {
@@ -167,6 +169,13 @@ func judge(who, running lock) (s State, pid int, unproved, sure bool) {
 		return Blocked, max(who.pid, 0), false, false
 	}
 	return Blocked, max(running.pid, 0), false, false
+}
+
+// orphaned reports whether the lock on byteRunning is only what a dead daemon's
+// children have inherited: those of a program that an exec worker became. Nobody
+// is named, and the process whose number stands in the file is gone.
+func orphaned(who, running lock, number int) bool {
+	return !who.held && running.anonymous() && number > 0 && !proc.Alive(number)
 }
 
 // lock is what F_GETLK says of one byte. The PID of an open-file-description
@@ -262,16 +271,29 @@ func (f File) Remove() (bool, error) {
 		return false, wrap("open", f.Name, err)
 	}
 	defer unix.Close(fd)
-	if unix.Fstat(fd, &st) != nil || set(fd, byteRunning) != nil {
-		return false, nil
-	}
-	if who, err := asked(fd, byteWho); err != nil || who.held || !same(dir, base, inodeOf(&st)) {
+	if unix.Fstat(fd, &st) != nil || !mayRemove(fd) || !same(dir, base, inodeOf(&st)) {
 		return false, nil
 	}
 	if err := unix.Unlinkat(dir, base, 0); err != nil {
 		return false, wrap("remove", f.Name, err)
 	}
 	return true, nil
+}
+
+// mayRemove takes a lock that keeps starts away until fd is closed, if nobody
+// holds the file, or only orphans do. Those have the lock on byteRunning; a start
+// that has it and not yet the other one finds that the file is gone.
+func mayRemove(fd int) bool {
+	who, err := asked(fd, byteWho)
+	if err != nil || who.held {
+		return false
+	}
+	if set(fd, byteRunning) == nil {
+		who, err := asked(fd, byteWho)
+		return err == nil && !who.held
+	}
+	running, err := asked(fd, byteRunning)
+	return err == nil && orphaned(who, running, number(fd)) && setWho(fd) == nil
 }
 
 // Repair writes the number of the running daemon into a file that does not
@@ -347,7 +369,12 @@ func (f File) acquireIn(ctx context.Context, owner paths.Owner, undo *paths.Undo
 		var sure bool
 		var err error
 		report, sure, err = f.look(last)
-		return sure && report.State == Running, err
+		if report.Orphaned {
+			if removed, _ := f.Remove(); removed {
+				h, err = f.acquire(dir, base)
+			}
+		}
+		return h != nil || sure && report.State == Running, err
 	})
 	if h == nil {
 		unix.Close(dir)
@@ -431,6 +458,9 @@ func (f File) acquire(dir int, base string) (*Held, error) {
 	if err := setWho(fd); err != nil {
 		return giveUp(busyOr(err, f.Name))
 	}
+	if !same(dir, base, i) { // taken for an orphan's and removed
+		return giveUp(nil)
+	}
 	return &Held{fd: fd, dir: dir, base: base, inode: i}, nil
 }
 
@@ -448,6 +478,25 @@ func (h *Held) Remove() error {
 		return nil
 	}
 	return unix.Unlinkat(h.dir, h.base, 0)
+}
+
+// outOfTheWay is a descriptor number that no shell script uses: what a script
+// puts in the place of the locked descriptor ends the lock.
+const outOfTheWay = 512
+
+// Inherit makes the locks last over an exec of this process: they are then the
+// new program's, and the descriptor with them. It is for the moment before.
+func (h *Held) Inherit() error {
+	fd, err := unix.FcntlInt(uintptr(h.fd), unix.F_DUPFD, outOfTheWay)
+	if err != nil { // so few descriptors are allowed
+		_, err := unix.FcntlInt(uintptr(h.fd), unix.F_SETFD, 0)
+		return err
+	}
+	mine.Lock()
+	defer mine.Unlock()
+	unix.Close(h.fd) // which drops the lock on byteWho; the other one goes along
+	h.fd = fd
+	return setWho(fd)
 }
 
 // Release gives the locks up, for a process that goes on.

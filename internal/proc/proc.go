@@ -108,6 +108,25 @@ func Children(pid int) ([]int, error) {
 	return children(pid)
 }
 
+// Session returns the living members of a session, in ascending order. Linux only;
+// elsewhere there are none.
+func Session(sid int) ([]int, error) {
+	if err := checkPID(sid); err != nil {
+		return nil, err
+	}
+	return session(sid)
+}
+
+// AdoptOrphans makes this process the parent of its descendants whose own parents
+// end, until stop is called; those that it has then are reaped when they end. It
+// may be called more than once. Linux only; elsewhere, and in a process that
+// adopts orphans anyway, it does nothing.
+func AdoptOrphans() (stop func()) { return adoptOrphans() }
+
+// Orphans returns the living processes that AdoptOrphans has brought, and that
+// have left our session.
+func Orphans() []int { return orphans() }
+
 // Username returns the login name of a user, or the number in decimal if it
 // has none.
 func Username(uid int) string {

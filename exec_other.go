@@ -1,0 +1,24 @@
+//go:build !unix
+
+package daemonocle
+
+import "context"
+
+func mayExecute(string) error       { return nil }
+func checkInterpreter(string) error { return nil }
+
+func (p *program) raise(*life) error { return nil }
+
+// execute: here no process can become another program.
+func (p *program) execute(*life, string, []string, []string) error { return ErrUnsupported }
+
+func (p *program) attend(context.Context, *Daemon) (vigil, error) { return nil, ErrUnsupported }
+
+func notifications() probe { return unsupportedProbe{} }
+
+type unsupportedProbe struct{}
+
+func (unsupportedProbe) suits(*Daemon) error { return ErrUnsupported }
+
+// cause has no layers to take off here.
+func cause(err error) string { return err.Error() }

@@ -1,0 +1,103 @@
+//go:build unix
+
+package daemonocle
+
+import (
+	"bufio"
+	"errors"
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
+
+	"github.com/daemonocle/daemonocle/internal/environ"
+	"github.com/daemonocle/daemonocle/internal/launch"
+	"golang.org/x/sys/unix"
+)
+
+func mayExecute(path string) error {
+	return unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS)
+}
+
+// checkInterpreter looks at what the first line of a script names: the kernel
+// would say that the script does not exist.
+func checkInterpreter(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil // not readable, which need not be
+	}
+	defer f.Close()
+	line, err := bufio.NewReaderSize(f, 256).ReadSlice('\n')
+	if err != nil && !errors.Is(err, bufio.ErrBufferFull) && len(line) == 0 {
+		return nil
+	}
+	text, isScript := strings.CutPrefix(string(line), "#!")
+	words := strings.Fields(text)
+	if !isScript || len(words) == 0 {
+		return nil
+	}
+	if err := executable(words[0]); err != nil {
+		return &programError{path, because("its interpreter "+words[0]+": "+cause(err), err), "Install the interpreter, or correct the first line of the script."}
+	}
+	return nil
+}
+
+// raise takes what only a privileged process gets: hard limits that are higher
+// than ours, and a lower niceness. The rest comes last, when nothing but the
+// program can trip over it.
+func (p *program) raise(l *life) error {
+	if id := l.d.id; id.SwitchUser { // before the root directory changes
+		if u, err := user.LookupId(strconv.Itoa(id.UID)); err == nil {
+			p.user = []string{"HOME=" + u.HomeDir, "USER=" + u.Username, "LOGNAME=" + u.Username}
+		}
+	}
+	for _, limit := range p.Limits {
+		var now unix.Rlimit
+		err := unix.Getrlimit(limit.Resource, &now)
+		if err == nil && limit.Hard > uint64(now.Max) {
+			setLimit(&now.Max, limit.Hard)
+			err = unix.Setrlimit(limit.Resource, &now)
+		}
+		if err != nil {
+			return l.d.unable("raise a resource limit of", p.Name, err, "Start as root, or ask for less.")
+		}
+	}
+	if p.Nice != 0 {
+		if err := renice(p.Nice); err != nil {
+			return l.d.unable("set the niceness of", p.Name, err, "Only root can lower it.")
+		}
+	}
+	return nil
+}
+
+// execute returns only with an error.
+func (p *program) execute(l *life, path string, argv, env []string) error {
+	if l.link == nil {
+		passed, _ := environ.ListenFDs()
+		launch.Unseal(passed) // by a service manager, to this very process
+	}
+	if l.held != nil {
+		if err := l.held.Inherit(); err != nil {
+			return err
+		}
+	}
+	if l.link != nil {
+		l.link.Send(launch.Message{Kind: launch.Executing})
+	}
+	// Its own errors could fill the launcher's memory for the rest of its life.
+	l.mu.Lock()
+	l.dropStderr()
+	l.mu.Unlock()
+	for _, limit := range p.Limits {
+		var r unix.Rlimit
+		setLimit(&r.Cur, limit.Soft)
+		setLimit(&r.Max, limit.Hard)
+		if err := unix.Setrlimit(limit.Resource, &r); err != nil {
+			return os.NewSyscallError("setrlimit", err)
+		}
+	}
+	return launch.Exec(path, argv, env, l.link != nil && l.foreground)
+}
+
+// setLimit: the type differs between systems.
+func setLimit[T uint64 | int64](field *T, value uint64) { *field = T(value) }

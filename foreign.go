@@ -1,0 +1,84 @@
+package daemonocle
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+)
+
+// foreign is a worker that is another program. It is an interface, and found by
+// a function that Program.Worker sets, so that who has no such worker does not
+// link any of it.
+type foreign interface {
+	// settle checks and completes the settings of a daemon that is being made.
+	settle(d *Daemon) []error
+	// check looks, in the launcher, whether there is something to execute.
+	check(d *Daemon) error
+	// attend gets ready, in the launcher, to watch the program start.
+	attend(ctx context.Context, d *Daemon) (vigil, error)
+	// raise does, in the daemon, what needs the privileges that it still has.
+	raise(l *life) error
+}
+
+// vigil is a launcher's watch over a program that starts.
+type vigil interface {
+	// address is the program's NOTIFY_SOCKET, empty without one.
+	address() string
+	// watch gives the verdict, once the daemon is the program or dead; limit is
+	// derived from ctx, the caller's.
+	watch(ctx, limit context.Context, a *attempt) (ready bool, err error)
+	close()
+}
+
+var foreignWorker atomic.Pointer[func(worker func(context.Context) error) foreign]
+
+// errNotExecuted is in the error of a worker that could not become its program.
+var errNotExecuted = errors.New("not executed")
+
+// attend gets ready to watch the programs among the daemons that are about to be
+// started. It gives those that still are.
+func attend(ctx context.Context, attempts []*attempt) []*attempt {
+	var left []*attempt
+	for _, a := range attempts {
+		a.alone = len(attempts) == 1
+		if a.d.foreign != nil {
+			var err error
+			if a.vigil, err = a.d.foreign.attend(ctx, a.d); err != nil {
+				a.vigil = nil
+				a.begin()
+				a.w.settle(false)
+				a.tell(err)
+				continue
+			}
+		}
+		left = append(left, a)
+	}
+	return left
+}
+
+// relieve ends the watch.
+func (a *attempt) relieve() {
+	if a.vigil != nil {
+		a.vigil.close()
+	}
+}
+
+func (a *attempt) notifyAddress() string {
+	if a.vigil == nil {
+		return ""
+	}
+	return a.vigil.address()
+}
+
+// backOff calls try with growing pauses until it is done or ctx ends.
+func backOff(ctx context.Context, try func() (done bool)) bool {
+	for pause := time.Millisecond; !try(); pause = min(2*pause, 20*time.Millisecond) {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(pause):
+		}
+	}
+	return true
+}

@@ -1,0 +1,109 @@
+package proc
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// adoption counts who wants this process to be a subreaper.
+var adoption struct {
+	sync.Mutex
+	users int
+}
+
+func adoptOrphans() (stop func()) {
+	adoption.Lock()
+	defer adoption.Unlock()
+	if adoption.users == 0 {
+		var already int32
+		if unix.Prctl(unix.PR_GET_CHILD_SUBREAPER, uintptr(unsafe.Pointer(&already)), 0, 0, 0) != nil || already != 0 {
+			return func() {} // it is one for reasons of its own, and has orphans that are no business of ours
+		}
+		if unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != nil {
+			return func() {}
+		}
+	}
+	adoption.users++
+	return func() {
+		adoption.Lock()
+		defer adoption.Unlock()
+		if adoption.users--; adoption.users > 0 {
+			return
+		}
+		unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+		for _, pid := range strays(true) {
+			go reapOrphan(pid) // it stays ours as long as we live
+		}
+	}
+}
+
+func reapOrphan(pid int) {
+	if fd, err := openPidfd(pid); err == nil {
+		unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1)
+		unix.Close(fd)
+	}
+	unix.Wait4(pid, nil, unix.WNOHANG, nil)
+}
+
+func orphans() []int {
+	adoption.Lock()
+	defer adoption.Unlock()
+	if adoption.users == 0 {
+		return nil
+	}
+	return strays(false)
+}
+
+// strays are children of this process that nobody in this program has started: a
+// child is somebody's if it is in our session, if somebody holds a pidfd of it, or
+// if it runs our own image, so that it is about to be held.
+func strays(zombies bool) []int {
+	kids, err := children(os.Getpid())
+	if err != nil {
+		return nil
+	}
+	held, ok := pidfds()
+	if !ok {
+		return nil
+	}
+	return slices.DeleteFunc(kids, func(pid int) bool {
+		st, err := readStat(pid)
+		return err != nil || st.zombie() && !zombies || slices.Contains(held, pid) || ownImage(pid) || ownSession(pid)
+	})
+}
+
+func ownSession(pid int) bool {
+	theirs, err := unix.Getsid(pid)
+	if err != nil {
+		return true
+	}
+	ours, err := unix.Getsid(0)
+	return err != nil || ours == theirs
+}
+
+func ownImage(pid int) bool {
+	var ours, theirs unix.Stat_t
+	return unix.Stat("/proc/self/exe", &ours) != nil || unix.Stat(procPath(pid, "exe"), &theirs) == nil &&
+		ours.Dev == theirs.Dev && ours.Ino == theirs.Ino
+}
+
+func session(sid int) ([]int, error) {
+	var pids []int
+	err := eachPID(func(pid int) {
+		if id, err := unix.Getsid(pid); err == nil && id == sid {
+			if st, err := readStat(pid); err == nil && !st.zombie() {
+				pids = append(pids, pid)
+			}
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list session %d: %w", sid, err)
+	}
+	slices.Sort(pids)
+	return pids, nil
+}

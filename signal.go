@@ -1,0 +1,46 @@
+package daemonocle
+
+import (
+	"context"
+	"errors"
+	"os"
+	"syscall"
+
+	"github.com/daemonocle/daemonocle/internal/pidfile"
+	"github.com/daemonocle/daemonocle/internal/proc"
+)
+
+// Signal sends a signal to the daemon's process and returns its PID, such as
+// SIGHUP to a Program that reads its configuration again then. As with Stop, only
+// the process that holds the PID file's lock is ever signalled. It may be called
+// by any process but the daemon's own, and any number of times. ctx bounds the
+// looking.
+//
+// The errors are *Error and wrap ErrNotRunning, ErrNoPIDFile, or what the kernel
+// said, such as fs.ErrPermission.
+func (d *Daemon) Signal(ctx context.Context, sig syscall.Signal) (pid int, err error) {
+	const op = "signal"
+	r, err := d.look(ctx, op, watcher{})
+	switch {
+	case err != nil:
+		return 0, err
+	case r.State != pidfile.Running:
+		return 0, d.notRunning(op)
+	case r.PID == os.Getpid():
+		return 0, d.fail(op, because("the daemon cannot signal itself this way", ErrInside))
+	case r.PID <= 0 || r.Unproved:
+		return 0, d.unnamed(op)
+	}
+	h, err := d.holder(ctx, r.PID)
+	if err == nil {
+		defer h.Close()
+		err = h.Signal(sig)
+	}
+	if errors.Is(err, proc.ErrGone) {
+		return 0, d.notRunning(op)
+	}
+	if err != nil {
+		return 0, d.about(op, r.PID, err)
+	}
+	return r.PID, nil
+}

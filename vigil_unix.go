@@ -1,0 +1,268 @@
+//go:build unix
+
+package daemonocle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/daemonocle/daemonocle/internal/launch"
+	"github.com/daemonocle/daemonocle/internal/pidfile"
+	"github.com/daemonocle/daemonocle/internal/proc"
+)
+
+// watchman is the launcher's watch over one start of a program.
+type watchman struct {
+	p      *program
+	socket *notifySocket // nil: it does not wait for notifications
+	let    func()        // ends the adoption of orphans
+}
+
+// askTime is how long a probe may take to fail before the start.
+const askTime = time.Second
+
+// attend must be called before the daemon's process is made: what happened before
+// was not this start.
+func (p *program) attend(ctx context.Context, d *Daemon) (vigil, error) {
+	w := &watchman{p: p}
+	switch probe := p.Ready.probe.(type) {
+	case *askProbe:
+		limit, stop := context.WithTimeout(ctx, askTime)
+		defer stop()
+		if probe.ready(limit) {
+			e := d.fail("start", fmt.Errorf("%s answers already, before the daemon runs", probe.what))
+			e.Hint = "Stop what answers there, or let the daemon use another address."
+			return nil, e
+		}
+	case *notifyProbe:
+		socket, err := listenForNotifications(d)
+		if err != nil {
+			return nil, d.fail("start", err)
+		}
+		w.socket = socket
+	}
+	w.let = proc.AdoptOrphans()
+	return w, nil
+}
+
+func (w *watchman) address() string {
+	if w.socket == nil {
+		return ""
+	}
+	return w.socket.name
+}
+
+func (w *watchman) close() {
+	if w.socket != nil {
+		w.socket.close()
+	}
+	w.let()
+}
+
+func (w *watchman) watch(ctx, limit context.Context, a *attempt) (ready bool, err error) {
+	session := 0
+	if a.alone {
+		_, session, _ = proc.GroupID(a.l.PID())
+	}
+	over, stop := context.WithCancel(limit)
+	defer stop()
+	died := make(chan launch.Status, 1)
+	go func() {
+		if s, err := a.l.Wait(over); err == nil {
+			died <- s
+		}
+	}()
+	is := w.ready(over, a)
+	var lived <-chan time.Time
+	if is == nil {
+		lived = time.After(time.Until(a.since.Add(a.d.cfg.StartWindow)))
+	}
+	select {
+	case s := <-died:
+		return false, w.died(a, s, session)
+	case <-lived:
+	case <-is:
+		ready = true
+	case <-limit.Done():
+		ready, err = a.outOfTime(ctx)
+		w.tell(a, err)
+		return ready, err
+	}
+	if err := w.holds(ctx, a, session); err != nil {
+		return false, err
+	}
+	return ready, nil
+}
+
+// ready gives a channel that is closed when the program is, nil if it has no way
+// to say so.
+func (w *watchman) ready(ctx context.Context, a *attempt) <-chan struct{} {
+	if w.p.Ready.probe == nil {
+		return nil
+	}
+	is := make(chan struct{})
+	go func() {
+		var ok bool
+		switch probe := w.p.Ready.probe.(type) {
+		case *askProbe:
+			ok = backOff(ctx, func() bool { return probe.ready(ctx) })
+		case *lineProbe:
+			ok = probe.appears(ctx, a)
+		case *notifyProbe:
+			ok = w.socket.ready(ctx, a.l.PID())
+		}
+		if ok {
+			close(is)
+		}
+	}()
+	return is
+}
+
+// appears waits for the line in the log files.
+func (p *lineProbe) appears(ctx context.Context, a *attempt) bool {
+	var logs []*follower
+	add := func(path string, log launch.Message) {
+		if f := follow(path, log); f != nil {
+			logs = append(logs, f)
+		}
+	}
+	if a.logFrom >= 0 {
+		add(a.d.stderr.String(), launch.Message{Code: int(a.logFrom), Text: a.logFile})
+	}
+	if a.outLog.Kind != 0 && a.outLog.Text != a.logFile {
+		add(a.d.stdout.String(), a.outLog)
+	}
+	defer func() {
+		for _, f := range logs {
+			f.f.Close()
+		}
+	}()
+	return backOff(ctx, func() bool {
+		return slices.ContainsFunc(logs, func(f *follower) bool { return f.has(p.pattern.MatchString) })
+	})
+}
+
+// holds looks whether the program is the daemon still.
+func (w *watchman) holds(ctx context.Context, a *attempt, session int) error {
+	pid := a.l.PID()
+	if h := a.l.Handle(); h != nil && h.Gone() {
+		s, _ := a.l.Wait(ctx)
+		return w.died(a, s, session)
+	}
+	if a.d.pid == nil {
+		return nil
+	}
+	r, err := a.d.pid.Look(context.WithoutCancel(ctx))
+	if err != nil || r.State == pidfile.Running && r.PID == pid {
+		return nil
+	}
+	e := a.d.fail("start", because("the program has closed the descriptor that holds the lock of the PID file, and was ended", ErrDied))
+	e.PID = pid
+	e.Hint = "It closes what it inherits. Start a shell that waits for it instead."
+	w.tell(a, e)
+	w.end(a, session)
+	a.cleanUp()
+	return e
+}
+
+// died is the verdict on a program that has ended. If it went into the background
+// what it has left there is ended as well.
+func (w *watchman) died(a *attempt, s launch.Status, session int) error {
+	err := a.died(s)
+	left := w.end(a, session)
+	a.cleanUp()
+	w.tell(a, err)
+	var e *Error
+	if errors.As(err, &e) && len(left) > 0 && s.Code == 0 {
+		e.Reason = fmt.Sprintf("it went into the background by itself (PID %s), and was ended", list(left))
+		e.Hint = "Tell it to stay in the foreground; many programs have an option for that, such as -f, -n, --foreground or --nodaemon."
+	}
+	return err
+}
+
+// tell adds what the program had to say to the error.
+func (w *watchman) tell(a *attempt, err error) {
+	var e *Error
+	if !errors.As(err, &e) {
+		return
+	}
+	if e.Stderr == nil {
+		e.Stderr = a.lastLines()
+	}
+	if e.Stderr == nil && a.outLog.Kind != 0 {
+		e.Stdout = lastTen(logTail(a.d.stdout.String(), a.outLog.Text, int64(a.outLog.Code)))
+	}
+	if e.Reason == "" && w.socket != nil {
+		e.Reason = w.socket.lastStatus()
+	}
+}
+
+// goodbye is how long what a failed start has left may take to end by itself.
+const goodbye = 2 * time.Second
+
+// end ends the program and what it has started: in its process group, in its
+// session, and orphans that have left both; the latter two only of a daemon that is
+// started alone (else session is 0). It returns what it has met.
+func (w *watchman) end(a *attempt, session int) []int {
+	var met []int
+	limit, stop := context.WithTimeout(context.Background(), goodbye)
+	defer stop()
+	signal := a.d.stopSignal()
+	for range 10 { // what is forking can be missed
+		handles := remains(a.l.PID(), session)
+		if len(handles) == 0 {
+			break
+		}
+		for _, h := range handles {
+			h.Signal(signal)
+			h.Signal(continueSignal)
+			if !slices.Contains(met, h.PID()) {
+				met = append(met, h.PID())
+			}
+		}
+		for _, h := range handles {
+			h.Wait(limit)
+			h.Close()
+		}
+		if limit.Err() != nil && signal != syscall.SIGKILL {
+			signal = syscall.SIGKILL
+			limit, stop = context.WithTimeout(context.Background(), killPatience)
+			defer stop()
+		}
+	}
+	slices.Sort(met)
+	return met
+}
+
+// remains opens handles of what there is of a program.
+func remains(daemon, session int) []*proc.Handle {
+	members, _ := proc.Group(daemon)
+	var orphans []int
+	if session > 1 {
+		orphans = proc.Orphans() // before a handle makes one somebody's
+		more, _ := proc.Session(session)
+		members = append(members, more...)
+	}
+	members = append(members, orphans...)
+	slices.Sort(members)
+	var handles []*proc.Handle
+	for _, pid := range slices.Compact(members) {
+		h, err := proc.Open(pid)
+		if err != nil {
+			continue
+		}
+		// The number may have been given to another process since. That of an
+		// orphan, which is our child, cannot.
+		group, sid, err := proc.GroupID(pid)
+		if err == nil && (group == daemon || session > 1 && sid == session || slices.Contains(orphans, pid)) && !h.Gone() {
+			handles = append(handles, h)
+			continue
+		}
+		h.Close()
+	}
+	return handles
+}
