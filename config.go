@@ -102,6 +102,16 @@ type Config struct {
 	// StartTimeout. False: living through StartWindow is enough.
 	RequireReady bool
 
+	// Health says whether the daemon does its work. It is called only under a
+	// service manager with a watchdog (WatchdogSec= in systemd), twice in the
+	// watchdog's time and never twice at once, and its context ends after half of
+	// that. Without an error the watchdog is told that all is well; otherwise, or if
+	// it hangs, the watchdog hears nothing, and ends the daemon by SIGABRT. Nil: the
+	// worker calls Heartbeat; else the watchdog hears of it as long as the daemon's
+	// own signal loop runs, which says that the process is not stopped and the Go
+	// runtime not stuck, and nothing of the worker.
+	Health func(ctx context.Context) error
+
 	// AbandonAfter limits the worker's goodbye: that long after its context has
 	// ended it is abandoned, the shutdown hook runs (with the same limit), and
 	// the process leaves with 128 plus the signal's number. 0: no limit.

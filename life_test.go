@@ -44,6 +44,8 @@ func init() {
 //	L_RETURN    what the worker returns when its context ends; see giveBack
 //	L_HEAR      set: the worker says the signals that it gets
 //	L_RUN       set: Run instead of Do
+//	L_QUIET     set: the worker is ready only when it is told
+//	L_HEALTH    a file: Health gives its text as an error, hangs at "hang"; no file: healthy
 func lifeProgram() {
 	commands, err := os.OpenFile(os.Getenv("L_FIFO"), os.O_RDWR, 0)
 	if err != nil {
@@ -53,6 +55,9 @@ func lifeProgram() {
 	c.Worker = func(ctx context.Context) error { return obey(ctx, commands) }
 	if os.Getenv("L_LOGGER") != "" {
 		c.Logger = slog.New(slog.NewTextHandler(os.Stdout, nil))
+	}
+	if path := os.Getenv("L_HEALTH"); path != "" {
+		c.Health = func(ctx context.Context) error { return health(ctx, path) }
 	}
 	switch path := os.Getenv("D_HOOK_LOG"); os.Getenv("L_HOOK") {
 	case "panic":
@@ -107,6 +112,22 @@ func lifeProgram() {
 	os.Exit(daemonocle.ExitCode(d.Do(context.Background(), os.Args[1:]...)))
 }
 
+func health(ctx context.Context, path string) error {
+	text := slurp(path)
+	switch text {
+	case "":
+		return nil
+	case "hang":
+		fmt.Println("health hangs")
+		select {}
+	case "slow":
+		<-ctx.Done()
+		fmt.Println("health gives up")
+		return ctx.Err()
+	}
+	return errors.New(text)
+}
+
 // obey is the worker of lifeProgram. A command is a word and its argument.
 func obey(ctx context.Context, from *os.File) error {
 	heard := make(chan os.Signal, 16)
@@ -120,8 +141,10 @@ func obey(ctx context.Context, from *os.File) error {
 		}
 	}()
 	fmt.Printf("worker %d: uid %d of %s, args %q\n", os.Getpid(), os.Getuid(), daemonocle.From(ctx).Name(), daemonocle.Args(ctx))
-	if err := daemonocle.Ready(ctx); err != nil {
-		return err
+	if os.Getenv("L_QUIET") == "" {
+		if err := daemonocle.Ready(ctx); err != nil {
+			return err
+		}
 	}
 	end := ctx.Done()
 	for {
@@ -146,6 +169,12 @@ func obey(ctx context.Context, from *os.File) error {
 				cmd := exec.Command("/bin/sh", "-c", arg)
 				cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 				fmt.Println("sh:", cmd.Run())
+			case "ready":
+				fmt.Println("ready:", daemonocle.Ready(ctx))
+			case "note":
+				fmt.Println("note:", daemonocle.Notify(ctx, arg))
+			case "beat":
+				fmt.Println("beat:", daemonocle.Heartbeat(ctx))
 			case "reopen":
 				fmt.Println("reopened:", daemonocle.From(ctx).ReopenLogs())
 			case "setuid":

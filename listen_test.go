@@ -22,7 +22,7 @@ import (
 func init() { helpers["listener"] = listener }
 
 // listener is prog with sockets, each "network address": N_START is opened by the
-// start hook, N_PRIV by the privileged hook, N_WORKER by the worker, one a line. Who
+// start hook, N_PRIV by the privileged hook, N_WORKER by the worker, with semicolons between. Who
 // opens one says so. The worker answers each connection with its number and the
 // socket's index. N_RETURN: the worker returns that error instead.
 func listener() {
@@ -57,7 +57,7 @@ func listener() {
 }
 
 func listenAll(ctx context.Context, from string, serve bool) error {
-	for i, line := range strings.Split(os.Getenv(from), "\n") {
+	for i, line := range strings.Split(os.Getenv(from), ";") {
 		network, address, ok := strings.Cut(line, " ")
 		if !ok {
 			continue
@@ -130,7 +130,7 @@ func TestStartHookListensForTheWorker(t *testing.T) {
 		t.Run("foreground="+foreground, func(t *testing.T) {
 			s := describe(t, "listener", "D_FOREGROUND="+foreground)
 			path := filepath.Join(s.dir, "sock")
-			s.env = append(s.env, "N_START=tcp 127.0.0.1:0\nunix "+path+"\ntcp 127.0.0.3:0", "N_WORKER=unix "+path+"\ntcp 127.0.0.1:0")
+			s.env = append(s.env, "N_START=tcp 127.0.0.1:0;unix "+path+";tcp 127.0.0.3:0", "N_WORKER=unix "+path+";tcp 127.0.0.1:0")
 			r := s.begin(s.command("start"))
 			worker := s.err // of the daemon
 			if foreground != "" {
@@ -182,7 +182,7 @@ func TestPrivilegedHookListensForAnotherUser(t *testing.T) {
 	if err := os.Chmod(s.side, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	s.env = append(s.env, "N_PRIV=unix "+path+"\ntcp 127.0.0.1:0", "N_WORKER=tcp 127.0.0.1:0\nunix "+path)
+	s.env = append(s.env, "N_PRIV=unix "+path+";tcp 127.0.0.1:0", "N_WORKER=tcp 127.0.0.1:0;unix "+path)
 	for range 2 {
 		s.start()
 		pid, text := s.daemon(), slurp(s.err)
@@ -249,7 +249,7 @@ func TestSocketActivation(t *testing.T) {
 				defer ln.Close()
 				all = append(all, ln)
 			}
-			s.env = append(s.env, "N_WORKER=fdname web\nunix "+path)
+			s.env = append(s.env, "N_WORKER=fdname web;unix "+path)
 			r := s.activated("web:admin:lonely", all...)
 			text := waitText(t, r.out, "child: ")
 			if want := `child: ""`; !strings.Contains(text, want) {

@@ -18,6 +18,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
+	"github.com/daemonocle/daemonocle/internal/sdnotify"
 	"github.com/daemonocle/daemonocle/internal/sockets"
 )
 
@@ -29,7 +30,9 @@ type life struct {
 
 	foreground bool // not detached: the streams are the caller's
 
-	sockets *sockets.Set
+	sockets  *sockets.Set
+	manager  *sdnotify.Conn // nil if no service manager has started this process
+	watchdog watchdog
 
 	held *pidfile.Held
 	undo paths.Undo // what a cancelled start takes back; l.mu once it is complete
@@ -56,7 +59,7 @@ type life struct {
 }
 
 // Ready tells whoever started the daemon that it is ready: the launcher, which
-// then reports it. It may be called from any goroutine of the worker, and more
+// then reports it, or a service manager. It may be called from any goroutine of the worker, and more
 // than once. An error means that there is nobody to be ready for: ctx is not a
 // worker's, or the start was cancelled before.
 func Ready(ctx context.Context) error {
@@ -109,6 +112,7 @@ func (d *Daemon) runHere(ctx, until context.Context, op string, args []string, s
 		var e *Error
 		if errors.As(err, &e) {
 			e.Op = op
+			l.tell(sdnotify.Status(e.Err.Error()))
 		}
 		return err
 	}
@@ -117,10 +121,13 @@ func (d *Daemon) runHere(ctx, until context.Context, op string, args []string, s
 		<-l.hears
 		setUp()
 	}
+	stopCounting := l.countAlive()
 	err := l.work()
+	stopCounting()
 	l.release()
 	if err != nil {
 		err.Op = op
+		l.tell(sdnotify.Status(err.Err.Error()))
 		return err
 	}
 	return nil
@@ -156,6 +163,9 @@ func newLife(ctx context.Context, d *Daemon, link *launch.Child, foreground bool
 	l.ctx, l.cancel = context.WithCancelCause(context.WithValue(context.WithoutCancel(ctx), contextKey{}, l))
 	if !d.life.CompareAndSwap(nil, l) {
 		return nil
+	}
+	if link == nil {
+		l.meetManager()
 	}
 	go l.heed() // installing the handlers takes as long as the set-up meanwhile
 	return l
@@ -272,6 +282,12 @@ func (l *life) detached() {
 func (l *life) sayReady() error {
 	<-l.hears
 	l.mu.Lock()
+	first := l.working && !l.ready
+	l.mu.Unlock()
+	if first {
+		l.closeUnclaimed()
+	}
+	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ready {
 		return nil
@@ -284,7 +300,9 @@ func (l *life) sayReady() error {
 	}
 	l.ready = true
 	l.keep()
-	l.closeUnclaimed()
+	if !l.stopping {
+		l.tell(sdnotify.Ready)
+	}
 	if l.link == nil {
 		return nil
 	}
@@ -321,11 +339,17 @@ func (l *life) dropStderr() {
 func (l *life) end(sig syscall.Signal, cause error) {
 	l.mu.Lock()
 	if !l.stopping {
-		l.stopping = true
 		l.signal = sig
+		l.stop()
 	}
 	l.mu.Unlock()
 	l.cancel(cause)
+}
+
+// stop notes that the daemon is on its way out. l.mu is held.
+func (l *life) stop() {
+	l.stopping = true
+	l.tell(sdnotify.Stopping)
 }
 
 // work runs the worker and says goodbye. The process is set up.
@@ -350,7 +374,9 @@ func (l *life) work() *Error {
 		}
 	}
 	l.mu.Lock()
-	l.stopping = true
+	if !l.stopping {
+		l.stop()
+	}
 	l.mu.Unlock()
 	l.callHook(o.Shutdown)
 	l.cancel(context.Canceled) // for what the worker has left behind
@@ -398,6 +424,8 @@ func (l *life) heed() {
 					return
 				}
 			}
+		case <-l.watchdog.ticks():
+			l.feed()
 		case s := <-signals:
 			l.signalled(s.(syscall.Signal))
 		}
@@ -594,6 +622,9 @@ func (l *life) takeBack() {
 // after Run.
 func (l *life) release() {
 	l.deafen()
+	if l.watchdog.ticker != nil {
+		l.watchdog.ticker.Stop()
+	}
 	if l.held != nil {
 		l.held.Release()
 	}

@@ -234,6 +234,7 @@ type attempt struct {
 	running bool      // the worker runs
 	since   time.Time // when it began to
 	reason  string
+	note    string   // what the daemon says it is doing
 	absent  []string // paths that this start has created, if they exist by now
 	logFrom int64    // length of the stderr file when the daemon opened it, -1: none
 	logFile string   // which file that is
@@ -409,6 +410,8 @@ func (a *attempt) heard(m launch.Message) (done, ready bool, err error) {
 		return true, true, nil
 	case launch.Reason:
 		a.reason = m.Text
+	case launch.Note:
+		a.note = m.Text
 	case launch.Failed, launch.Blocked, launch.Held:
 		a.gone(5 * time.Second)
 		e := a.d.failureError(m)
@@ -520,7 +523,7 @@ func (a *attempt) outOfTime(ctx context.Context) (ready bool, err error) {
 	}
 	a.l.Send(launch.Release)
 	e := a.d.fail("start", because(fmt.Sprintf("timed out while waiting for process (PID %d) to become ready", a.l.PID()), ErrStillStarting))
-	e.PID, e.Code = a.l.PID(), exitStillStarting
+	e.PID, e.Code, e.Reason = a.l.PID(), exitStillStarting, a.note
 	e.Stderr = a.lastLines()
 	e.Hint = "It is alive and may yet become ready; raise StartTimeout if it needs longer."
 	return false, e

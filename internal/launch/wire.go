@@ -33,6 +33,7 @@ const (
 	Reason                      // why the daemon ends: Text
 	Stdout                      // like Stderr, of a daemon that becomes another program
 	Executing                   // it becomes that now: the end of the wire means that it has
+	Note                        // what it is doing: Text
 )
 
 // Message is one packet between launcher and daemon. What PID and Code mean

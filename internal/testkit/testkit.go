@@ -33,6 +33,7 @@
 //	TESTKIT_DEATH     name of the innermost suite's death socket; set by Main
 //	TESTKIT_NODEATH   1: helpers do not connect to it (for tests that are exact about descriptors)
 //	TESTKIT_PATIENCE  factor for Patience and Settle, for slow machines: TESTKIT_PATIENCE=3
+//	TESTKIT_SYSTEMD   1: PID 1 is a systemd that is there for the tests; see .ci/systemd
 //	TESTKIT_MUST      comma-separated needs (root, pidns, ...): to skip for one of these is a failure
 //	GORACE            set by Main under -race: no second of sleep at each helper's exit
 //
@@ -66,6 +67,7 @@ const (
 	envNoDeath  = "TESTKIT_NODEATH"
 	envPatience = "TESTKIT_PATIENCE"
 	envMust     = "TESTKIT_MUST"
+	envSystemd  = "TESTKIT_SYSTEMD"
 	envRace     = "GORACE"
 	envOwnProc  = "TESTKIT_OWNPROC" // between InPIDNamespace and the Main of its PID 1
 
@@ -402,6 +404,19 @@ func RequireOrdinary(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() == 0 {
 		Skip(t, "ordinary", "root may do this")
+	}
+}
+
+// RequireSystemd skips the test unless PID 1 is a systemd that is there for nothing
+// but the tests.
+func RequireSystemd(t testing.TB) {
+	t.Helper()
+	if os.Getenv(envSystemd) != "1" {
+		Skip(t, "systemd", "it would write units and start them: run it under .ci/systemd")
+	}
+	comm, err := os.ReadFile("/proc/1/comm")
+	if err != nil || string(comm) != "systemd\n" {
+		t.Fatalf("%s is set, but PID 1 is %q, %v", envSystemd, comm, err)
 	}
 }
 

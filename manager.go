@@ -1,0 +1,153 @@
+package daemonocle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/daemonocle/daemonocle/internal/environ"
+	"github.com/daemonocle/daemonocle/internal/launch"
+	"github.com/daemonocle/daemonocle/internal/sdnotify"
+)
+
+// Notify says in words what the daemon is doing: to the launcher, which shows the
+// last words of a daemon that is not ready in time, and to a service manager
+// (systemctl status). It may be called at any time from any goroutine of the worker
+// or the privileged hook. An error means that ctx is neither's, or that the service
+// manager cannot be reached; it is no reason to end.
+func Notify(ctx context.Context, text string) error {
+	l := lifeOf(ctx)
+	if l == nil {
+		return errors.New("daemonocle: notify: the context is not a worker's")
+	}
+	if l.link != nil {
+		l.link.Send(launch.Message{Kind: launch.Note, Text: text})
+	}
+	return l.manager.Send(sdnotify.Status(text))
+}
+
+// Heartbeat says that the worker is well. From the first call on, the watchdog of a
+// service manager (WatchdogSec= in systemd) hears of the daemon only through such
+// calls, until the worker's context ends: call it wherever the work gets on, at least
+// twice in the watchdog's time. Too often costs nothing: most calls send nothing.
+// Without a watchdog it does nothing. For the error see Notify.
+func Heartbeat(ctx context.Context) error {
+	l := lifeOf(ctx)
+	if l == nil {
+		return errors.New("daemonocle: heartbeat: the context is not a worker's")
+	}
+	return l.watchdog.beat(l.manager)
+}
+
+// manager is the service manager that has started this process, nil if none has or
+// it does not want to hear of it. It is asked for once in a process: later lives
+// use the same connection, whose socket may be out of reach by then.
+var manager = sync.OnceValues(func() (*sdnotify.Conn, time.Duration) {
+	if os.Getenv("NOTIFY_SOCKET") == "" || !environ.ServiceManager() {
+		return nil, 0
+	}
+	socket, watchdog := environ.TakeNotify()
+	conn, err := sdnotify.Dial(socket)
+	if err != nil {
+		speak(os.Stderr).Error(err)
+		return nil, 0
+	}
+	return conn, watchdog
+})
+
+// watchdog wants to hear of the daemon within limit, again and again.
+type watchdog struct {
+	limit   time.Duration // 0: it does not
+	ticker  *time.Ticker
+	beating atomic.Bool // the worker does it itself
+	asking  atomic.Bool // the health function is at work
+	ill     atomic.Bool // it had an error
+
+	mu   sync.Mutex
+	last time.Time // heartbeat that was sent
+}
+
+// ticks is nil, so never ready, where nobody watches: an idle daemon has no timer.
+func (w *watchdog) ticks() <-chan time.Time {
+	if w.ticker == nil {
+		return nil
+	}
+	return w.ticker.C
+}
+
+func (w *watchdog) beat(m *sdnotify.Conn) error {
+	if w.limit == 0 {
+		return nil
+	}
+	w.beating.Store(true)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if now := time.Now(); now.Sub(w.last) >= w.limit/8 {
+		w.last = now
+		return m.Send(sdnotify.Watchdog)
+	}
+	return nil
+}
+
+// meetManager is for a life that nobody has launched.
+func (l *life) meetManager() {
+	l.manager, l.watchdog.limit = manager()
+	if l.watchdog.limit > 0 {
+		l.watchdog.ticker = time.NewTicker(l.watchdog.limit / 2)
+	}
+}
+
+// tell tells the service manager, if there is one.
+func (l *life) tell(fields ...string) {
+	if err := l.manager.Send(fields...); err != nil {
+		l.complain("notify", err)
+	}
+}
+
+// feed is called by the loop that hears signals, twice in the watchdog's time. The
+// health function has a goroutine of its own: should it hang, the daemon must still
+// hear SIGTERM, and the watchdog must hear nothing.
+func (l *life) feed() {
+	l.mu.Lock()
+	working := l.working && !l.stopping
+	l.mu.Unlock()
+	health := l.d.cfg.Health
+	switch {
+	case working && l.watchdog.beating.Load():
+	case !working || health == nil:
+		l.tell(sdnotify.Watchdog)
+	case l.watchdog.asking.CompareAndSwap(false, true):
+		go func() {
+			defer l.watchdog.asking.Store(false)
+			ctx, stop := context.WithTimeout(l.ctx, l.watchdog.limit/2)
+			defer stop()
+			err := safely("health function", func() error { return health(ctx) })
+			if err == nil {
+				l.tell(sdnotify.Watchdog)
+			}
+			if was := l.watchdog.ill.Swap(err != nil); err != nil && !was && l.ctx.Err() == nil {
+				l.complain("check health", fmt.Errorf("%w; the service manager's watchdog is not told that all is well", err))
+			}
+		}()
+	}
+}
+
+// countAlive makes a worker that never calls Ready count as started when it has
+// lived through the window, as a launcher would.
+func (l *life) countAlive() (stop func()) {
+	if l.manager == nil || l.d.cfg.RequireReady {
+		return func() {}
+	}
+	t := time.AfterFunc(l.d.cfg.StartWindow, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if !l.ready && !l.stopping {
+			l.tell(sdnotify.Ready)
+		}
+	})
+	return func() { t.Stop() }
+}
