@@ -164,7 +164,7 @@ func newLife(ctx context.Context, d *Daemon, link *launch.Child, foreground bool
 	if !d.life.CompareAndSwap(nil, l) {
 		return nil
 	}
-	if link == nil {
+	if link == nil && d.foreign == nil { // another program speaks for itself
 		l.meetManager()
 	}
 	go l.heed() // installing the handlers takes as long as the set-up meanwhile
