@@ -59,6 +59,7 @@ var houseRules = map[string]struct {
 	"examples/heartbeat":  {[]string{""}, "an example uses what its readers can use"},
 	"examples/fileserver": {[]string{""}, "an example uses what its readers can use"},
 	"examples/short":      {[]string{"", "cli"}, "an example uses what its readers can use"},
+	"examples/pool":       {[]string{"", "cli"}, "an example uses what its readers can use"},
 	"examples/service":    {[]string{"", "cli", cobra}, "it is a program that has cobra commands already"},
 	"examples":            {nil, "it is a test only, of programs that it builds"},
 	"bench":               {nil, "it measures programs from outside"},
