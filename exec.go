@@ -199,6 +199,9 @@ func (p *program) find() (string, error) {
 			continue // the daemon's directory is another one
 		}
 		path := filepath.Join(dir, p.Name)
+		if _, err := os.Stat(path); err != nil {
+			continue // not there, or in a directory that is closed to us
+		}
 		err := executable(path)
 		if err == nil {
 			return path, nil
