@@ -56,6 +56,10 @@ var houseRules = map[string]struct {
 	"cli": {[]string{"", cobra, "github.com/spf13/pflag"},
 		"it stands on what everybody can use: if it could not, the public API would not be done"},
 
+	"cmd/daemonocle": {[]string{"cmd/daemonocle/internal/app"}, "it only calls what can be tested and documented"},
+	"cmd/daemonocle/internal/app": {[]string{"", "cli", cobra, "github.com/spf13/pflag", unixes, term},
+		"it is a user's program: what it needs of daemons everybody can have"},
+
 	"examples/heartbeat":  {[]string{""}, "an example uses what its readers can use"},
 	"examples/fileserver": {[]string{""}, "an example uses what its readers can use"},
 	"examples/short":      {[]string{"", "cli"}, "an example uses what its readers can use"},

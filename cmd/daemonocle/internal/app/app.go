@@ -1,0 +1,264 @@
+// Package app is the command daemonocle: its command line and what it remembers.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/daemonocle/daemonocle"
+	"github.com/daemonocle/daemonocle/cli"
+	"github.com/spf13/cobra"
+)
+
+// Main runs the command line, that is os.Args, and returns the exit code.
+func Main() int {
+	root := Tree()
+	err := root.Execute()
+	if err == nil {
+		return 0
+	}
+	var ours *daemonocle.Error
+	usage := !daemonocle.Shown(err) && !errors.As(err, &ours) // cobra's own, such as of a command that is not there
+	err = daemonocle.Output{}.Explain(err)
+	if usage {
+		return exitUsage
+	}
+	return daemonocle.ExitCode(err)
+}
+
+const exitUsage = 2
+
+const long = `Run any command as a daemon: start returns when it is up, or says why it is not.
+
+What start was told about a daemon is remembered under its name, so that the other
+commands need nothing but that.`
+
+// Tree makes the commands.
+func Tree() *cobra.Command {
+	root := &cobra.Command{Use: "daemonocle", Short: "Run any command as a daemon", Long: long,
+		SilenceErrors: true, SilenceUsage: true, Args: cobra.ArbitraryArgs}
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return misuse("do", fmt.Sprintf("there is no command %q", args[0]), `See "daemonocle --help".`)
+		}
+		fmt.Fprint(cmd.ErrOrStderr(), long+"\n\n"+cmd.UsageString())
+		return daemonocle.MarkShown(misuse("do", "no command was given", ""))
+	}
+	root.SetUsageFunc(func(cmd *cobra.Command) error {
+		if cmd == root { // it does nothing by itself
+			run := root.RunE
+			root.RunE = nil
+			defer func() { root.RunE = run }()
+		}
+		return new(cobra.Command).UsageFunc()(cmd)
+	})
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return misuse("do", err.Error(), `See "daemonocle --help".`)
+	})
+	c := &commands{}
+	if err := cli.AddTo(root, c); err != nil {
+		panic(err) // the tree is empty: there can be no clash
+	}
+	c.finish(root)
+	root.AddCommand(runCommand(), reloadCommand(), logsCommand(), listCommand(), showCommand(), forgetCommand())
+	return root
+}
+
+// commands are start, stop, restart and status, which package cli makes: for the
+// daemon that is named when they are called.
+type commands struct {
+	start *cobra.Command
+	given definitionFlags
+}
+
+func (*commands) Name() string { return "daemonocle" }
+func (*commands) Help() string { return "" }
+
+// Specs are those of any daemon, each with its name as an argument.
+func (*commands) Specs() []daemonocle.ActionSpec {
+	d, err := daemonocle.New(daemonocle.Config{Name: "daemonocle"})
+	if err != nil {
+		panic(err) // it has nothing that could be wrong
+	}
+	specs := d.Specs()
+	for i := range specs {
+		s := &specs[i]
+		s.Args = true
+		s.Help = map[string]string{
+			"start":   "Start a program as a daemon, or a daemon again.\n\n" + startLong,
+			"stop":    "Stop daemons.",
+			"restart": "Stop daemons, then start them again.",
+			"status":  "Get the status of daemons.",
+		}[s.Name]
+		s.Options = withoutTimeoutHint(s.Options)
+	}
+	return specs
+}
+
+const startLong = `With a program behind "--", the daemon is started and remembered under the name,
+by default the program's. Without one, daemons that are remembered are started
+again. The program must stay in the foreground, and the directory is the one in
+which start is called.`
+
+// withoutTimeoutHint words the one option that speaks of definitions in code.
+func withoutTimeoutHint(options []daemonocle.Option) []daemonocle.Option {
+	for i := range options {
+		if options[i].Name == "timeout" {
+			options[i].Help = "Number of seconds to wait for the daemon to stop. Overrides --stop-timeout of start."
+		}
+	}
+	return options
+}
+
+// finish completes the commands that package cli has made.
+func (c *commands) finish(root *cobra.Command) {
+	for _, cmd := range root.Commands() {
+		cmd.Use = cmd.Name() + " NAME..."
+		cmd.ValidArgsFunction = completeNames
+		if cmd.Name() == "start" {
+			c.start = cmd
+			cmd.Use = "start [--name NAME] [options] -- PROGRAM [ARG]...\n  " + root.Name() + " start NAME..."
+			c.given.add(cmd, true)
+		}
+	}
+}
+
+func (c *commands) Invoke(ctx context.Context, out daemonocle.Output, action string, options map[string][]string, args ...string) error {
+	if action == "start" {
+		def, names, err := c.what(args)
+		if err != nil {
+			return err
+		}
+		if def != nil {
+			return start(ctx, out, def, options)
+		}
+		args = names
+	}
+	if len(args) == 0 {
+		return misuse(action, "no daemon is named", `Name one; "daemonocle list" shows those that there are.`)
+	}
+	return forEach(args, func(name string) error {
+		d, err := open(name, action)
+		if err != nil {
+			return out.Explain(err)
+		}
+		if (action == "start" || action == "restart") && !daemonocle.Launched() {
+			unlock, err := lockName(name)
+			if err != nil {
+				return out.Explain(err)
+			}
+			defer unlock()
+		}
+		return d.Invoke(ctx, out, action, options)
+	})
+}
+
+// what says what start is to start: a new daemon, or those of these names.
+func (c *commands) what(args []string) (*definition, []string, error) {
+	dash := c.start.ArgsLenAtDash()
+	name := c.given.name
+	if dash < 0 {
+		if name != "" {
+			args = append(args, name)
+		}
+		if option := c.given.changed(c.start); option != "" {
+			return nil, nil, misuse("start", "option --"+option+" is for a new daemon, and there is no program",
+				`Give the program again, behind "--": what is remembered is then replaced.`)
+		}
+		return nil, args, nil
+	}
+	if dash == 1 && name == "" { // start NAME -- PROGRAM
+		name, args = args[0], args[1:]
+	} else if dash > 0 {
+		return nil, nil, misuse("start", fmt.Sprintf("unexpected argument %q", args[0]), `The program comes after "--".`)
+	}
+	def, err := c.given.define("start", name, args)
+	return def, nil, err
+}
+
+// start starts a new daemon and remembers it.
+func start(ctx context.Context, out daemonocle.Output, def *definition, options map[string][]string) error {
+	d, err := def.daemon("start")
+	if err != nil {
+		return out.Explain(err)
+	}
+	if daemonocle.Launched() {
+		return d.Invoke(ctx, out, "start", options) // it becomes the daemon
+	}
+	unlock, err := lockName(def.Name)
+	if err != nil {
+		return out.Explain(err)
+	}
+	defer unlock()
+	if s, err := d.Status(ctx, daemonocle.StatusOptions{Fields: []string{"pid"}}); err == nil && s.Running {
+		return d.Invoke(ctx, out, "start", options) // it says so, and another one's settings stay
+	}
+	pending, err := def.prepare()
+	if err != nil {
+		return out.Explain(err)
+	}
+	defer pending.discard()
+	err = d.Invoke(ctx, out, "start", options)
+	if err != nil && !errors.Is(err, daemonocle.ErrStillStarting) {
+		return err
+	}
+	if lost := pending.keep(); lost != nil {
+		return out.Explain(lost)
+	}
+	return err
+}
+
+// forEach does all, and returns the first error.
+func forEach(names []string, do func(name string) error) error {
+	var first error
+	for _, name := range names {
+		if err := do(name); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// failure is an error of one of our own commands.
+func failure(op, name string, err error, hint string) *daemonocle.Error {
+	return &daemonocle.Error{Op: op, Name: name, Code: 1, Err: err, Hint: hint}
+}
+
+// misuse is a mistake in the call: nothing was tried.
+func misuse(op, text, hint string) *daemonocle.Error {
+	return &daemonocle.Error{Op: op, Name: "daemonocle", Code: exitUsage, Err: &wrongUse{text}, Hint: hint}
+}
+
+type wrongUse struct{ text string }
+
+func (e *wrongUse) Error() string { return e.text }
+func (e *wrongUse) Unwrap() error { return daemonocle.ErrUsage }
+
+// own makes a command that is not an action of a daemon.
+func own(use, short, long string, do func(cmd *cobra.Command, args []string) error) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Long: strings.TrimSpace(short + "\n\n" + long), SilenceErrors: true, SilenceUsage: true}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return outputOf(cmd).Explain(do(cmd, args)) }
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return misuse(cmd.Name(), err.Error(), fmt.Sprintf("See %q.", cmd.CommandPath()+" --help"))
+	})
+	return cmd
+}
+
+func outputOf(cmd *cobra.Command) daemonocle.Output {
+	return daemonocle.Output{Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr()}
+}
+
+// oneName is the argument of commands that take a single daemon.
+func oneName(op string, args []string) (string, error) {
+	if len(args) != 1 {
+		return "", misuse(op, fmt.Sprintf("%d names were given", len(args)), `Name one daemon; "daemonocle list" shows those that there are.`)
+	}
+	return args[0], checkName(op, args[0])
+}
+
+func completeNames(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	names, _ := allNames()
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,204 @@
+package app
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+var update = flag.Bool("update", false, "write docs/daemonocle-reference.md")
+
+// TestReferenceIsCurrent holds the document to what the commands say of themselves.
+func TestReferenceIsCurrent(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("# The command daemonocle\n\nWritten by `go test ./cmd/daemonocle/internal/app -run Reference -update`; do not edit. What it\ndoes, with examples, is in [daemonocle.md](daemonocle.md).\n")
+	var write func(c *cobra.Command)
+	write = func(c *cobra.Command) {
+		var help strings.Builder
+		c.SetOut(&help)
+		if err := c.Help(); err != nil {
+			t.Fatal(err)
+		}
+		b.WriteString("\n## " + c.CommandPath() + "\n\n```text\n" + help.String() + "```\n")
+		for _, sub := range c.Commands() {
+			write(sub)
+		}
+	}
+	write(Tree())
+	file := filepath.Join("..", "..", "..", "..", "docs", "daemonocle-reference.md")
+	if *update {
+		if err := os.WriteFile(file, []byte(b.String()), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Skip(err)
+	}
+	if b.String() != string(want) {
+		t.Errorf("%s is not what the commands say. If that is meant: go test ./cmd/daemonocle/internal/app -run Reference -update", file)
+	}
+}
+
+func TestNames(t *testing.T) {
+	for _, name := range []string{"web", "Web-2", "a.b", "_x", "redis@0", "0", strings.Repeat("x", 64)} {
+		if err := checkName("start", name); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	for _, name := range []string{"", ".", "..", "a..b", ".hidden", "-n", "a/b", "a b", "a\nb", "é", "@x", strings.Repeat("x", 65)} {
+		if err := checkName("start", name); err == nil {
+			t.Errorf("%q was taken", name)
+		}
+	}
+}
+
+func TestSignals(t *testing.T) {
+	for text, want := range map[string]syscall.Signal{"": 0, "TERM": syscall.SIGTERM, "term": syscall.SIGTERM, "SIGINT": syscall.SIGINT, "9": syscall.SIGKILL} {
+		if got, err := parseSignal(text); err != nil || got != want {
+			t.Errorf("%q: got %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"0", "-1", "65", "FOO", "SIG", " "} {
+		if got, err := parseSignal(text); err == nil {
+			t.Errorf("%q: got %v", text, got)
+		}
+	}
+}
+
+func TestPorts(t *testing.T) {
+	for text, want := range map[string]string{"80": "localhost:80", ":80": "localhost:80", "127.0.0.1:80": "127.0.0.1:80", "[::1]:80": "[::1]:80", "web:65535": "web:65535"} {
+		if got, err := portAddress(text); err != nil || got != want {
+			t.Errorf("%q: got %q, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "0", "65536", "http", "x:", ":", "-1"} {
+		if got, err := portAddress(text); err == nil {
+			t.Errorf("%q: got %q", text, got)
+		}
+	}
+}
+
+func TestDurations(t *testing.T) {
+	for text, want := range map[string]time.Duration{"10": 10 * time.Second, "1m30s": 90 * time.Second, "0.2s": 200 * time.Millisecond} {
+		if got, err := parseDuration(text); err != nil || got != want {
+			t.Errorf("%q: got %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "0", "-1", "soon", "1e9", "99999999999"} {
+		if got, err := parseDuration(text); err == nil {
+			t.Errorf("%q: got %v", text, got)
+		}
+	}
+}
+
+func TestQuote(t *testing.T) {
+	for word, want := range map[string]string{"": "''", "a-b_c./:=,+@%1": "a-b_c./:=,+@%1", "two words": "'two words'", "it's": `'it'\''s'`, "$x": "'$x'", "~": "'~'"} {
+		if got := quote(word); got != want {
+			t.Errorf("%q: got %s, want %s", word, got, want)
+		}
+	}
+}
+
+func TestLastLines(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	long := strings.Repeat("x", 70_000)
+	for _, tt := range []struct {
+		text string
+		n    int
+		want string
+	}{
+		{"", 3, ""},
+		{"a\nb\nc\n", 0, ""},
+		{"a\nb\nc\n", 2, "b\nc\n"},
+		{"a\nb\nc", 2, "b\nc"},
+		{"a\nb\nc\n", 3, "a\nb\nc\n"},
+		{"a\nb\nc\n", 9, "a\nb\nc\n"},
+		{"\n\n\n", 1, "\n"},
+		{"a\n" + long + "\n" + long + "\n", 2, long + "\n" + long + "\n"},
+		{long + "\nb\n", 2, long + "\nb\n"},
+	} {
+		if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		from, err := lastLines(f, tt.n)
+		f.Close()
+		if err != nil || tt.text[from:] != tt.want {
+			t.Errorf("%d lines of %.10q: got %.20q, %v", tt.n, tt.text, tt.text[from:], err)
+		}
+	}
+}
+
+func TestUptime(t *testing.T) {
+	for d, want := range map[time.Duration]string{0: "0m", 29 * time.Second: "0m", 31 * time.Second: "1m", 167 * time.Minute: "2h 47m", 27*time.Hour + 47*time.Minute: "1d 3h 47m"} {
+		if got := uptime(d); got != want {
+			t.Errorf("%v: got %s, want %s", d, got, want)
+		}
+	}
+}
+
+// What is written is read again.
+func TestStateComesBack(t *testing.T) {
+	want := definition{Version: version, Name: "web", Program: "/bin/sleep", Args: []string{"1", "", "a b"}, Directory: "/",
+		Env: []string{"A=b", "C"}, User: "root", Group: "0", Umask: "027", Nice: -3, StopSignal: "INT", ReloadSignal: "USR1",
+		StopTimeout: "1m", ReadyLine: "^up$"}
+	b, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := parseState(b)
+	if err != nil || !reflect.DeepEqual(*got, want) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func FuzzState(f *testing.F) {
+	f.Add([]byte(`{"version": 1, "name": "web", "program": "/bin/sleep", "args": ["1"], "directory": "/"}`))
+	f.Add([]byte(`{"version": 1, "name": "../x", "program": "/bin/sleep", "directory": "/"}`))
+	f.Add([]byte(`{"version": 1, "name": "web", "program": "/x", "directory": "/", "ready_line": "("}`))
+	f.Add([]byte(`{"version": 1}{}`))
+	f.Add([]byte(`[]`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		d, err := parseState(b)
+		if (d == nil) == (err == nil) {
+			t.Fatalf("got %v, %v", d, err)
+		}
+		if err != nil {
+			return
+		}
+		if checkName("start", d.Name) != nil || !filepath.IsAbs(d.Directory) {
+			t.Errorf("%s was taken: %+v", b, d)
+		}
+		again, err := json.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := parseState(again)
+		if err != nil || !reflect.DeepEqual(normal(*back), normal(*d)) {
+			t.Errorf("%+v came back as %+v, %v", d, back, err)
+		}
+	})
+}
+
+// normal: an empty list is none.
+func normal(d definition) definition {
+	if len(d.Args) == 0 {
+		d.Args = nil
+	}
+	if len(d.Env) == 0 {
+		d.Env = nil
+	}
+	return d
+}

@@ -1,0 +1,288 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/daemonocle/daemonocle"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// definition is what start was told about a daemon. It is what the state file has.
+type definition struct {
+	Version      int      `json:"version"`
+	Name         string   `json:"name"`
+	Program      string   `json:"program"` // absolute
+	Args         []string `json:"args,omitempty"`
+	Directory    string   `json:"directory"`
+	Env          []string `json:"env,omitempty"`
+	User         string   `json:"user,omitempty"`
+	Group        string   `json:"group,omitempty"`
+	Umask        string   `json:"umask,omitempty"`
+	Nice         int      `json:"nice,omitempty"`
+	StopSignal   string   `json:"stop_signal,omitempty"`
+	ReloadSignal string   `json:"reload_signal,omitempty"`
+	StopTimeout  string   `json:"stop_timeout,omitempty"`
+	Notify       bool     `json:"notify,omitempty"`
+	ReadyPort    string   `json:"ready_port,omitempty"`
+	ReadySocket  string   `json:"ready_socket,omitempty"`
+	ReadyLine    string   `json:"ready_line,omitempty"`
+}
+
+// version of the state files that this program writes.
+const version = 1
+
+// definitionFlags are the options that make a definition.
+type definitionFlags struct {
+	name string
+	def  definition
+	set  *pflag.FlagSet
+}
+
+func (f *definitionFlags) add(cmd *cobra.Command, detached bool) {
+	s := pflag.NewFlagSet("definition", pflag.ContinueOnError)
+	s.SortFlags = false
+	d := &f.def
+	s.StringVar(&f.name, "name", "", "`NAME` of the daemon, by default the program's.")
+	s.StringVarP(&d.Directory, "directory", "C", "", "Working `DIRECTORY`, by default the current one.")
+	s.StringArrayVarP(&d.Env, "env", "e", nil, "Set a variable, `NAME=VALUE`, or remove it, NAME.")
+	s.StringVar(&d.User, "user", "", "`USER` who the daemon runs as.")
+	s.StringVar(&d.Group, "group", "", "`GROUP` that it has, by default the user's.")
+	s.StringVar(&d.Umask, "umask", "", "File mode creation `MASK`, by default 022.")
+	s.IntVar(&d.Nice, "nice", 0, "Add `N` to the niceness.")
+	if detached {
+		s.StringVar(&d.StopSignal, "signal", "", "`SIGNAL` that stop sends, by default TERM.")
+		s.StringVar(&d.StopTimeout, "stop-timeout", "", "How long stop waits, a `DURATION`, by default 10.")
+		s.StringVar(&d.ReloadSignal, "reload-signal", "", "`SIGNAL` that reload sends, by default HUP.")
+		s.BoolVar(&d.Notify, "notify", false, "It is ready when it says so, by sd_notify.")
+		s.StringVar(&d.ReadyPort, "ready-port", "", "It is ready when it accepts connections at [`ADDRESS`:]PORT.")
+		s.StringVar(&d.ReadySocket, "ready-socket", "", "It is ready when it accepts connections at the Unix socket `PATH`.")
+		s.StringVar(&d.ReadyLine, "ready-line", "", "It is ready when it has written a line that matches the regular `EXPRESSION`.")
+	}
+	f.set = s
+	cmd.Flags().AddFlagSet(s)
+}
+
+// changed names an option of a definition that was given; the name is not one.
+func (f *definitionFlags) changed(cmd *cobra.Command) (name string) {
+	f.set.VisitAll(func(flag *pflag.Flag) {
+		if given := cmd.Flags().Lookup(flag.Name); given != nil && given.Changed && flag.Name != "name" {
+			name = flag.Name
+		}
+	})
+	return name
+}
+
+// define makes a definition of the options and the words behind "--".
+func (f *definitionFlags) define(op, name string, words []string) (*definition, error) {
+	if len(words) == 0 || words[0] == "" {
+		return nil, misuse(op, "there is no program to "+op, `It comes after "--": daemonocle `+op+` --name web -- python3 -m http.server`)
+	}
+	d := f.def
+	d.Version, d.Name, d.Args = version, name, words[1:]
+	if name == "" {
+		d.Name = filepath.Base(words[0])
+	}
+	if err := checkName(op, d.Name); err != nil {
+		return nil, err
+	}
+	program, err := find(words[0])
+	if err != nil {
+		return nil, failure(op, d.Name, err, "")
+	}
+	d.Program = program
+	for _, path := range []*string{&d.Directory, &d.ReadySocket} {
+		if *path == "" && path != &d.Directory {
+			continue
+		}
+		if *path, err = filepath.Abs(*path); err != nil {
+			return nil, failure(op, d.Name, fmt.Errorf("find the current directory: %w", err), "Use --directory.")
+		}
+	}
+	if _, err := d.config(); err != nil {
+		return nil, misuse(op, err.Error(), fmt.Sprintf(`See "daemonocle %s --help".`, op))
+	}
+	return &d, nil
+}
+
+// find makes the program's name a path, so that a later start finds the same one
+// with another PATH. One that cannot be found is left to the start, which has the
+// words for it.
+func find(name string) (string, error) {
+	if strings.Contains(name, "/") {
+		return filepath.Abs(name)
+	}
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); filepath.IsAbs(dir) && err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return path, nil
+		}
+	}
+	return name, nil
+}
+
+// config makes the settings of the library. The errors name options.
+func (d *definition) config() (daemonocle.Config, error) {
+	c := daemonocle.Config{Name: d.Name, Layout: layout, WorkDir: d.Directory, User: d.User, Group: d.Group,
+		Help: fmt.Sprintf("Run %q as a daemon.", filepath.Base(d.Program))}
+	var errs []error
+	bad := func(option string, err error) { errs = append(errs, fmt.Errorf("option --%s: %w", option, err)) }
+
+	if d.Umask != "" {
+		n, err := strconv.ParseUint(d.Umask, 8, 9)
+		if err != nil {
+			bad("umask", fmt.Errorf("%q is no octal number from 0 to 777", d.Umask))
+		}
+		mask := fs.FileMode(n)
+		c.Umask = &mask
+	}
+	var err error
+	if c.StopSignal, err = parseSignal(d.StopSignal); err != nil {
+		bad("signal", err)
+	}
+	if _, err := parseSignal(d.ReloadSignal); err != nil {
+		bad("reload-signal", err)
+	}
+	if d.StopTimeout != "" {
+		if c.StopTimeout, err = parseDuration(d.StopTimeout); err != nil {
+			bad("stop-timeout", err)
+		}
+	}
+	p := daemonocle.Program{Name: d.Program, Args: d.Args, Env: d.Env, Nice: d.Nice}
+	ways := 0
+	if d.Notify {
+		ways++
+		p.Ready = daemonocle.ReadyNotify()
+	}
+	if d.ReadyPort != "" {
+		ways++
+		address, err := portAddress(d.ReadyPort)
+		if err != nil {
+			bad("ready-port", err)
+		}
+		p.Ready = daemonocle.ReadySocket("tcp", address)
+	}
+	if d.ReadySocket != "" {
+		ways++
+		p.Ready = daemonocle.ReadySocket("unix", d.ReadySocket)
+	}
+	if d.ReadyLine != "" {
+		ways++
+		pattern, err := regexp.Compile(d.ReadyLine)
+		if err != nil {
+			bad("ready-line", err)
+		} else {
+			p.Ready = daemonocle.ReadyLine(pattern)
+		}
+	}
+	if ways > 1 {
+		errs = append(errs, errors.New("there is more than one way to be ready: use one of --notify, --ready-port, --ready-socket and --ready-line"))
+	}
+	for _, v := range d.Env {
+		if v == "" || v[0] == '=' {
+			bad("env", fmt.Errorf("%q is no variable", v))
+		}
+	}
+	c.Worker = p.Worker()
+	return c, errors.Join(errs...)
+}
+
+// daemon makes the daemon, to be started.
+func (d *definition) daemon(op string) (*daemonocle.Daemon, error) {
+	c, err := d.config()
+	if err != nil {
+		return nil, failure(op, d.Name, err, "")
+	}
+	return d.make(op, c)
+}
+
+// optionOf are the options behind the library's settings.
+var optionOf = map[string]string{"User": "user", "Group": "group", "WorkDir": "directory", "StopSignal": "signal", "StopTimeout": "stop-timeout"}
+
+func (d *definition) make(op string, c daemonocle.Config) (*daemonocle.Daemon, error) {
+	made, err := daemonocle.New(c)
+	var bad *daemonocle.ConfigError
+	if errors.As(err, &bad) {
+		text := bad.Err
+		if bad.Value != "" {
+			text = fmt.Errorf("%q %w", bad.Value, bad.Err)
+		}
+		if option := optionOf[bad.Setting]; option != "" {
+			text = fmt.Errorf("option --%s: %q: %w", option, bad.Value, bad.Err)
+		}
+		hint := bad.Hint
+		if hint != "" {
+			hint = strings.ToUpper(hint[:1]) + hint[1:] + "."
+		}
+		return nil, failure(op, d.Name, text, hint)
+	}
+	if err != nil {
+		return nil, failure(op, d.Name, err, "")
+	}
+	return made, nil
+}
+
+// handle makes the daemon for all that is done to one that runs, or not: what it
+// was started with may be gone by now, such as its directory.
+func (d *definition) handle(op string) (*daemonocle.Daemon, error) {
+	c := daemonocle.Config{Name: d.Name, Layout: layout}
+	c.StopSignal, _ = parseSignal(d.StopSignal)
+	if d.StopTimeout != "" {
+		c.StopTimeout, _ = parseDuration(d.StopTimeout)
+	}
+	return d.make(op, c)
+}
+
+// portAddress reads [ADDRESS:]PORT.
+func portAddress(text string) (string, error) {
+	host, port, found := "localhost", text, false
+	if i := strings.LastIndexByte(text, ':'); i >= 0 {
+		host, port, found = text[:i], text[i+1:], true
+	}
+	if found && host == "" {
+		host = "localhost"
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return "", fmt.Errorf("%q is not [ADDRESS:]PORT, such as 8080 or 127.0.0.1:8080", text)
+	}
+	return host + ":" + port, nil
+}
+
+// parseDuration reads "10s", and a bare number as seconds.
+func parseDuration(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if n, bad := strconv.ParseUint(text, 10, 31); bad == nil {
+		d, err = time.Duration(n)*time.Second, nil
+	}
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("%q is no duration, such as 10 (seconds) or 1m30s", text)
+	}
+	return d, nil
+}
+
+// parseSignal reads TERM, SIGTERM or 15. Empty is 0.
+func parseSignal(text string) (syscall.Signal, error) {
+	if text == "" {
+		return 0, nil
+	}
+	if n, err := strconv.Atoi(text); err == nil && n > 0 && n <= 64 {
+		return syscall.Signal(n), nil
+	}
+	name := strings.ToUpper(text)
+	if !strings.HasPrefix(name, "SIG") {
+		name = "SIG" + name
+	}
+	if s := signalNumber(name); s != 0 {
+		return s, nil
+	}
+	return 0, fmt.Errorf("%q is no signal, such as TERM, HUP or 15", text)
+}

@@ -1,0 +1,30 @@
+package app
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// handles reports whether the process has a handler for the signal, as proc(5)
+// tells; where that cannot be read it is trusted to.
+func handles(pid int, sig syscall.Signal) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return true
+	}
+	for line := range strings.Lines(string(b)) {
+		if mask, ok := strings.CutPrefix(line, "SigCgt:"); ok {
+			n, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
+			return err != nil || n&(1<<(sig-1)) != 0
+		}
+	}
+	return true
+}
+
+// writesTo gives the file that the process has open as this descriptor.
+func writesTo(pid, fd int) (os.FileInfo, error) {
+	return os.Stat(fmt.Sprintf("/proc/%d/fd/%d", pid, fd))
+}

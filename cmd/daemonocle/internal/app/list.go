@@ -1,0 +1,205 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/daemonocle/daemonocle"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+func listCommand() *cobra.Command {
+	var asJSON, watch bool
+	var every string
+	cmd := own("list", "List all daemons of this user.", "", func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return misuse("list", fmt.Sprintf("unexpected argument %q", args[0]), `"daemonocle status NAME" is about one daemon.`)
+		}
+		pause, err := parseDuration(every)
+		if err != nil {
+			return misuse("list", "option --interval: "+err.Error(), "")
+		}
+		if watch {
+			return watchList(cmd.OutOrStdout(), asJSON, pause)
+		}
+		return list(background, cmd.OutOrStdout(), asJSON)
+	})
+	cmd.Flags().BoolVar(&asJSON, "json", false, "Show the list in JSON format.")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "Show it again and again, until Ctrl-C.")
+	cmd.Flags().StringVar(&every, "interval", "2", "`DURATION` between two looks with --watch.")
+	cmd.ValidArgsFunction = cobra.NoFileCompletions
+	return cmd
+}
+
+// entry is one daemon of the list.
+type entry struct {
+	name   string
+	status daemonocle.Status
+	err    error
+}
+
+// look asks about all at the same time, so that the measuring of CPU use takes
+// one window.
+func look(ctx context.Context) ([]entry, error) {
+	names, err := allNames()
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]entry, len(names))
+	var all sync.WaitGroup
+	for i, name := range names {
+		e := &entries[i]
+		e.name = name
+		def, err := load("list", name)
+		if errors.Is(err, fs.ErrNotExist) {
+			def, err = &definition{Name: name}, nil
+		}
+		e.err = err
+		if def == nil {
+			def = &definition{Name: name} // it may run nevertheless
+		}
+		d, err := def.handle("list")
+		if err != nil {
+			e.err = err
+			continue
+		}
+		all.Go(func() {
+			s, err := d.Status(ctx, daemonocle.StatusOptions{})
+			e.status = s
+			if err != nil {
+				e.err = err
+			}
+		})
+	}
+	all.Wait()
+	return entries, nil
+}
+
+// list prints what it can, and returns what was wrong.
+func list(ctx context.Context, out io.Writer, asJSON bool) error {
+	entries, err := look(ctx)
+	if err != nil {
+		return err
+	}
+	text := table(entries)
+	if asJSON {
+		text = array(entries)
+	}
+	if _, err := io.WriteString(out, text); err != nil {
+		return failure("list", "daemonocle", err, "")
+	}
+	var first error
+	for _, e := range entries {
+		if e.err != nil && first == nil {
+			first = e.err
+		} else if e.err != nil {
+			daemonocle.Output{}.Explain(e.err)
+		}
+	}
+	return first
+}
+
+func array(entries []entry) string {
+	var b strings.Builder
+	b.WriteString("[")
+	for i, e := range entries {
+		if i > 0 {
+			b.WriteString(",")
+		}
+		e.status.Name = e.name
+		if e.status.State == "" {
+			e.status.State = "unknown"
+		}
+		line, err := e.status.MarshalJSON()
+		if err == nil {
+			b.WriteString("\n  " + string(line))
+		}
+	}
+	if len(entries) > 0 {
+		b.WriteString("\n")
+	}
+	b.WriteString("]\n")
+	return b.String()
+}
+
+func table(entries []entry) string {
+	rows := [][]string{{"NAME", "STATE", "PID", "UPTIME", "%CPU", "%MEM"}}
+	for _, e := range entries {
+		row := []string{e.name, "not running", "-", "-", "-", "-"}
+		switch s := e.status; {
+		case s.Running && s.PID > 0:
+			row = []string{e.name, s.State, fmt.Sprint(s.PID), uptime(s.Uptime), fmt.Sprintf("%.1f", s.CPUPercent), fmt.Sprintf("%.1f", s.MemoryPercent)}
+		case s.Running || e.err != nil && s.State == "":
+			row[1] = "unknown"
+		}
+		rows = append(rows, row)
+	}
+	width := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			width[i] = max(width[i], len(cell))
+		}
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		line := ""
+		for i, cell := range row {
+			if i < 2 {
+				line += fmt.Sprintf("%-*s  ", width[i], cell)
+			} else {
+				line += fmt.Sprintf("%*s  ", width[i], cell)
+			}
+		}
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	return b.String()
+}
+
+// uptime is as in the line of status.
+func uptime(d time.Duration) string {
+	m := int((d + 30*time.Second) / time.Minute)
+	switch {
+	case m < 60:
+		return fmt.Sprintf("%dm", m)
+	case m < 24*60:
+		return fmt.Sprintf("%dh %dm", m/60, m%60)
+	}
+	return fmt.Sprintf("%dd %dh %dm", m/60/24, m/60%24, m%60)
+}
+
+// watchList shows the list until SIGINT or SIGTERM, on a terminal always in the
+// same place.
+func watchList(out io.Writer, asJSON bool, pause time.Duration) error {
+	ctx, stop := signal.NotifyContext(background, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	f, isFile := out.(*os.File)
+	onTerminal := isFile && term.IsTerminal(int(f.Fd()))
+	for {
+		if onTerminal {
+			const homeAndClear = "\x1b[H\x1b[2J"
+			io.WriteString(out, homeAndClear)
+		}
+		if err := list(ctx, out, asJSON); err != nil && ctx.Err() == nil {
+			if onTerminal {
+				daemonocle.Output{}.Explain(err) // it may be well the next time
+			} else {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}

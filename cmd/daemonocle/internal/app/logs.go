@@ -1,0 +1,280 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func logsCommand() *cobra.Command {
+	var lines int
+	var follow, onlyOut, onlyErr, reopen bool
+	cmd := own("logs NAME", "Show the last lines that a daemon has written.", `
+A daemon has a file for stdout and one for stderr; both are shown, unless one of
+them is asked for or empty.
+
+The program itself has the files open. After a rotation that renames them it goes on
+writing to the old ones until it is started again; --reopen looks whether that is
+so. Rotate with copytruncate, which programs do not notice.`, func(cmd *cobra.Command, args []string) error {
+		name, err := oneName("logs", args)
+		if err != nil {
+			return err
+		}
+		if lines < 0 || onlyOut && onlyErr {
+			return misuse("logs", "the options contradict each other or are negative", `See "daemonocle logs --help".`)
+		}
+		files, err := logFiles(name, onlyOut, onlyErr)
+		if err != nil {
+			return err
+		}
+		if reopen {
+			return checkReopened(name, files)
+		}
+		t := &tail{out: cmd.OutOrStdout(), many: len(files) > 1}
+		return t.show(files, lines, follow)
+	})
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.IntVarP(&lines, "lines", "n", 20, "Show the last `N` lines of each file.")
+	f.BoolVarP(&follow, "follow", "f", false, "Go on showing what comes, over rotations, until Ctrl-C.")
+	f.BoolVar(&onlyOut, "stdout", false, "Show only what was written to stdout.")
+	f.BoolVar(&onlyErr, "stderr", false, "Show only what was written to stderr.")
+	f.BoolVar(&reopen, "reopen", false, "Look whether the daemon writes to the files that are there.")
+	cmd.ValidArgsFunction = completeNames
+	return cmd
+}
+
+// logFile is one of a daemon's.
+type logFile struct {
+	path   string
+	fd     int // which of the program's descriptors
+	stream string
+}
+
+// logFiles does not care whether the daemon is remembered: its logs may outlive
+// that.
+func logFiles(name string, onlyOut, onlyErr bool) ([]logFile, error) {
+	at, err := findPlaces()
+	if err != nil {
+		return nil, err
+	}
+	var files []logFile
+	exist := false
+	for _, f := range []logFile{{"out.log", 1, "stdout"}, {"err.log", 2, "stderr"}} {
+		if onlyOut && f.fd != 1 || onlyErr && f.fd != 2 {
+			continue
+		}
+		f.path = filepath.Join(at.logDir(name), f.path)
+		if _, err := os.Stat(f.path); err == nil {
+			exist = true
+		}
+		files = append(files, f)
+	}
+	if _, err := os.Lstat(at.stateFile(name)); err != nil && !exist {
+		return nil, unknown("logs", name)
+	}
+	return files, nil
+}
+
+// checkReopened: nobody can make a program open its files again, but one can know
+// whether it should.
+func checkReopened(name string, files []logFile) error {
+	d, err := open(name, "logs")
+	if err != nil {
+		return err
+	}
+	s, err := d.Status(background, plainStatus)
+	if err != nil || !s.Running || s.PID == 0 {
+		return err
+	}
+	for _, f := range files {
+		now, err := os.Stat(f.path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return failure("logs", name, err, "")
+		}
+		used, bad := writesTo(s.PID, f.fd)
+		if bad != nil {
+			return failure("logs", name, fmt.Errorf("find out where %s writes: %w", name, reason(bad)), "")
+		}
+		if err != nil || !os.SameFile(now, used) {
+			return failure("logs", name, fmt.Errorf("the daemon %s has another file than %s open as its %s, and only it could change that", name, f.path, f.stream),
+				`Restart it, and rotate with copytruncate the next time.`)
+		}
+	}
+	return nil
+}
+
+// tail shows the ends of files, and what is added to them.
+type tail struct {
+	out  io.Writer
+	many bool
+	last string // the file whose lines came last
+	err  error  // of writing
+}
+
+// followed is a file while it is followed.
+type followed struct {
+	logFile
+	f  *os.File // nil: it is not there
+	at int64
+}
+
+func (t *tail) show(files []logFile, lines int, follow bool) error {
+	var list []*followed
+	for _, file := range files {
+		w := &followed{logFile: file}
+		list = append(list, w)
+		if err := w.open(); err != nil {
+			return failure("logs", file.path, err, "")
+		}
+		if w.f == nil {
+			continue
+		}
+		defer func() { w.close() }()
+		from, err := lastLines(w.f, lines)
+		if err != nil {
+			return failure("logs", file.path, err, "")
+		}
+		w.at = from
+		t.copy(w)
+	}
+	if t.err == nil && follow {
+		t.follow(list)
+	}
+	if errors.Is(t.err, syscall.EPIPE) {
+		return nil // who read this has seen enough
+	}
+	if t.err != nil {
+		return failure("logs", "daemonocle", t.err, "")
+	}
+	return nil
+}
+
+func (w *followed) open() error {
+	f, err := os.OpenFile(w.path, os.O_RDONLY|nonblock, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	w.close()
+	w.f, w.at = f, 0
+	return nil
+}
+
+func (w *followed) close() {
+	if w.f != nil {
+		w.f.Close()
+		w.f = nil
+	}
+}
+
+// copy writes what has been added to the file.
+func (t *tail) copy(w *followed) {
+	b := make([]byte, 64<<10)
+	for t.err == nil {
+		n, _ := w.f.ReadAt(b, w.at)
+		if n == 0 {
+			return
+		}
+		w.at += int64(n)
+		if t.many && t.last != w.path {
+			space := "\n"
+			if t.last == "" {
+				space = ""
+			}
+			t.write([]byte(space + "==> " + w.stream + " <==\n"))
+			t.last = w.path
+		}
+		t.write(b[:n])
+	}
+}
+
+func (t *tail) write(b []byte) {
+	if t.err == nil {
+		_, t.err = t.out.Write(b)
+	}
+}
+
+// pace is how often files are looked at: they need not be on a file system that
+// can tell of changes.
+const pace = 100 * time.Millisecond
+
+func (t *tail) follow(list []*followed) {
+	ctx, stop := signal.NotifyContext(background, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	for t.err == nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pace):
+		}
+		for _, w := range list {
+			t.advance(ctx, w)
+		}
+	}
+}
+
+// advance shows what is new in one file: also when it was renamed and another one
+// has come, or when it was truncated.
+func (t *tail) advance(_ context.Context, w *followed) {
+	if w.f == nil {
+		if w.open() != nil || w.f == nil {
+			return
+		}
+	}
+	if info, err := w.f.Stat(); err == nil && info.Size() < w.at {
+		w.at = 0
+	}
+	t.copy(w)
+	now, err := os.Stat(w.path)
+	old, bad := w.f.Stat()
+	if err == nil && bad == nil && !os.SameFile(now, old) {
+		t.copy(w) // what came until it was renamed
+		if w.open() == nil {
+			t.copy(w)
+		}
+	}
+}
+
+// lastLines finds where the last n lines of a file begin.
+func lastLines(f *os.File, n int) (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	end := info.Size()
+	if n == 0 || !info.Mode().IsRegular() {
+		return end, nil
+	}
+	b := make([]byte, 64<<10)
+	for at := end; at > 0; {
+		size := min(int64(len(b)), at)
+		at -= size
+		if _, err := f.ReadAt(b[:size], at); err != nil && err != io.EOF {
+			return 0, err
+		}
+		chunk := b[:size]
+		if at+size == end { // the newline that ends the last line begins none
+			chunk = chunk[:size-1]
+		}
+		for i := bytes.LastIndexByte(chunk, '\n'); i >= 0; i = bytes.LastIndexByte(chunk, '\n') {
+			if n--; n == 0 {
+				return at + int64(i) + 1, nil
+			}
+			chunk = chunk[:i]
+		}
+	}
+	return 0, nil
+}

@@ -1,0 +1,246 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/daemonocle/daemonocle"
+	"github.com/spf13/cobra"
+)
+
+var (
+	background  = context.Background()
+	plainStatus = daemonocle.StatusOptions{Fields: []string{"pid"}}
+)
+
+func runCommand() *cobra.Command {
+	var given definitionFlags
+	cmd := own("run [options] -- PROGRAM [ARG]...", "Run a program in the foreground.", `
+It is prepared as by start, and its output goes to the terminal. Under a service
+manager this very process becomes the program. Nothing is remembered. With --name it
+is the daemon of that name while it runs, and not without.`, func(cmd *cobra.Command, args []string) error {
+		if cmd.ArgsLenAtDash() > 0 {
+			return misuse("run", fmt.Sprintf("unexpected argument %q", args[0]), `The program comes after "--".`)
+		}
+		def, err := given.define("run", given.name, args)
+		if err != nil {
+			return err
+		}
+		c, err := def.config()
+		if err != nil {
+			return err
+		}
+		if given.name == "" {
+			c.Layout = nil
+		}
+		d, err := def.make("run", c)
+		if err != nil {
+			return err
+		}
+		return d.DoWith(background, outputOf(cmd), "start", daemonocle.StartOptions{Debug: true})
+	})
+	given.add(cmd, false)
+	return cmd
+}
+
+func reloadCommand() *cobra.Command {
+	cmd := own("reload NAME", "Send a daemon the signal to read its configuration again.", `
+It is SIGHUP, or what start was told with --reload-signal. Only the daemon's own
+process gets it, and only if it does something about it: else the signal would end
+it. What the program then does is its own affair.`, func(cmd *cobra.Command, args []string) error {
+		name, err := oneName("reload", args)
+		if err != nil {
+			return err
+		}
+		d, sig, err := toReload(name)
+		if err != nil {
+			return err
+		}
+		s, err := d.Status(background, plainStatus)
+		if err != nil {
+			return err
+		}
+		if s.Running && s.PID > 0 && !handles(s.PID, sig) {
+			return failure("reload", name, fmt.Errorf("the daemon %s does nothing about %s", name, signalName(sig)),
+				"See its manual for the signal it knows, and give start the option --reload-signal; or restart it.")
+		}
+		pid, err := d.Signal(background, sig)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%s sent to %s (PID %d)\n", signalName(sig), name, pid)
+		return nil
+	})
+	cmd.ValidArgsFunction = completeNames
+	return cmd
+}
+
+func toReload(name string) (*daemonocle.Daemon, syscall.Signal, error) {
+	text := ""
+	switch def, err := load("reload", name); {
+	case err == nil:
+		text = def.ReloadSignal
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, 0, err
+	}
+	if text == "" {
+		text = "HUP"
+	}
+	sig, err := parseSignal(text)
+	if err != nil {
+		return nil, 0, err
+	}
+	d, err := open(name, "reload")
+	return d, sig, err
+}
+
+func showCommand() *cobra.Command {
+	var asJSON bool
+	cmd := own("show NAME", "Show what is remembered of a daemon, and where its files are.", "", func(cmd *cobra.Command, args []string) error {
+		name, err := oneName("show", args)
+		if err != nil {
+			return err
+		}
+		def, err := load("show", name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return unknown("show", name)
+		}
+		if err != nil {
+			return err
+		}
+		out := cmd.OutOrStdout()
+		if asJSON {
+			e := json.NewEncoder(out)
+			e.SetIndent("", "  ")
+			return e.Encode(def)
+		}
+		at, err := findPlaces()
+		if err != nil {
+			return err
+		}
+		files, err := layout(name)
+		if err != nil {
+			return err
+		}
+		status := "not running"
+		if d, err := def.handle("show"); err == nil {
+			if s, err := d.Status(background, daemonocle.StatusOptions{}); err == nil && s.Running {
+				_, status, _ = strings.Cut(s.String(), " -- ")
+			}
+		}
+		for _, line := range [][2]string{
+			{"status", status},
+			{"start", def.commandLine()},
+			{"directory", def.Directory},
+			{"PID file", files.PIDFile},
+			{"stdout", files.StdoutFile},
+			{"stderr", files.StderrFile},
+			{"remembered", at.stateFile(name)},
+		} {
+			fmt.Fprintf(out, "%-11s %s\n", line[0]+":", line[1])
+		}
+		return nil
+	})
+	cmd.Flags().BoolVar(&asJSON, "json", false, "Show what is remembered in JSON format.")
+	cmd.ValidArgsFunction = completeNames
+	return cmd
+}
+
+// commandLine is what one types to start the daemon anew.
+func (d *definition) commandLine() string {
+	words := []string{"daemonocle", "start", "--name", d.Name}
+	option := func(name, value string) {
+		if value != "" {
+			words = append(words, "--"+name, value)
+		}
+	}
+	option("directory", d.Directory)
+	for _, v := range d.Env {
+		option("env", v)
+	}
+	option("user", d.User)
+	option("group", d.Group)
+	option("umask", d.Umask)
+	if d.Nice != 0 {
+		words = append(words, fmt.Sprintf("--nice=%d", d.Nice))
+	}
+	option("signal", d.StopSignal)
+	option("stop-timeout", d.StopTimeout)
+	option("reload-signal", d.ReloadSignal)
+	if d.Notify {
+		words = append(words, "--notify")
+	}
+	option("ready-port", d.ReadyPort)
+	option("ready-socket", d.ReadySocket)
+	option("ready-line", d.ReadyLine)
+	words = append(append(words, "--", d.Program), d.Args...)
+	for i, w := range words {
+		words[i] = quote(w)
+	}
+	return strings.Join(words, " ")
+}
+
+// quote makes a word of a shell's command line.
+func quote(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-./:=,+@%", r)
+	}
+	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+func forgetCommand() *cobra.Command {
+	var logs bool
+	cmd := own("forget NAME", "Forget a daemon that does not run.", "", func(cmd *cobra.Command, args []string) error {
+		name, err := oneName("forget", args)
+		if err != nil {
+			return err
+		}
+		at, err := findPlaces()
+		if err != nil {
+			return err
+		}
+		if err := checkStateDir("forget", name, at.state); err != nil {
+			return err
+		}
+		path := at.stateFile(name)
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			return unknown("forget", name)
+		}
+		d, err := (&definition{Name: name}).handle("forget")
+		if err != nil {
+			return err
+		}
+		if s, err := d.Status(background, plainStatus); err != nil || s.Running {
+			if err != nil {
+				return err
+			}
+			return failure("forget", name, fmt.Errorf("the daemon %s is running with PID %d", name, s.PID), `Stop it first: "daemonocle stop `+name+`".`)
+		}
+		if err := os.Remove(path); err != nil {
+			return failure("forget", name, err, "")
+		}
+		os.Remove(filepath.Dir(at.pidFile(name))) // if it is empty
+		if logs {
+			for _, file := range []string{"out.log", "err.log", "."} {
+				err := os.Remove(filepath.Join(at.logDir(name), file))
+				if err != nil && !errors.Is(err, fs.ErrNotExist) && file != "." {
+					return failure("forget", name, err, "")
+				}
+			}
+		}
+		return nil
+	})
+	cmd.Flags().BoolVar(&logs, "logs", false, "Remove its log files as well.")
+	cmd.ValidArgsFunction = completeNames
+	return cmd
+}

@@ -1,0 +1,22 @@
+//go:build !unix
+
+package app
+
+import (
+	"os"
+	"syscall"
+)
+
+const nonblock = 0
+
+func signalNumber(name string) syscall.Signal {
+	return map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "SIGINT": syscall.SIGINT, "SIGHUP": syscall.SIGHUP, "SIGKILL": syscall.SIGKILL}[name]
+}
+
+func signalName(s syscall.Signal) string { return s.String() }
+
+func checkStateDir(_, _, _ string) error { return nil }
+
+func openState(path string) (*os.File, error) { return os.Open(path) }
+
+func lockName(string) (func(), error) { return func() {}, nil }

@@ -1,0 +1,106 @@
+//go:build unix
+
+package app
+
+import (
+	"fmt"
+	"hash/fnv"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const nonblock = syscall.O_NONBLOCK
+
+func signalNumber(name string) syscall.Signal { return unix.SignalNum(name) }
+
+func signalName(s syscall.Signal) string { return fmt.Sprintf("%s (%d)", unix.SignalName(s), int(s)) }
+
+// checkStateDir refuses a directory in which others could put what we execute. One
+// that is missing holds nothing.
+func checkStateDir(op, name, dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case !info.IsDir():
+		return failure(op, name, fmt.Errorf("%s is not a directory", dir), "Remove it, or set XDG_STATE_HOME.")
+	case ok && int(st.Uid) != os.Geteuid():
+		return failure(op, name, fmt.Errorf("%s belongs to somebody else", dir), "Each user has daemons of his own: with sudo, use its option -H; or set XDG_STATE_HOME.")
+	case info.Mode().Perm()&0o022 != 0:
+		return failure(op, name, fmt.Errorf("others can write to %s", dir), "chmod go-w it.")
+	}
+	return nil
+}
+
+// openState opens a file that is ours alone.
+func openState(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		if err := reason(err); err == syscall.ELOOP {
+			return nil, fmt.Errorf("is a symbolic link")
+		}
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case !info.Mode().IsRegular():
+		err = fmt.Errorf("is not a regular file")
+	case ok && int(st.Uid) != os.Geteuid():
+		err = fmt.Errorf("belongs to somebody else")
+	case info.Mode().Perm()&0o022 != 0:
+		err = fmt.Errorf("can be written to by others")
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// lockName makes starts of one name wait for each other, so that what is remembered
+// is what runs. The lock is a byte of a file for all names, and ends with this
+// process; what it starts does not inherit it.
+func lockName(name string) (unlock func(), err error) {
+	at, err := findPlaces()
+	if err != nil {
+		return nil, err
+	}
+	cannot := func(err error) error {
+		return failure("start", name, fmt.Errorf("lock %s: %w", at.state, reason(err)), "Nothing was started.")
+	}
+	if err := os.MkdirAll(at.state, 0o700); err != nil {
+		return nil, cannot(err)
+	}
+	if err := checkStateDir("start", name, at.state); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(at.state, ".lock"), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, cannot(err)
+	}
+	h := fnv.New32a()
+	io.WriteString(h, name)
+	l := syscall.Flock_t{Type: syscall.F_WRLCK, Start: int64(h.Sum32()), Len: 1}
+	for {
+		err := syscall.FcntlFlock(f.Fd(), syscall.F_SETLKW, &l)
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil {
+			f.Close()
+			return nil, cannot(err)
+		}
+		return func() { f.Close() }, nil
+	}
+}
