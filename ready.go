@@ -12,7 +12,9 @@ import (
 )
 
 // Readiness is how a Program that knows nothing of this library shows that it is
-// ready. With one, Start waits for it, up to StartTimeout.
+// ready. With one, Start waits for it, up to StartTimeout. Where the program does not
+// say so itself, with ReadyNotify, it must live on for another 100 ms: some listen
+// before they go into the background, which a daemon must not.
 type Readiness struct{ probe probe }
 
 // probe is one way of being ready.

@@ -63,6 +63,10 @@ func (w *watchman) close() {
 	w.let()
 }
 
+// lull is how long a program must live on when it seems to be ready and has not said
+// so to us.
+const lull = 100 * time.Millisecond
+
 func (w *watchman) watch(ctx, limit context.Context, a *attempt) (ready bool, err error) {
 	session := 0
 	if a.alone {
@@ -87,6 +91,15 @@ func (w *watchman) watch(ctx, limit context.Context, a *attempt) (ready bool, er
 	case <-lived:
 	case <-is:
 		ready = true
+		if w.socket == nil {
+			// Many programs listen, and say so, before they go into the background.
+			select {
+			case s := <-died:
+				return false, w.died(a, s, session)
+			case <-limit.Done():
+			case <-time.After(lull):
+			}
+		}
 	case <-limit.Done():
 		ready, err = a.outOfTime(ctx)
 		w.tell(a, err)

@@ -293,3 +293,68 @@ func TestWatch(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// Programs as they are in the world.
+func TestRealPrograms(t *testing.T) {
+	need := func(t *testing.T, name string) {
+		if _, err := exec.LookPath(name); err != nil {
+			testkit.Skip(t, name, err.Error())
+		}
+	}
+	t.Run("redis", func(t *testing.T) {
+		need(t, "redis-server")
+		h, port := newHouse(t), freePort(t)
+		t.Cleanup(func() { h.run("stop", "--timeout=0", "--force", "cache") })
+		redis := []string{"--", "redis-server", "--port", port, "--save", ""}
+		h.must(append([]string{"start", "--name", "cache", "--ready-port", port}, redis...)...)
+		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		answer := make([]byte, 5)
+		fmt.Fprintf(conn, "PING\r\n")
+		if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != "+PONG" {
+			t.Errorf("got %q, %v", answer, err)
+		}
+		h.must("stop", "cache")
+		h.must(append([]string{"start", "--name", "cache", "--notify"}, append(redis, "--supervised", "systemd")...)...)
+		h.must("stop", "cache")
+		got, code := h.run(append([]string{"start", "--name", "cache"}, append(redis, "--daemonize", "yes")...)...)
+		if code != 1 || !strings.Contains(got, "reason: it went into the background by itself") {
+			t.Errorf("as a daemon of its own: got %d, %s", code, got)
+		}
+		if c, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
+			c.Close()
+			t.Error("it still runs")
+		}
+	})
+	t.Run("nginx", func(t *testing.T) {
+		need(t, "nginx")
+		h, port := newHouse(t), freePort(t)
+		t.Cleanup(func() { h.run("stop", "--timeout=0", "--force", "web") })
+		conf := filepath.Join(h.dir, "nginx.conf")
+		write := func(daemon string) {
+			text := fmt.Sprintf("daemon %s; pid %s/nginx.pid; error_log stderr; events {}\nhttp { access_log /dev/stdout; client_body_temp_path %[2]s/b; proxy_temp_path %[2]s/p; fastcgi_temp_path %[2]s/f; uwsgi_temp_path %[2]s/u; scgi_temp_path %[2]s/s; server { listen 127.0.0.1:%s; return 200; } }\n", daemon, h.dir, port)
+			if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		start := []string{"start", "--name", "web", "--signal", "QUIT", "--ready-port", port, "--", "nginx", "-p", h.dir, "-c", conf}
+		write("off")
+		h.must(start...)
+		before := h.must("status", "web")
+		if got := h.must("reload", "web"); !strings.HasPrefix(got, "SIGHUP (1) sent to web (PID ") {
+			t.Errorf("reload: %s", got)
+		}
+		if after := h.must("status", "web"); strings.Fields(before)[3] != strings.Fields(after)[3] {
+			t.Errorf("before %s after %s", before, after)
+		}
+		h.must("stop", "web")
+		write("on")
+		got, code := h.run(start...)
+		if code != 1 || !strings.Contains(got, "reason: it went into the background by itself") {
+			t.Errorf("as a daemon of its own: got %d, %s", code, got)
+		}
+	})
+}

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { testkit.Main(m, map[string]func(){"daemonocle": ma
 //	gone PID, alive PID            that process has ended, or lives
 //	needs root                     skip for others, and count that
 //	port VARIABLE                  a TCP port that nobody has now
-//	eventually PATTERN FILE        wait until the file has text that matches
+//	eventually TEXT FILE           wait until the file has that text, or any if it is empty
 func TestScripts(t *testing.T) {
 	bin := testkit.TempDir(t)
 	self, err := os.Executable()
@@ -136,6 +136,6 @@ func eventually(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	testkit.WaitFor(ts.Value("t").(testing.TB), args[0]+" in "+args[1], func() bool {
 		b, _ := os.ReadFile(ts.MkAbs(args[1]))
-		return strings.Contains(string(b), args[0])
+		return len(b) > 0 && strings.Contains(string(b), args[0])
 	})
 }
