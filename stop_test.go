@@ -667,7 +667,7 @@ func TestEndOfContextEndsOnlyTheWaiting(t *testing.T) {
 		defer close(done)
 		s, err = d.Stop(ctx, daemonocle.StopOptions{Timeout: 2 * testkit.Patience, Force: true})
 	}()
-	testkit.WaitFor(t, "the daemon to be asked", func() bool { return !missing(r.note()) })
+	testkit.WaitFor(t, "the daemon to be asked", func() bool { return slurp(r.note()) != "" })
 	cancel(reason)
 	<-done
 	if !errors.Is(err, reason) || errors.Is(err, daemonocle.ErrStopTimeout) || s.Killed || s.PID != pid {
