@@ -67,6 +67,7 @@ var houseRules = map[string]struct {
 	"examples/service":    {[]string{"", "cli", cobra}, "it is a program that has cobra commands already"},
 	"examples":            {nil, "it is a test only, of programs that it builds"},
 	"bench":               {nil, "it measures programs from outside"},
+	"bench/program":       {nil, "it is a program that knows nothing of this library"},
 	"bench/subject":       {[]string{""}, "it is a user's program"},
 }
 

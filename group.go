@@ -423,6 +423,13 @@ func (g *Group) Status(ctx context.Context, o StatusOptions) ([]Status, error) {
 	return all, errors.Join(errs...)
 }
 
+// StatusAll is Status for any daemons: it looks at the machine's processes once, and
+// measures their CPU use in one window. The errors are in the order of the daemons,
+// nil where there is none.
+func StatusAll(ctx context.Context, o StatusOptions, daemons ...*Daemon) ([]Status, []error) {
+	return statusAll(ctx, daemons, o, make([]watcher, len(daemons)))
+}
+
 func statusAll(ctx context.Context, list []*Daemon, o StatusOptions, watchers []watcher) ([]Status, []error) {
 	find := proc.Group
 	if len(list) > 1 { // look through /proc once

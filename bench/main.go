@@ -69,7 +69,10 @@ func bench(runs, tries int, full bool) error {
 	measures = append(measures,
 		func() (figure, error) { return b.memory("") },
 		func() (figure, error) { return b.memory("web") },
-		b.wakeups, b.size)
+		b.wakeups, b.size,
+		func() (figure, error) { return b.startedCommand(runs) },
+		func() (figure, error) { return b.listed(max(runs/2, 1)) },
+		b.written)
 	if full {
 		measures = append(measures, b.crowd)
 	}
@@ -122,8 +125,12 @@ type subjects struct{ dir string }
 func (b *subjects) path(name string) string { return filepath.Join(b.dir, name) }
 
 func (b *subjects) build(name, tags string) error {
+	return b.buildPackage(name, "bench/subject", tags)
+}
+
+func (b *subjects) buildPackage(name, path, tags string) error {
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-tags", tags, "-o", b.path(name),
-		"github.com/daemonocle/daemonocle/bench/subject")
+		"github.com/daemonocle/daemonocle/"+path)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	cmd.Stderr = os.Stderr
 	return cmd.Run()

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -48,15 +47,14 @@ type entry struct {
 	err    error
 }
 
-// look asks about all at the same time, so that the measuring of CPU use takes
-// one window.
 func look(ctx context.Context) ([]entry, error) {
 	names, err := allNames()
 	if err != nil {
 		return nil, err
 	}
 	entries := make([]entry, len(names))
-	var all sync.WaitGroup
+	var daemons []*daemonocle.Daemon
+	var of []*entry
 	for i, name := range names {
 		e := &entries[i]
 		e.name = name
@@ -73,15 +71,15 @@ func look(ctx context.Context) ([]entry, error) {
 			e.err = err
 			continue
 		}
-		all.Go(func() {
-			s, err := d.Status(ctx, daemonocle.StatusOptions{})
-			e.status = s
-			if err != nil {
-				e.err = err
-			}
-		})
+		daemons, of = append(daemons, d), append(of, e)
 	}
-	all.Wait()
+	all, errs := daemonocle.StatusAll(ctx, daemonocle.StatusOptions{}, daemons...)
+	for i, e := range of {
+		e.status = all[i]
+		if errs[i] != nil {
+			e.err = errs[i]
+		}
+	}
 	return entries, nil
 }
 

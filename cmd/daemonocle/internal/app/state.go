@@ -159,7 +159,7 @@ func (d *definition) prepare() (*pending, error) {
 		return nil, cannot(err)
 	}
 	_, err = f.Write(append(b, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err = errors.Join(err, f.Close()); err != nil {
 		os.Remove(f.Name())
 		return nil, cannot(err)
 	}
