@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/daemonocle/daemonocle/internal/testkit"
 	"golang.org/x/sys/unix"
@@ -396,6 +397,8 @@ func TestLogInADirectoryThatKeepsGoing(t *testing.T) {
 					removed++
 				}
 			}
+			// One that never rests could keep anybody from ever creating anything.
+			time.Sleep(50 * time.Microsecond)
 		}
 	}()
 	for range 500 {
