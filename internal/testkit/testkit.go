@@ -48,6 +48,8 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -389,6 +391,32 @@ func WaitGone(t testing.TB, pid int) {
 
 // Gone reports whether the process has ended; a zombie has.
 func Gone(pid int) bool { return awaitGone(pid, 0) }
+
+// FreePort gives a TCP port of 127.0.0.1 that nobody has. It is none of those that the
+// kernel gives to connections, ip(7), or one of them could have it before the test does.
+func FreePort(t testing.TB) string {
+	t.Helper()
+	const low = 10000
+	high := low
+	if b, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
+		fmt.Sscan(string(b), &high)
+	}
+	for range 100 {
+		port := 0
+		if high > low {
+			port = low + rand.IntN(high-low)
+		}
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err != nil {
+			continue
+		}
+		_, free, _ := net.SplitHostPort(l.Addr().String())
+		l.Close()
+		return free
+	}
+	t.Fatal("no TCP port is free")
+	return ""
+}
 
 // RequireRoot skips the test if it does not run as root.
 func RequireRoot(t testing.TB) {
