@@ -142,7 +142,7 @@ func children(pid int) ([]int, error) {
 	var pids []int
 	read := false
 	for _, t := range tasks {
-		b, err := os.ReadFile(filepath.Join(dir, t.Name(), "children"))
+		kids, err := childrenOf(dir, t.Name())
 		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
 			continue // the thread has ended, or there is no such file at all
 		}
@@ -150,11 +150,7 @@ func children(pid int) ([]int, error) {
 			return nil, fmt.Errorf("list children of process %d: %w", pid, err)
 		}
 		read = true
-		for _, f := range bytes.Fields(b) {
-			if n, err := strconv.Atoi(string(f)); err == nil {
-				pids = append(pids, n)
-			}
-		}
+		pids = append(pids, kids...)
 	}
 	if !read {
 		// Without CONFIG_PROC_CHILDREN, or the process went meanwhile.
@@ -164,5 +160,25 @@ func children(pid int) ([]int, error) {
 	return slices.Compact(pids), nil
 }
 
+// childrenOf are those of one thread.
+func childrenOf(tasks, tid string) ([]int, error) {
+	b, err := os.ReadFile(filepath.Join(tasks, tid, "children"))
+	var pids []int
+	for _, f := range bytes.Fields(b) {
+		if n, err := strconv.Atoi(string(f)); err == nil {
+			pids = append(pids, n)
+		}
+	}
+	return pids, err
+}
+
 // errNoChildren is both: goneOr looks for ENOENT, the caller for ErrUnsupported.
-var errNoChildren = fmt.Errorf("%w (%w)", errors.ErrUnsupported, unix.ENOENT)
+// It is a type of its own so that no program need format it when it starts.
+var errNoChildren error = noChildren{}
+
+type noChildren struct{}
+
+func (noChildren) Error() string {
+	return errors.ErrUnsupported.Error() + " (" + unix.ENOENT.Error() + ")"
+}
+func (noChildren) Unwrap() []error { return []error{errors.ErrUnsupported, unix.ENOENT} }

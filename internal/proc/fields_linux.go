@@ -14,10 +14,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// statusWords are psutil's names for the letters of proc_pid_stat(5).
-var statusWords = map[byte]string{
-	'R': "running", 'S': "sleeping", 'D': "disk-sleep", 'T': "stopped", 't': "tracing-stop",
-	'Z': "zombie", 'X': "dead", 'x': "dead", 'K': "wake-kill", 'W': "waking", 'P': "parked", 'I': "idle",
+// statusWord is psutil's name for a letter of proc_pid_stat(5).
+func statusWord(state byte) (string, bool) {
+	for _, w := range [...]struct {
+		state byte
+		word  string
+	}{
+		{'R', "running"}, {'S', "sleeping"}, {'D', "disk-sleep"}, {'T', "stopped"}, {'t', "tracing-stop"},
+		{'Z', "zombie"}, {'X', "dead"}, {'x', "dead"}, {'K', "wake-kill"}, {'W', "waking"}, {'P', "parked"}, {'I', "idle"},
+	} {
+		if w.state == state {
+			return w.word, true
+		}
+	}
+	return "", false
 }
 
 // subject is the process of one Snapshot; files that hold several fields are
@@ -166,7 +176,7 @@ func (s *subject) statField(name string) (any, error) {
 		}
 		return st.comm, nil
 	case "status":
-		if w, ok := statusWords[st.state]; ok {
+		if w, ok := statusWord(st.state); ok {
 			return w, nil
 		}
 		return string(rune(st.state)), nil

@@ -37,6 +37,10 @@ func OpenFD(pid, pidfd int) *Handle {
 	return &Handle{pid, openFD(pid, pidfd)}
 }
 
+// FD is the pidfd, for another process to inherit, or -1 where there is none. It
+// stays the handle's.
+func (h *Handle) FD() int { return h.sys.fd() }
+
 // PID returns the number the process has, or had.
 func (h *Handle) PID() int { return h.pid }
 

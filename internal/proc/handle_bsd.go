@@ -220,6 +220,8 @@ func (h *handle) waitWeak(ctx context.Context) error {
 
 func (h *handle) isClosed() bool { return h.life.Err() != nil }
 
+func (h *handle) fd() int { return -1 }
+
 func (h *handle) close() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -269,6 +269,14 @@ func (h *handle) waitWeak(ctx context.Context) error {
 	}
 }
 
+func (h *handle) fd() int {
+	n := -1
+	if h.conn != nil {
+		h.conn.Control(func(fd uintptr) { n = int(fd) })
+	}
+	return n
+}
+
 func (h *handle) close() error {
 	if h.closed.Swap(true) {
 		return os.ErrClosed

@@ -3,5 +3,5 @@
 package proc
 
 func kinfos(string, int) ([]kinfo, error) { return nil, errNoKinfo }
-func usage(int) (reading, error)          { return reading{}, errNoKinfo }
+func used(int, bool) (reading, error)     { return reading{}, errNoKinfo }
 func totalMemory() (uint64, error)        { return 0, errNoKinfo }

@@ -30,7 +30,7 @@ func kinfos(name string, arg int) ([]kinfo, error) {
 
 // The process table has no CPU time worth the name on macOS, and proc_info(2)
 // that has it is private to the system's libraries.
-func usage(pid int) (reading, error) {
+func used(pid int, _ bool) (reading, error) {
 	return reading{}, fmt.Errorf("measure process %d: %w", pid, errors.ErrUnsupported)
 }
 

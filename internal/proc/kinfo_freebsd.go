@@ -58,7 +58,7 @@ func parseKinfo(b []byte) kinfo {
 	}
 }
 
-func usage(pid int) (reading, error) {
+func used(pid int, _ bool) (reading, error) {
 	at := time.Now()
 	k, err := info(pid)
 	if err != nil {

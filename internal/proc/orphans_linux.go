@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"unsafe"
 
@@ -36,9 +37,16 @@ func adoptOrphans() (stop func()) {
 			return
 		}
 		unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
-		for _, pid := range strays(true) {
-			go reapOrphan(pid) // it stays ours as long as we live
+		// Whom the kernel gives us is a child of the first thread (find_new_reaper).
+		kids, err := childrenOf(procPath(os.Getpid(), "task"), strconv.Itoa(os.Getpid()))
+		if err != nil || len(kids) == 0 {
+			return
 		}
+		go func() { // nobody need wait for this, least of all one who is about to end
+			for _, pid := range strays(kids, true) {
+				go reapOrphan(pid) // it stays ours as long as we live
+			}
+		}()
 	}
 }
 
@@ -56,17 +64,17 @@ func orphans() []int {
 	if adoption.users == 0 {
 		return nil
 	}
-	return strays(false)
-}
-
-// strays are children of this process that nobody in this program has started: a
-// child is somebody's if it is in our session, if somebody holds a pidfd of it, or
-// if it runs our own image, so that it is about to be held.
-func strays(zombies bool) []int {
 	kids, err := children(os.Getpid())
 	if err != nil {
 		return nil
 	}
+	return strays(kids, false)
+}
+
+// strays are those children of this process that nobody in this program has started:
+// a child is somebody's if it is in our session, if somebody holds a pidfd of it, or
+// if it runs our own image, so that it is about to be held.
+func strays(kids []int, zombies bool) []int {
 	held, ok := pidfds()
 	if !ok {
 		return nil

@@ -17,6 +17,7 @@ type handle struct{}
 func open(int) (*handle, error)             { return nil, errOther }
 func openFD(int, int) *handle               { return &handle{} }
 func (*handle) signal(syscall.Signal) error { return errOther }
+func (*handle) fd() int                     { return -1 }
 func (*handle) gone() bool                  { return false }
 func (*handle) wait(context.Context) error  { return errOther }
 func (*handle) close() error                { return nil }
@@ -26,7 +27,8 @@ func startTime(int) (uint64, error)                  { return 0, errOther }
 func groupID(int) (int, int, error)                  { return 0, 0, errOther }
 func group(int) ([]int, error)                       { return nil, errOther }
 func children(int) ([]int, error)                    { return nil, errOther }
-func usage(int) (reading, error)                     { return reading{}, errOther }
+func used(int, bool) (reading, error)                { return reading{}, errOther }
+func usedSince(int, reading, bool) (reading, error)  { return reading{}, errOther }
 func totalMemory() (uint64, error)                   { return 0, errOther }
 func snapshot(int, []string) (map[string]any, error) { return nil, errOther }
 func reapStrays([]int) []int                         { return nil }

@@ -74,7 +74,7 @@ func parseStat(b []byte) (*stat, error) {
 
 // readStat is ErrGone when there is no such process; of a zombie there is a stat.
 func readStat(pid int) (*stat, error) {
-	b, err := os.ReadFile(procPath(pid, "stat"))
+	b, err := readFile(procPath(pid, "stat"))
 	if err != nil {
 		return nil, goneOr(pid, err)
 	}
@@ -83,6 +83,40 @@ func readStat(pid int) (*stat, error) {
 		return nil, fmt.Errorf("read %s: %w", procPath(pid, "stat"), err)
 	}
 	return s, nil
+}
+
+// readFile is os.ReadFile for a small file of /proc, with a third of the system
+// calls: the os package also asks whether it can be polled.
+func readFile(path string) ([]byte, error) {
+	fail := func(op string, err error) error { return &os.PathError{Op: op, Path: path, Err: err} }
+	fd, err := retry(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
+	if err != nil {
+		return nil, fail("open", err)
+	}
+	defer unix.Close(fd)
+	b := make([]byte, 0, 1024)
+	for {
+		n, err := retry(func() (int, error) { return unix.Read(fd, b[len(b):cap(b)]) })
+		if err != nil {
+			return nil, fail("read", err)
+		}
+		if n == 0 {
+			return b, nil
+		}
+		b = b[:len(b)+n]
+		if len(b) == cap(b) {
+			b = append(b, 0)[:len(b)]
+		}
+	}
+}
+
+func retry(call func() (int, error)) (int, error) {
+	for {
+		n, err := call()
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
 }
 
 func procPath(pid int, name string) string {

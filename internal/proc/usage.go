@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 	"time"
 )
 
@@ -19,39 +21,128 @@ type reading struct {
 	cpu   time.Duration
 	rss   uint64 // bytes
 	start uint64 // tells the process from a later one of its number
+	err   error  // it could not be read
 }
 
 // Measure adds up what processes use, of CPU over a window of time and of
-// memory at its end. A process that was not there at both ends counts for
+// memory at its beginning. A process that was not there at both ends counts for
 // nothing. With no window it does not wait, and CPU is 0. When none of several
 // processes could be measured, the error says why, ErrGone above all. ctx ends
 // the window early, with an error.
 func Measure(ctx context.Context, window time.Duration, pids []int) (Usage, error) {
-	var u Usage
-	if len(pids) == 0 {
-		return u, nil
+	all, errs := Measured(ctx, []*Sample{NewSample(window, Set{PIDs: pids})}, func() {})
+	return all[0], errs[0]
+}
+
+// Set is some processes whose usage is added up.
+type Set struct {
+	PIDs []int
+	// Held is one of them of which the caller has a handle and will ask that
+	// whether it was this process all the time. 0: none.
+	Held int
+}
+
+// Sample is a Set at the beginning of its window.
+type Sample struct {
+	set    Set
+	window time.Duration
+	began  time.Time
+	before []reading // nil without a window
+}
+
+// NewSample begins to measure, like Measure, over that window.
+func NewSample(window time.Duration, set Set) *Sample {
+	s := &Sample{set: Set{Held: set.Held}, window: window, began: time.Now()}
+	s.Add(set.PIDs)
+	return s
+}
+
+// Add takes more processes into the set.
+func (s *Sample) Add(pids []int) {
+	s.set.PIDs = append(s.set.PIDs, pids...)
+	if s.window > 0 {
+		s.before = append(s.before, Set{pids, s.set.Held}.readings()...)
 	}
+}
+
+// Measured ends the measurements and gives them in the order of the samples. The
+// first sample has its window; if others were much later, all have a longer one,
+// so that none is shorter than half of its own. Until then it calls meanwhile.
+func Measured(ctx context.Context, samples []*Sample, meanwhile func()) ([]Usage, []error) {
+	all, errs := make([]Usage, len(samples)), make([]error, len(samples))
 	total, err := totalMemory()
-	if err != nil {
-		return u, fmt.Errorf("measure: %w", err)
+	meanwhile()
+	if end := windowEnd(samples); err == nil && !end.IsZero() {
+		err = pause(ctx, time.Until(end))
 	}
-	before := make([]reading, len(pids))
-	if window > 0 {
-		for i, pid := range pids {
-			if r, err := read(pid); err == nil {
-				before[i] = r
+	workers := min(runtime.GOMAXPROCS(0), 1+len(samples)/16)
+	var done sync.WaitGroup
+	for k := range workers {
+		done.Go(func() {
+			for i := k; i < len(samples); i += workers {
+				if err != nil {
+					errs[i] = fmt.Errorf("measure: %w", err)
+					continue
+				}
+				all[i], errs[i] = samples[i].add(total)
 			}
+		})
+	}
+	done.Wait()
+	return all, errs
+}
+
+// windowEnd is zero if there is no window.
+func windowEnd(samples []*Sample) time.Time {
+	var first, last time.Time
+	for _, s := range samples {
+		if s.window <= 0 {
+			continue
 		}
-		if err := pause(ctx, window); err != nil {
-			return u, fmt.Errorf("measure: %w", err)
+		if end := s.began.Add(s.window); first.IsZero() || end.Before(first) {
+			first = end
+		}
+		if half := s.began.Add(s.window / 2); half.After(last) {
+			last = half
 		}
 	}
-	var used uint64
+	if last.After(first) {
+		return last
+	}
+	return first
+}
+
+func (s Set) readings() []reading {
+	list := make([]reading, len(s.PIDs))
+	for i, pid := range s.PIDs {
+		list[i] = s.read(pid)
+	}
+	return list
+}
+
+func (s Set) read(pid int) (r reading) {
+	if r.err = checkPID(pid); r.err == nil {
+		r, r.err = used(pid, pid == s.Held)
+	}
+	return r
+}
+
+// add takes the readings at the end of the window, and adds up.
+func (s *Sample) add(total uint64) (u Usage, err error) {
+	before := s.before
+	if before == nil {
+		before = s.set.readings()
+	}
+	var memory uint64
 	var first error
 	measured := false
-	for i, pid := range pids {
-		now, err := read(pid)
-		if err == nil && window > 0 && (before[i].at.IsZero() || now.start != before[i].start) {
+	for i, pid := range s.set.PIDs {
+		then := before[i]
+		now, err := then, then.err
+		if err == nil {
+			now, err = usedSince(pid, then, pid == s.set.Held)
+		}
+		if err == nil && now.start != then.start {
 			err = gone(pid)
 		}
 		if err != nil {
@@ -61,26 +152,18 @@ func Measure(ctx context.Context, window time.Duration, pids []int) (Usage, erro
 			continue
 		}
 		measured = true
-		used += now.rss
-		if window > 0 {
-			// Each process over its own window, by the monotonic clock: a
-			// busy machine wakes us late, and reading many takes a while.
-			u.CPU += 100 * float64(now.cpu-before[i].cpu) / float64(now.at.Sub(before[i].at))
+		memory += then.rss
+		if s.window > 0 {
+			// Each process over its own window, by the monotonic clock: a busy machine
+			// wakes us late, and reading many takes a while.
+			u.CPU += 100 * float64(now.cpu-then.cpu) / float64(now.at.Sub(then.at))
 		}
 	}
-	if !measured {
+	if !measured && len(s.set.PIDs) > 0 {
 		return Usage{}, fmt.Errorf("measure: %w", first)
 	}
-	u.Memory = 100 * float64(used) / float64(total)
+	u.Memory = 100 * float64(memory) / float64(total)
 	return u, nil
-}
-
-// read checks the number before and sees a stable start time after.
-func read(pid int) (reading, error) {
-	if err := checkPID(pid); err != nil {
-		return reading{}, err
-	}
-	return usage(pid)
 }
 
 // pause waits for d. The runtime's timers are late by up to a millisecond, which

@@ -10,28 +10,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func usage(pid int) (reading, error) {
-	st, err := readStat(pid)
-	if err != nil {
-		return reading{}, err
-	}
-	if st.zombie() {
-		return reading{}, gone(pid)
-	}
-	r := reading{start: st.start}
-	// clock_getcpuclockid(3): the number's complement shifted by three, and 2
-	// for "scheduler time". It counts nanoseconds where stat has ticks of
-	// 10 ms, and anybody may read it.
-	var ts unix.Timespec
-	r.at = time.Now()
-	if err := unix.ClockGettime(int32(^uint32(pid)<<3|2), &ts); err != nil {
-		if err == unix.EINVAL && !alive(pid) {
+// used reads what a process has used so far, and has of the memory.
+func used(pid int, held bool) (reading, error) {
+	var r reading
+	if !held {
+		st, err := readStat(pid)
+		if err != nil {
+			return r, err
+		}
+		if st.zombie() {
 			return r, gone(pid)
 		}
-		return r, fmt.Errorf("read CPU clock of process %d: %w", pid, err)
+		r.start = st.start
 	}
-	r.cpu = time.Duration(ts.Nano())
-	b, err := os.ReadFile(procPath(pid, "statm"))
+	b, err := readFile(procPath(pid, "statm"))
 	if err != nil {
 		return r, goneOr(pid, err)
 	}
@@ -40,13 +32,42 @@ func usage(pid int) (reading, error) {
 		return r, fmt.Errorf("read %s: %w", procPath(pid, "statm"), err)
 	}
 	r.rss = uint64(pages[1]) * uint64(os.Getpagesize())
-	// Was it one process all along? What dies after this point has been read.
-	if again, err := readStat(pid); err != nil {
+	return r, r.clock(pid)
+}
+
+// usedSince reads again what a process has used, and last its start time: if that is the
+// one of the earlier reading, it was that process all along. What dies after this point
+// has been read.
+func usedSince(pid int, earlier reading, held bool) (reading, error) {
+	r := reading{start: earlier.start}
+	if err := r.clock(pid); err != nil || held {
 		return r, err
-	} else if again.start != r.start || again.zombie() {
+	}
+	st, err := readStat(pid)
+	if err != nil {
+		return r, err
+	}
+	if st.zombie() {
 		return r, gone(pid)
 	}
+	r.start = st.start
 	return r, nil
+}
+
+// clock reads the CPU clock: clock_getcpuclockid(3), the number's complement
+// shifted by three, and 2 for "scheduler time". It counts nanoseconds where stat has
+// ticks of 10 ms, and anybody may read it.
+func (r *reading) clock(pid int) error {
+	var ts unix.Timespec
+	r.at = time.Now()
+	if err := unix.ClockGettime(int32(^uint32(pid)<<3|2), &ts); err != nil {
+		if err == unix.EINVAL && !alive(pid) {
+			return gone(pid)
+		}
+		return fmt.Errorf("read CPU clock of process %d: %w", pid, err)
+	}
+	r.cpu = time.Duration(ts.Nano())
+	return nil
 }
 
 // parseStatm reads the seven numbers of /proc/PID/statm: pages of the whole
