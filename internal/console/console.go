@@ -212,6 +212,13 @@ func (s *stream) paint(escape, text string) string {
 	return escape + text + reset
 }
 
+func (s *stream) verdict(ok bool) string {
+	if ok {
+		return s.paint(green, "OK")
+	}
+	return s.paint(red, "FAILED")
+}
+
 // Begin opens a line for something that takes time: "Starting foo ... ". End
 // closes it. What is written in between does not end up in it: the line is then
 // left as it is, and End writes it anew.
@@ -236,10 +243,7 @@ func (c *Console) End(ok bool) {
 	c.mu.Lock()
 	b := c.begun
 	if b != nil {
-		word := c.out.paint(red, "FAILED")
-		if ok {
-			word = c.out.paint(green, "OK")
-		}
+		word := c.out.verdict(ok)
 		switch {
 		case b.waiting:
 			word = "\r" + erase + b.line(word)
@@ -252,6 +256,15 @@ func (c *Console) End(ok bool) {
 	}
 	c.mu.Unlock()
 	b.join()
+}
+
+// Done writes a line as Begin and End do, in one piece: for something that is over, where
+// others write as well.
+func (c *Console) Done(text string, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leaveLineLocked(&c.out)
+	c.writeLocked(&c.out, (&begun{text: text}).line(c.out.verdict(ok))+"\n")
 }
 
 func (b *begun) line(end string) string { return b.text + " ... " + end }

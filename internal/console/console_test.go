@@ -53,6 +53,12 @@ func TestLines(t *testing.T) {
 			colErrs: "\x1b[31mERROR: Child exited\x1b[0m\n",
 		},
 		{
+			name:   "done",
+			do:     func(c *Console) { c.Done("Reloading foo", true); c.Done("Reloading foo", false) },
+			out:    "Reloading foo ... OK\nReloading foo ... FAILED\n",
+			colOut: "Reloading foo ... \x1b[32mOK\x1b[0m\nReloading foo ... \x1b[31mFAILED\x1b[0m\n",
+		},
+		{
 			name:    "warning as it is",
 			do:      func(c *Console) { c.Warn("foo is not running") },
 			err:     "WARNING: foo is not running\n",

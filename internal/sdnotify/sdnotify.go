@@ -39,5 +39,5 @@ func Status(text string) string {
 	return "STATUS=" + text
 }
 
-// MainPID hands the service over to another of its processes.
-func MainPID(pid int) string { return "MAINPID=" + strconv.Itoa(pid) }
+// mainPID hands the service over to another of its processes.
+func mainPID(pid int) string { return "MAINPID=" + strconv.Itoa(pid) }

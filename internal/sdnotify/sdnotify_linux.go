@@ -18,8 +18,9 @@ import (
 type Conn struct {
 	address string
 
-	mu sync.Mutex
-	fd int
+	mu     sync.Mutex
+	fd     int
+	silent bool // another process is the main one
 }
 
 // Dial connects to the socket that NOTIFY_SOCKET names: a path, or an abstract name
@@ -47,6 +48,16 @@ func connect(address string) (int, error) {
 	return fd, nil
 }
 
+// FD is the connected socket, for a successor to inherit.
+func (c *Conn) FD() int { return c.fd }
+
+// Adopt is the connection of which a predecessor has handed over the socket. The
+// manager is told by the kernel who sends each message.
+func Adopt(fd int, address string) *Conn { return &Conn{address: address, fd: fd} }
+
+// Address is the one that was dialled.
+func (c *Conn) Address() string { return c.address }
+
 // patience is for a manager that is busy: its queue has room for few messages.
 const patience = 5 * time.Second
 
@@ -55,12 +66,60 @@ func (c *Conn) Send(fields ...string) error {
 	if c == nil {
 		return nil
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.silent {
+		return nil
+	}
 	return c.send([]byte(strings.Join(fields, "\n")), nil)
 }
 
-func (c *Conn) send(message, rights []byte) error {
+// HandOver makes that process the service's main one, and returns when the manager
+// knows: it closes a descriptor that it is sent (sd_notify_barrier(3)). ctx bounds the
+// waiting. Send says nothing from then on, for a manager hears the main process only.
+func (c *Conn) HandOver(ctx context.Context, pid int) error {
+	if c == nil {
+		return nil
+	}
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		return fmt.Errorf("wait for the service manager: %w", err)
+	}
+	r := os.NewFile(uintptr(pipe[0]), "barrier")
+	defer r.Close()
+	c.mu.Lock()
+	c.silent = true
+	err := c.send([]byte(mainPID(pid)), nil)
+	if err == nil {
+		err = c.send([]byte("BARRIER=1"), unix.UnixRights(pipe[1]))
+	}
+	c.mu.Unlock()
+	unix.Close(pipe[1])
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { r.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	var b [1]byte
+	if _, err := r.Read(b[:]); errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("wait for the service manager: %w", context.Cause(ctx))
+	}
+	return nil // end of file
+}
+
+// TakeBack makes this process the main one again.
+func (c *Conn) TakeBack() error {
+	if c == nil {
+		return nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.silent = false
+	return c.send([]byte(mainPID(os.Getpid())), nil)
+}
+
+// send is for who holds c.mu.
+func (c *Conn) send(message, rights []byte) error {
 	err := c.write(message, rights)
 	if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOTCONN) {
 		// The manager has made a new socket. From a chroot it is out of reach.
@@ -89,33 +148,6 @@ func (c *Conn) write(message, rights []byte) error {
 			return err
 		}
 	}
-}
-
-// Barrier returns when the manager has dealt with everything that was sent before
-// (sd_notify_barrier(3)): it closes a descriptor that it is sent. ctx bounds the
-// waiting.
-func (c *Conn) Barrier(ctx context.Context) error {
-	if c == nil {
-		return nil
-	}
-	var pipe [2]int
-	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
-		return fmt.Errorf("wait for the service manager: %w", err)
-	}
-	r := os.NewFile(uintptr(pipe[0]), "barrier")
-	defer r.Close()
-	err := c.send([]byte("BARRIER=1"), unix.UnixRights(pipe[1]))
-	unix.Close(pipe[1])
-	if err != nil {
-		return err
-	}
-	stop := context.AfterFunc(ctx, func() { r.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	var b [1]byte
-	if _, err := r.Read(b[:]); errors.Is(err, os.ErrDeadlineExceeded) {
-		return fmt.Errorf("wait for the service manager: %w", context.Cause(ctx))
-	}
-	return nil // end of file
 }
 
 // Reloading begins a reload, which Ready ends. The manager compares the time with

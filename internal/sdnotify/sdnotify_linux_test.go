@@ -61,7 +61,7 @@ func TestMessages(t *testing.T) {
 	for _, address := range []string{path(t), fmt.Sprintf("@sdnotify-test-%d-%d", os.Getpid(), time.Now().UnixNano())} {
 		manager := listen(t, address)
 		c := dial(t, address)
-		for _, fields := range [][]string{{Ready}, {Ready, Status("serving")}, {Stopping}, {Watchdog}, {MainPID(42)}} {
+		for _, fields := range [][]string{{Ready}, {Ready, Status("serving")}, {Stopping}, {Watchdog}} {
 			if err := c.Send(fields...); err != nil {
 				t.Fatal(err)
 			}
@@ -107,12 +107,15 @@ func TestReloadingHasTheExactTime(t *testing.T) {
 	}
 }
 
-func TestBarrierWaitsForTheManager(t *testing.T) {
+func TestHandOverWaitsForTheManager(t *testing.T) {
 	address := path(t)
 	manager := listen(t, address)
 	c := dial(t, address)
 	done := make(chan error)
-	go func() { done <- c.Barrier(context.Background()) }()
+	go func() { done <- c.HandOver(context.Background(), 42) }()
+	if got, fds := receive(t, manager); got != "MAINPID=42" || fds != nil {
+		t.Fatalf("got %q with %v", got, fds)
+	}
 	got, fds := receive(t, manager)
 	if got != "BARRIER=1" || len(fds) != 1 {
 		t.Fatalf("got %q with %v", got, fds)
@@ -129,15 +132,25 @@ func TestBarrierWaitsForTheManager(t *testing.T) {
 
 	ctx, stop := context.WithCancelCause(context.Background())
 	go func() {
+		receive(t, manager)
 		_, fds := receive(t, manager)
 		stop(errors.New("coconut"))
 		<-done
 		unix.Close(fds[0])
 	}()
-	if err := c.Barrier(ctx); err == nil || !strings.Contains(err.Error(), "coconut") {
+	if err := c.HandOver(ctx, 42); err == nil || !strings.Contains(err.Error(), "coconut") {
 		t.Errorf("got %v", err)
 	}
 	done <- nil
+
+	if err := errors.Join(c.Send(Watchdog), c.TakeBack(), c.Send(Ready)); err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{fmt.Sprintf("MAINPID=%d", os.Getpid()), Ready} {
+		if got, _ := receive(t, manager); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
 }
 
 func TestManagerThatIsBusyOrNew(t *testing.T) {
@@ -176,7 +189,7 @@ func TestManagerThatIsBusyOrNew(t *testing.T) {
 
 func TestNobodyToTell(t *testing.T) {
 	var c *Conn
-	if err := errors.Join(c.Send(Ready), c.Barrier(context.Background())); err != nil {
+	if err := errors.Join(c.Send(Ready), c.HandOver(context.Background(), 42), c.TakeBack()); err != nil {
 		t.Error(err)
 	}
 	for _, address := range []string{"", "vsock:2:1234", "relative", path(t)} {
