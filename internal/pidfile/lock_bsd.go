@@ -6,6 +6,35 @@ import "golang.org/x/sys/unix"
 
 func set(fd int, at int64) error { return fcntl(fd, unix.F_SETLK, record(at)) }
 
+// letGo gives both locks up: no process can share one. There is a moment in which
+// nobody has them.
+func letGo(fd int) error {
+	if err := unlock(fd, byteWho); err != nil {
+		return err
+	}
+	return unlock(fd, byteRunning)
+}
+
+// No lock can be shared with a successor that has not come to itself yet.
+func setNext(int)      {}
+func clearNext(int)    {}
+func nextSet(int) bool { return false }
+
+// replace lets a descriptor lead to the file of another one.
+func replace(fd, by int) error {
+	err := unix.Dup2(by, fd)
+	unix.CloseOnExec(fd)
+	return err
+}
+
+// takeOver takes both as soon as they can be had, in the order of a start.
+func takeOver(fd int) error {
+	if err := fcntl(fd, unix.F_SETLKW, record(byteRunning)); err != nil {
+		return err
+	}
+	return awaitWho(fd)
+}
+
 // daemon reports whether the lock is the running daemon's: here one process
 // holds both.
 func (l lock) daemon(who int) bool { return l.held && l.write && l.pid == who }
@@ -14,3 +43,8 @@ func (l lock) daemon(who int) bool { return l.held && l.write && l.pid == who }
 func (l lock) anonymous() bool { return l.held && l.write }
 
 func holds(int, inode) bool { return false }
+
+// Left finds nobody: a lock is not inherited here.
+func (File) Left(Report) []int { return nil }
+
+func (File) EndLeft(Report, []int) []int { return nil }

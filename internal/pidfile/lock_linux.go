@@ -2,16 +2,43 @@ package pidfile
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
+	"github.com/daemonocle/daemonocle/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
 // set takes the lock that says that a daemon runs: it belongs to the open file
 // description, survives the close of other descriptors, and is inherited.
 func set(fd int, at int64) error { return fcntl(fd, unix.F_OFD_SETLK, record(at)) }
+
+// letGo gives up what a successor cannot share. The lock on byteRunning it can: both
+// have the same open file description.
+func letGo(fd int) error { return unlock(fd, byteWho) }
+
+// setNext and clearNext: the lock on byteNext is the successor's as well.
+func setNext(fd int) { set(fd, byteNext) }
+
+func clearNext(fd int) {
+	l := record(byteNext)
+	l.Type = unix.F_UNLCK
+	fcntl(fd, unix.F_OFD_SETLK, l)
+}
+
+func nextSet(fd int) bool {
+	l, err := asked(fd, byteNext)
+	return err == nil && l.anonymous()
+}
+
+// replace lets a descriptor lead to the file of another one.
+func replace(fd, by int) error { return unix.Dup3(by, fd, unix.O_CLOEXEC) }
+
+// takeOver takes it, as soon as it can be had.
+func takeOver(fd int) error { return awaitWho(fd) }
 
 // daemon reports whether the lock is the running daemon's.
 func (l lock) daemon(int) bool { return l.anonymous() }
@@ -42,6 +69,73 @@ func holds(pid int, i inode) bool {
 		}
 	}
 	return false
+}
+
+// Left finds what a daemon has left behind, after a look that has said Orphaned: who
+// has the file open, and its process group if somebody in that does. The number in
+// the file by itself proves nothing.
+func (f File) Left(r Report) []int {
+	i, ok := f.inode()
+	if !ok {
+		return nil
+	}
+	var list []int
+	for group, pids := range proc.Groups() {
+		heirs := slices.DeleteFunc(slices.Clone(pids), func(pid int) bool { return !inherits(pid, i) })
+		if group == r.Number && len(heirs) > 0 {
+			heirs = pids
+		}
+		list = append(list, heirs...)
+	}
+	list = slices.DeleteFunc(list, func(pid int) bool { return !proc.Alive(pid) })
+	slices.Sort(list)
+	return list
+}
+
+// inherits reports whether the process has the descriptor that Inherit makes. A daemon
+// that another one has started has a higher number: the one that it inherits is still
+// there then.
+func inherits(pid int, i inode) bool {
+	for fd := outOfTheWay; fd < tableSize; fd++ {
+		var st unix.Stat_t
+		if unix.Stat(fmt.Sprintf("/proc/%d/fd/%d", pid, fd), &st) == nil && inodeOf(&st) == i {
+			return true
+		}
+	}
+	return false
+}
+
+// EndLeft kills what Left has found, each through a handle after which it was looked
+// at again, and returns their numbers.
+func (f File) EndLeft(r Report, left []int) []int {
+	i, ok := f.inode()
+	if !ok {
+		return nil
+	}
+	var killed []int
+	for _, pid := range left {
+		h, err := proc.Open(pid)
+		if err != nil {
+			continue
+		}
+		group, _, err := proc.GroupID(pid)
+		if (inherits(pid, i) || err == nil && group == r.Number) && h.Signal(unix.SIGKILL) == nil {
+			killed = append(killed, pid)
+		}
+		h.Close()
+	}
+	return killed
+}
+
+func (f File) inode() (inode, bool) {
+	var st unix.Stat_t
+	dir, base, err := f.Dir()
+	if err != nil {
+		return inode{}, false
+	}
+	defer unix.Close(dir)
+	err = unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW)
+	return inodeOf(&st), err == nil
 }
 
 // locksIn looks for "lock:	1: OFDLCK ADVISORY  WRITE -1 fe:00:1234 1 1".

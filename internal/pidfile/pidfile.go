@@ -51,7 +51,7 @@ type Report struct {
 	PID int
 	// Number stands in the file; 0 if it is empty or garbage.
 	Number int
-	// UID of the process PID, -1 if unknown.
+	// UID of the process PID that blocks, -1 if unknown, and for any other state.
 	UID int
 	// Unproved means that a daemon runs, but that it has lost its own lock and
 	// which process it is cannot be shown.
@@ -59,6 +59,11 @@ type Report struct {
 	// Orphaned means that a file that is free is still open in processes that a
 	// dead daemon, which was a foreign program, has left behind.
 	Orphaned bool
+	// Inode tells the file from every other that exists at the same time; empty
+	// if there is none. All generations of a daemon have the same.
+	Inode string
+
+	coming bool // a successor, which is not named yet
 }
 
 // UntrustedError refuses a file that is not a PID file of ours.

@@ -24,7 +24,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testkit.Main(m, map[string]func(){"hold": hold, "lock": lockFile, "contend": contend, "slow": slow})
+	testkit.Main(m, map[string]func(){"hold": hold, "lock": lockFile, "contend": contend, "slow": slow, "heir": heir})
 }
 
 func file(path string) File { return File{Name: paths.Name{Path: path}} }
@@ -73,6 +73,16 @@ func hold() {
 			panic(syscall.Exec("/bin/sh", []string{"sh", "-c", sleep + " 1000 & echo $!; exec sleep 1000"}, os.Environ()))
 		case "release":
 			h.Release()
+		case "beget":
+			beget(h)
+		case "yield":
+			if err := h.Yield(); err != nil {
+				panic(err)
+			}
+		case "regain":
+			if err := h.Regain(); err != nil {
+				panic(err)
+			}
 		}
 		fmt.Println("done")
 	}
@@ -243,6 +253,10 @@ func look(t *testing.T, path string) Report {
 
 func expect(t *testing.T, got, want Report) {
 	t.Helper()
+	if (got.Inode == "") != (got.State == Absent) {
+		t.Errorf("got inode %q in %+v", got.Inode, got)
+	}
+	want.Inode = got.Inode
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -272,7 +286,7 @@ func TestLifeOfAFile(t *testing.T) {
 	expect(t, look(t, filepath.Join(path, "no", "such")), Report{UID: -1})
 
 	p := holding(t, path)
-	running := Report{State: Running, PID: p.pid(), Number: p.pid(), UID: os.Getuid()}
+	running := Report{State: Running, PID: p.pid(), Number: p.pid(), UID: -1}
 	expect(t, look(t, path), running)
 	if got := get(t, path); got != fmt.Sprintln(p.pid()) {
 		t.Errorf("the file holds %q", got)
@@ -304,7 +318,7 @@ func TestDeathFreesAndRemoveCleansUp(t *testing.T) {
 func TestLocksLastOverExec(t *testing.T) {
 	path := place(t)
 	p := holding(t, path)
-	running := Report{State: Running, PID: p.pid(), Number: p.pid(), UID: os.Getuid()}
+	running := Report{State: Running, PID: p.pid(), Number: p.pid(), UID: -1}
 	p.say("inherit")
 	expect(t, look(t, path), running)
 	fmt.Fprintln(p.in, "become sleep")
@@ -333,7 +347,7 @@ func TestLocksLastOverExec(t *testing.T) {
 	orphaned := Report{State: Free, Number: p.pid(), UID: -1, Orphaned: true}
 	expect(t, look(t, path), orphaned)
 	q := holding(t, path)
-	expect(t, look(t, path), Report{State: Running, PID: q.pid(), Number: q.pid(), UID: os.Getuid()})
+	expect(t, look(t, path), Report{State: Running, PID: q.pid(), Number: q.pid(), UID: -1})
 	q.kill()
 	if done, err := file(path).Remove(); !done || err != nil {
 		t.Errorf("remove: got %v, %v", done, err)
@@ -407,7 +421,7 @@ func TestHolderThatDropsItsNameIsProved(t *testing.T) {
 	path := place(t)
 	p := holding(t, path)
 	p.say("drop")
-	expect(t, look(t, path), Report{State: Running, PID: p.pid(), Number: p.pid(), UID: os.Getuid()})
+	expect(t, look(t, path), Report{State: Running, PID: p.pid(), Number: p.pid(), UID: -1})
 	if done, _ := file(path).Remove(); done {
 		t.Error("it was removed")
 	}
@@ -698,7 +712,7 @@ func TestChildKeepsNoLock(t *testing.T) {
 		exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", cmd.Process.Pid))
 		return strings.Contains(filepath.Base(exe), "sleep") || strings.Contains(exe, "coreutils") || strings.Contains(exe, "busybox")
 	})
-	expect(t, look(t, path), Report{State: Running, PID: os.Getpid(), Number: os.Getpid(), UID: os.Getuid()})
+	expect(t, look(t, path), Report{State: Running, PID: os.Getpid(), Number: os.Getpid(), UID: -1})
 	h.Release()
 	expect(t, look(t, path), Report{State: Free, Number: os.Getpid(), UID: -1})
 }
@@ -778,10 +792,11 @@ func TestStartThatIsSlowToSayWhoItIs(t *testing.T) {
 	}()
 	time.Sleep(3 * settle)
 	p.say("go on")
-	want := Report{State: Running, PID: p.pid(), Number: p.pid(), UID: os.Getuid()}
+	want := Report{State: Running, PID: p.pid(), Number: p.pid(), UID: -1}
 	expect(t, <-looked, want)
 	var busy *BusyError
-	if err := <-acquired; !errors.As(err, &busy) || busy.Report != want {
-		t.Errorf("got %v, want %+v", err, want)
+	if err := <-acquired; !errors.As(err, &busy) {
+		t.Fatalf("got %v, want %+v", err, want)
 	}
+	expect(t, busy.Report, want)
 }

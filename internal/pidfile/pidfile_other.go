@@ -14,10 +14,28 @@ type Held struct{}
 
 func (f File) Look(context.Context) (Report, error) { return Report{UID: -1}, errors.ErrUnsupported }
 func (f File) Remove() (bool, error)                { return false, errors.ErrUnsupported }
+func (f File) Left(Report) []int                    { return nil }
+func (f File) EndLeft(Report, []int) []int          { return nil }
 func (f File) Repair(int) error                     { return errors.ErrUnsupported }
 func (f File) Acquire(context.Context, paths.Owner, *paths.Undo) (*Held, error) {
 	return nil, errors.ErrUnsupported
 }
+func (f File) Pin(Report) (func(), bool) { return func() {}, false }
+func (f File) Elders(string) []int       { return nil }
+
 func (h *Held) Remove() error  { return nil }
 func (h *Held) Inherit() error { return errors.ErrUnsupported }
 func (h *Held) Release()       {}
+
+func (h *Held) Insist() error        { return errors.ErrUnsupported }
+func (h *Held) Expect()              {}
+func (h *Held) Unexpect()            {}
+func (h *Held) Inode() string        { return "" }
+func (h *Held) Retire(int)           {}
+func (h *Held) FDs() (file, dir int) { return -1, -1 }
+func (h *Held) Yield() error         { return errors.ErrUnsupported }
+func (h *Held) Regain() error        { return errors.ErrUnsupported }
+
+func Succeed(int, int, string) (*Held, <-chan struct{}, error) {
+	return nil, nil, errors.ErrUnsupported
+}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/paths"
@@ -22,12 +23,18 @@ type inode struct{ dev, ino uint64 }
 
 func inodeOf(st *unix.Stat_t) inode { return inode{uint64(st.Dev), uint64(st.Ino)} }
 
+func (i inode) String() string {
+	return strconv.FormatUint(i.dev, 16) + ":" + strconv.FormatUint(i.ino, 16)
+}
+
 // Held is a PID file that this process holds. Its descriptors are plain
 // numbers: an os.File would close, and so unlock, the file when it is garbage.
 type Held struct {
 	fd, dir int
 	base    string
+	path    string // as it was seen when the file was taken
 	inode   inode
+	waiting atomic.Bool // for a predecessor, which is the daemon still
 }
 
 // mine are the files that this process holds. Closing any descriptor of such a
@@ -37,10 +44,32 @@ var mine struct {
 	held map[inode]*Held
 }
 
-func isMine(i inode) bool {
+func isMine(i inode) bool { return heldAs(i) != nil }
+
+func heldAs(i inode) *Held {
 	mine.Lock()
 	defer mine.Unlock()
-	return mine.held[i] != nil
+	return mine.held[i]
+}
+
+func heldAt(path string) *Held {
+	mine.Lock()
+	defer mine.Unlock()
+	for _, h := range mine.held {
+		if h.path == path {
+			return h
+		}
+	}
+	return nil
+}
+
+func (h *Held) register() {
+	mine.Lock()
+	defer mine.Unlock()
+	if mine.held == nil {
+		mine.held = map[inode]*Held{}
+	}
+	mine.held[h.inode] = h
 }
 
 // Look says who holds the file. A state that can only be a moment of a start
@@ -84,12 +113,17 @@ func patiently(ctx context.Context, r *Report, try func(last bool) (done bool, e
 	}
 }
 
-func (r *Report) unwritten() bool { return r.State == Running && r.PID == 0 && r.Number == 0 }
+func (r *Report) unwritten() bool {
+	return r.State == Running && r.PID == 0 && (r.Number == 0 || r.coming)
+}
 
 func (f File) look(last bool) (r Report, sure bool, err error) {
 	r.UID = -1
 	dir, base, err := f.Dir()
 	if errors.Is(err, fs.ErrNotExist) {
+		if h := heldAt(f.String()); h != nil { // the root directory has changed
+			return h.report(last)
+		}
 		return r, true, nil
 	}
 	if err != nil {
@@ -108,8 +142,8 @@ func (f File) look(last bool) (r Report, sure bool, err error) {
 	if err := f.check(dir, &st); err != nil {
 		return r, false, err
 	}
-	if isMine(inodeOf(&st)) {
-		return Report{State: Running, PID: os.Getpid(), Number: os.Getpid(), UID: os.Getuid()}, true, nil
+	if h := heldAs(inodeOf(&st)); h != nil {
+		return h.report(last)
 	}
 	fd, err := open(dir, base, unix.O_RDONLY, 0)
 	if errors.Is(err, unix.ENOENT) {
@@ -125,29 +159,78 @@ func (f File) look(last bool) (r Report, sure bool, err error) {
 	if err := f.check(dir, &st); err != nil {
 		return r, false, err
 	}
+	r, sure, err = read(fd, &st, last)
+	return r, sure, wrap("test the lock of", f.Name, err)
+}
 
+// Pin keeps the file of a report open, so that no later file gets its inode's number,
+// by which all generations of a daemon are known. It is false if that file is not there
+// any more.
+func (f File) Pin(r Report) (unpin func(), ok bool) {
+	dir, base, err := f.Dir()
+	if err != nil {
+		return func() {}, false
+	}
+	defer unix.Close(dir)
+	var st unix.Stat_t
+	if unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || isMine(inodeOf(&st)) {
+		return func() {}, false
+	}
+	fd, err := open(dir, base, unix.O_RDONLY, 0)
+	if err != nil {
+		return func() {}, false
+	}
+	if unix.Fstat(fd, &st) != nil || inodeOf(&st).String() != r.Inode {
+		unix.Close(fd)
+		return func() {}, false
+	}
+	return func() { unix.Close(fd) }, true
+}
+
+// report is what Look says of a file that this process has open for itself.
+func (h *Held) report(last bool) (r Report, sure bool, err error) {
+	if !h.waiting.Load() {
+		return Report{State: Running, PID: os.Getpid(), Number: os.Getpid(), UID: -1, Inode: h.inode.String()}, true, nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(h.fd, &st); err != nil {
+		return r, false, err
+	}
+	return read(h.fd, &st, last)
+}
+
+// read asks for the locks of an open file.
+func read(fd int, st *unix.Stat_t, last bool) (r Report, sure bool, err error) {
+	r.UID, r.Inode = -1, inodeOf(st).String()
 	who, err := asked(fd, byteWho)
 	if err != nil {
-		return r, false, wrap("test the lock of", f.Name, err)
+		return r, false, err
 	}
 	running, err := asked(fd, byteRunning)
 	if err != nil {
-		return r, false, wrap("test the lock of", f.Name, err)
+		return r, false, err
 	}
 	r.Number = number(fd)
 	r.State, r.PID, r.Unproved, sure = judge(who, running)
 	if r.State == Free && st.Size == 0 {
 		sure = false // a start has created it and not locked it yet, or it is broken
 	}
+	r.coming = !who.held && r.Unproved && nextSet(fd)
+	if sure && r.PID > 0 && r.Number != r.PID { // a successor writes its number after it has the lock
+		sure = !nextSet(fd)
+		r.Number = number(fd) // and lets go of byteNext after that
+	}
 	if !sure && last && r.Unproved {
 		// The daemon's own code has closed a descriptor of this file.
-		if r.Number > 0 && holds(r.Number, inodeOf(&st)) {
+		if r.Number > 0 && holds(r.Number, inodeOf(st)) {
 			r.PID, r.Unproved = r.Number, false
-		} else if orphaned(who, running, r.Number) {
+		} else if orphaned(fd, who, running, r.Number) {
 			r.State, r.Unproved, r.Orphaned = Free, false, true
+		} else if number(fd) != r.Number {
+			r.coming = true // and has come
 		}
 	}
-	if r.PID > 0 {
+	if r.PID > 0 && r.State == Blocked {
 		r.UID = uidOf(r.PID)
 	}
 	return r, sure, nil
@@ -173,9 +256,11 @@ func judge(who, running lock) (s State, pid int, unproved, sure bool) {
 
 // orphaned reports whether the lock on byteRunning is only what a dead daemon's
 // children have inherited: those of a program that an exec worker became. Nobody
-// is named, and the process whose number stands in the file is gone.
-func orphaned(who, running lock, number int) bool {
-	return !who.held && running.anonymous() && number > 0 && !proc.Alive(number)
+// is named, the process whose number stands in the file is gone, and it has not left a
+// successor that is to come, nor one that has come since the locks were asked for: that
+// one has written its number before it let go of byteNext.
+func orphaned(fd int, who, running lock, pid int) bool {
+	return !who.held && running.anonymous() && pid > 0 && !proc.Alive(pid) && !nextSet(fd) && number(fd) == pid
 }
 
 // lock is what F_GETLK says of one byte. The PID of an open-file-description
@@ -293,7 +378,7 @@ func mayRemove(fd int) bool {
 		return err == nil && !who.held
 	}
 	running, err := asked(fd, byteRunning)
-	return err == nil && orphaned(who, running, number(fd)) && setWho(fd) == nil
+	return err == nil && orphaned(fd, who, running, number(fd)) && setWho(fd) == nil
 }
 
 // Repair writes the number of the running daemon into a file that does not
@@ -383,12 +468,7 @@ func (f File) acquireIn(ctx context.Context, owner paths.Owner, undo *paths.Undo
 		}
 		return nil, err
 	}
-	mine.Lock()
-	defer mine.Unlock()
-	if mine.held == nil {
-		mine.held = map[inode]*Held{}
-	}
-	mine.held[h.inode] = h
+	h.register()
 	return h, nil
 }
 
@@ -461,7 +541,7 @@ func (f File) acquire(dir int, base string) (*Held, error) {
 	if !same(dir, base, i) { // taken for an orphan's and removed
 		return giveUp(nil)
 	}
-	return &Held{fd: fd, dir: dir, base: base, inode: i}, nil
+	return &Held{fd: fd, dir: dir, base: base, path: f.String(), inode: i}, nil
 }
 
 func busyOr(err error, n paths.Name) error {
@@ -471,18 +551,23 @@ func busyOr(err error, n paths.Name) error {
 	return wrap("lock", n, err)
 }
 
-// Remove unlinks the file if its name still leads to it; the locks stay until
-// the process ends or Release. It works in a chroot.
+// Remove unlinks the file if it is this process's and its name still leads to it; the
+// locks stay until the process ends or Release. It works in a chroot.
 func (h *Held) Remove() error {
-	if !same(h.dir, h.base, h.inode) {
+	if h.waiting.Load() || !same(h.dir, h.base, h.inode) {
 		return nil
 	}
 	return unix.Unlinkat(h.dir, h.base, 0)
 }
 
 // outOfTheWay is a descriptor number that no shell script uses: what a script
-// puts in the place of the locked descriptor ends the lock.
-const outOfTheWay = 512
+// puts in the place of the locked descriptor ends the lock. It is below tableSize, for so
+// many a process has a table; to make a larger one, Linux waits in a process with
+// threads until no CPU can use the old one, which takes 10 ms and more.
+const (
+	outOfTheWay = 58
+	tableSize   = 64
+)
 
 // Inherit makes the locks last over an exec of this process: they are then the
 // new program's, and the descriptor with them. It is for the moment before.
@@ -503,6 +588,11 @@ func (h *Held) Inherit() error {
 func (h *Held) Release() {
 	mine.Lock()
 	defer mine.Unlock()
+	h.drop()
+}
+
+// drop closes all. mine is locked.
+func (h *Held) drop() {
 	delete(mine.held, h.inode)
 	unix.Close(h.fd)
 	unix.Close(h.dir)

@@ -1,0 +1,227 @@
+package pidfile
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/daemonocle/daemonocle/internal/testkit"
+	"golang.org/x/sys/unix"
+)
+
+// beget starts an heir of the file.
+func beget(h *Held) {
+	h.Expect()
+	file, dir := h.FDs()
+	os.Setenv("TESTKIT_HELPER", "heir")
+	_, err := syscall.ForkExec("/proc/self/exe", os.Args, &syscall.ProcAttr{
+		Env:   os.Environ(),
+		Files: []uintptr{0, 2, 2, uintptr(file), uintptr(dir)},
+	})
+	if err != nil {
+		panic(err)
+	}
+}
+
+// heir inherits a file, and writes beside it how far it has come.
+func heir() {
+	const file, dir = 3, 4
+	syscall.CloseOnExec(file)
+	syscall.CloseOnExec(dir)
+	path := os.Args[1]
+	h, granted, err := Succeed(file, dir, path)
+	if err != nil {
+		panic(err)
+	}
+	say := func(what string) {
+		text := what + " " + strconv.Itoa(os.Getpid())
+		if err := os.WriteFile(path+".new", []byte(text), 0o666); err != nil {
+			panic(err)
+		}
+		if err := os.Rename(path+".new", path+".heir"); err != nil {
+			panic(err)
+		}
+	}
+	if err := h.Remove(); err != nil { // it is not its to remove
+		panic(err)
+	}
+	say("waiting")
+	<-granted
+	say("granted")
+	select {}
+}
+
+// heirSays waits until the heir has come so far, and gives its PID.
+func heirSays(t *testing.T, path, what string) (pid int) {
+	t.Helper()
+	testkit.Helper(t, "heir") // counts it as used
+	testkit.WaitFor(t, "the heir to be "+what, func() bool {
+		b, _ := os.ReadFile(path + ".heir")
+		n, _ := fmt.Sscanf(string(b), what+" %d", &pid)
+		return n == 1
+	})
+	return pid
+}
+
+func wantHolder(t *testing.T, path string, pid int) {
+	t.Helper()
+	expect(t, look(t, path), Report{State: Running, PID: pid, Number: pid, UID: -1})
+}
+
+func TestSuccession(t *testing.T) {
+	path := place(t)
+	p := holding(t, path)
+	inode := look(t, path).Inode
+	p.say("beget")
+	pid := heirSays(t, path, "waiting")
+	wantHolder(t, path, p.pid())
+	p.say("yield")
+	heirSays(t, path, "granted")
+	wantHolder(t, path, pid)
+	p.say("release")
+	wantHolder(t, path, pid)
+	p.kill()
+	wantHolder(t, path, pid)
+	if got := look(t, path).Inode; got != inode {
+		t.Errorf("the inode was %s and is %s", inode, got)
+	}
+	syscall.Kill(pid, syscall.SIGKILL)
+	testkit.WaitGone(t, pid)
+	if r := look(t, path); r.State != Free {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestHeirOfADeadProcessHoldsTheFileAtOnce(t *testing.T) {
+	path := place(t)
+	p := holding(t, path)
+	p.say("beget")
+	pid := heirSays(t, path, "waiting")
+	p.kill()
+	wantHolder(t, path, pid)
+	syscall.Kill(pid, syscall.SIGKILL)
+	testkit.WaitGone(t, pid)
+}
+
+func TestRegainAfterTheHeirsDeath(t *testing.T) {
+	path := place(t)
+	p := holding(t, path)
+	p.say("beget")
+	pid := heirSays(t, path, "waiting")
+	p.say("yield")
+	heirSays(t, path, "granted")
+	syscall.Kill(pid, syscall.SIGKILL)
+	testkit.WaitGone(t, pid)
+	p.say("regain", "look")
+	wantHolder(t, path, p.pid())
+}
+
+// A stranger's read lock can come between two generations; it delays nothing.
+func TestStrangersLockDuringASuccession(t *testing.T) {
+	path := place(t)
+	p := holding(t, path)
+	p.say("yield")
+	locking(t, path, unix.F_SETLK, unix.F_RDLCK, byteWho, 1)
+	p.say("regain", "look")
+	wantHolder(t, path, p.pid())
+	if b, _ := os.ReadFile(path); strings.TrimSpace(string(b)) != strconv.Itoa(p.pid()) {
+		t.Errorf("the file has %q", b)
+	}
+}
+
+// Many file systems give the number of a removed file to the next one that is made.
+func TestPinnedInodeIsNotGivenAway(t *testing.T) {
+	path := place(t)
+	put(t, path, "1\n")
+	remake := func() string {
+		t.Helper()
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		put(t, path, "1\n")
+		return look(t, path).Inode
+	}
+	before := look(t, path)
+	reused := remake() == before.Inode
+	before = look(t, path)
+	unpin, ok := file(path).Pin(before)
+	if !ok {
+		t.Fatal("it cannot be pinned")
+	}
+	if remake() == before.Inode {
+		t.Error("another file has its inode")
+	}
+	unpin()
+	if _, ok := file(path).Pin(before); ok {
+		t.Error("a file that is gone was pinned")
+	}
+	t.Logf("without it the file system gives numbers away at once: %v", reused)
+}
+
+// Between the questions for the locks and that for a successor, one can have come.
+func TestSuccessorThatComesMeanwhileIsNoOrphan(t *testing.T) {
+	path := filepath.Join(testkit.TempDir(t), "foo.pid")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := set(int(f.Fd()), byteRunning); err != nil {
+		t.Fatal(err)
+	}
+	look, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer look.Close()
+	running, err := asked(int(look.Fd()), byteRunning)
+	if err != nil || !running.anonymous() {
+		t.Fatalf("the lock is %+v, %v", running, err)
+	}
+	gone := exec.Command("true")
+	if err := gone.Run(); err != nil {
+		t.Fatal(err)
+	}
+	dead := gone.Process.Pid
+	for _, number := range []int{dead, os.Getpid()} {
+		if err := write(int(f.Fd()), number); err != nil {
+			t.Fatal(err)
+		}
+		if got := orphaned(int(look.Fd()), lock{}, running, dead); got != (number == dead) {
+			t.Errorf("with %d in the file, after %d was read there: %v", number, dead, got)
+		}
+	}
+}
+
+// One that has the lock and has not written its number yet has a moment for that.
+func TestSuccessorIsAboutToWriteItsNumber(t *testing.T) {
+	path := place(t)
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	fd := int(f.Fd())
+	if err := errors.Join(write(fd, os.Getppid()), set(fd, byteRunning), set(fd, byteNext)); err != nil {
+		t.Fatal(err)
+	}
+	pid := locking(t, path, unix.F_SETLK, unix.F_WRLCK, byteWho, 1).pid()
+	written := make(chan error)
+	go func() {
+		time.Sleep(settle / 10) // the looker is at it meanwhile
+		err := write(fd, pid)
+		clearNext(fd)
+		written <- err
+	}()
+	wantHolder(t, path, pid)
+	if err := <-written; err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,125 @@
+//go:build unix
+
+package pidfile
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// FDs are the descriptors of the file and its directory, for a successor to inherit.
+// They are this process's: to close even a duplicate of the first would drop its lock.
+func (h *Held) FDs() (file, dir int) { return h.fd, h.dir }
+
+// Inode is what Look reports for the file.
+func (h *Held) Inode() string { return h.inode.String() }
+
+// Succeed makes a Held of the descriptors that this process has inherited from its
+// predecessor. What it holds is the predecessor's, until granted is closed: that is
+// when the predecessor has let go, or is dead, and the number in the file is ours.
+func Succeed(file, dir int, path string) (h *Held, granted <-chan struct{}, err error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(file, &st); err != nil {
+		return nil, nil, err
+	}
+	h = &Held{fd: file, dir: dir, base: filepath.Base(path), path: path, inode: inodeOf(&st)}
+	h.waiting.Store(true)
+	h.register()
+	got := make(chan struct{})
+	go func() {
+		if takeOver(file) == nil && h.Insist() == nil {
+			close(got)
+		}
+	}()
+	return h, got, nil
+}
+
+// Insist makes this process the daemon although the lock that names it is not there
+// yet: a stranger's read lock can have come between the predecessor's and ours. The
+// other lock says meanwhile that a daemon runs, and the number says which.
+func (h *Held) Insist() error {
+	h.waiting.Store(false)
+	err := write(h.fd, os.Getpid())
+	clearNext(h.fd)
+	return err
+}
+
+// Expect is for the time in which a successor comes up that has inherited the
+// descriptors: should this process die before the successor can take its place, the
+// file is that one's, and not that of orphans. Insist ends it.
+func (h *Held) Expect() { setNext(h.fd) }
+
+// Unexpect is for a successor that does not come.
+func (h *Held) Unexpect() { clearNext(h.fd) }
+
+// Yield lets the successor take the lock that says who the daemon is.
+func (h *Held) Yield() error {
+	h.waiting.Store(true)
+	return letGo(h.fd)
+}
+
+// Regain is for a successor that has died after Yield: this process is the daemon
+// again.
+func (h *Held) Regain() error {
+	got := make(chan struct{})
+	go func() {
+		takeOver(h.fd)
+		close(got)
+	}()
+	select {
+	case <-got:
+	case <-time.After(settle): // a stranger's lock
+	}
+	return h.Insist()
+}
+
+// Retire is for a process that has handed over, and works on. It gives up what its
+// successor has as well, or that one's end would not free the file; a lock of its own
+// names it until it ends. Where it may not read the file any more, nothing does.
+func (h *Held) Retire(generation int) {
+	mine.Lock()
+	defer mine.Unlock()
+	fd, err := open(h.dir, h.base, unix.O_RDONLY, 0)
+	if err == nil {
+		var st unix.Stat_t
+		if unix.Fstat(fd, &st) == nil && inodeOf(&st) == h.inode {
+			err = replace(h.fd, fd) // under its number, for somebody may be looking
+		} else {
+			err = unix.ESTALE
+		}
+		unix.Close(fd) // before the lock, which that would drop
+	}
+	if err == nil {
+		l := record(byteElder + int64(generation)%maxElder)
+		l.Type = unix.F_RDLCK // for which the file need not be writable
+		err = fcntl(h.fd, unix.F_SETLK, l)
+	}
+	if err != nil {
+		h.drop()
+	}
+}
+
+// Elders are those who have retired and work on. Inode is a report's.
+func (f File) Elders(inode string) []int {
+	dir, base, err := f.Dir()
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(dir)
+	var st unix.Stat_t
+	if unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || isMine(inodeOf(&st)) {
+		return nil
+	}
+	fd, err := open(dir, base, unix.O_RDONLY, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fd)
+	if unix.Fstat(fd, &st) != nil || inodeOf(&st).String() != inode {
+		return nil
+	}
+	return holders(fd, byteElder, byteElder+maxElder)
+}
