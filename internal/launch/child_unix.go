@@ -77,6 +77,7 @@ func enter(token string) {
 			return
 		}
 		setName(h.comm)
+		origin.comm = h.comm // for a successor
 		child = &Child{Hello: h, fd: fds[0], files: fds[1:], inherited: sealInherited()}
 	}
 }
@@ -219,10 +220,44 @@ func (c *Child) Files() []*os.File {
 	defer c.mu.Unlock()
 	var files []*os.File
 	for i, fd := range c.files {
-		files = append(files, os.NewFile(uintptr(fd), c.Hello.Files[i]))
+		if fd >= 0 {
+			files = append(files, os.NewFile(uintptr(fd), c.Hello.Files[i]))
+		}
 	}
 	c.files = nil
 	return files
+}
+
+// Take offers the files by their names. A descriptor that is wanted is the caller's from
+// then on; it is close-on-exec.
+func (c *Child) Take(wants func(name string, fd int) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, fd := range c.files {
+		if fd >= 0 && wants(c.Hello.Files[i], fd) {
+			c.files[i] = -1
+		}
+	}
+}
+
+// Switch changes to another launcher's descriptor: a keeper's, once its former daemon
+// has let this one take its place.
+func (c *Child) Switch(fd int) {
+	c.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fd, c.conn, c.closed = fd, nil, false
+}
+
+// HandOn gives the launcher's descriptor for a successor to inherit, -1 if the
+// launcher was let go of.
+func (c *Child) HandOn() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return -1
+	}
+	return c.fd
 }
 
 // CloseInherited closes the caller's descriptors, unless the program has made

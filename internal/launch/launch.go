@@ -35,20 +35,37 @@ type Hello struct {
 	// Notify is the socket on which the launcher listens for the readiness of
 	// the program that the daemon becomes, as in NOTIFY_SOCKET.
 	Notify string
+	// Predecessor is the PID of the daemon whose place this one takes, 0 if none.
+	Predecessor int
+	// Generation is 1 for a daemon that is started, and one more for each that a
+	// daemon has started to take its place.
+	Generation int
+	// ReadyFirst: the old daemon goes when this one is ready; else when it is set up.
+	ReadyFirst bool
+	// Gated: the daemon that runs is to be stopped when this one has come as far as it
+	// can beside it.
+	Gated bool
+	// Jailed: the root directory is the daemon's already.
+	Jailed bool
 	// Files are names for the files that the daemon inherits, in their order.
 	Files []string
 	comm  string // process name, which exec of /proc/self/exe would lose
 }
 
+// flags are the parts of a hello that are said or not.
+func (h *Hello) flags() map[string]*bool {
+	return map[string]*bool{"foreground": &h.Foreground, "deaf": &h.Deaf, "ready first": &h.ReadyFirst, "gated": &h.Gated, "jailed": &h.Jailed}
+}
+
 func (h Hello) message() Message {
-	mode := "detached"
-	switch {
-	case h.Foreground:
-		mode = "foreground"
-	case h.Deaf:
-		mode = "deaf"
+	var set []string
+	for name, is := range h.flags() {
+		if *is {
+			set = append(set, name)
+		}
 	}
-	return Message{Kind: hello, Text: strings.Join(append([]string{mode, h.comm, h.Key.Name, h.Key.PIDFile, h.Key.Member, h.Notify}, h.Files...), "\x00")}
+	f := []string{strings.Join(set, ","), h.comm, h.Key.Name, h.Key.PIDFile, h.Key.Member, h.Notify}
+	return Message{Kind: hello, PID: h.Predecessor, Code: h.Generation, Text: strings.Join(append(f, h.Files...), "\x00")}
 }
 
 func parseHello(m Message) (Hello, bool) {
@@ -56,11 +73,23 @@ func parseHello(m Message) (Hello, bool) {
 	if m.Kind != hello || len(f) < 6 {
 		return Hello{}, false
 	}
-	h := Hello{Foreground: f[0] == "foreground", Deaf: f[0] == "deaf", comm: f[1], Key: Key{f[2], f[3], f[4]}, Notify: f[5]}
+	h := Hello{Predecessor: m.PID, Generation: m.Code, comm: f[1], Key: Key{f[2], f[3], f[4]}, Notify: f[5]}
+	flags := h.flags()
+	for name := range strings.SplitSeq(f[0], ",") {
+		if is := flags[name]; is != nil {
+			*is = true
+		}
+	}
 	if len(f) > 6 {
 		h.Files = f[6:]
 	}
 	return h, true
+}
+
+// Passed is a descriptor for a successor, under a name. It stays open here.
+type Passed struct {
+	Name string
+	FD   int
 }
 
 // origin is how the program was started: main runs again in the daemon, so it
@@ -69,6 +98,7 @@ var origin struct {
 	args, env []string
 	dir       string
 	comm      string // what ps and pgrep know the process by
+	path      string // of the program's file, as it was called; see Locate
 }
 
 func init() {

@@ -33,6 +33,11 @@ type Status struct {
 func Detached([]Hello, []*os.File) ([]*Launch, error) { return nil, errors.ErrUnsupported }
 func Foreground(Hello, []*os.File) (*Launch, error)   { return nil, errors.ErrUnsupported }
 
+func Adopted(int) *Launch { return &Launch{} }
+func Locate()             {}
+
+func Successor(Hello, []Passed, []*os.File, bool) (*Launch, error) { return nil, errors.ErrUnsupported }
+
 func (l *Launch) PID() int                                 { return 0 }
 func (l *Launch) Handle() *proc.Handle                     { return nil }
 func (l *Launch) Receive(context.Context) (Message, error) { return Message{}, errors.ErrUnsupported }
@@ -42,11 +47,14 @@ func (l *Launch) Reap()                                    {}
 func (l *Launch) Output() io.ReaderAt                      { return nil }
 func (l *Launch) Close()                                   {}
 
-func (c *Child) Send(Message)              {}
-func (c *Child) Receive() (Message, error) { return Message{}, errors.ErrUnsupported }
-func (c *Child) Close()                    {}
-func (c *Child) Files() []*os.File         { return nil }
-func (c *Child) CloseInherited()           {}
+func (c *Child) Send(Message)                {}
+func (c *Child) Receive() (Message, error)   { return Message{}, errors.ErrUnsupported }
+func (c *Child) Close()                      {}
+func (c *Child) Files() []*os.File           { return nil }
+func (c *Child) CloseInherited()             {}
+func (c *Child) Take(func(string, int) bool) {}
+func (c *Child) Switch(int)                  {}
+func (c *Child) HandOn() int                 { return -1 }
 
 func CloseInheritable(func(int) bool) {}
 func Identity(*os.File) string        { return "" }

@@ -163,12 +163,16 @@ func Foreground(h Hello, files []*os.File) (*Launch, error) {
 // connect makes the socket pair, and queues the hello in it, so that the daemon
 // need not wait. It returns the daemon's end.
 func (l *Launch) connect(h Hello) (int, error) {
+	h.comm = origin.comm
+	m := h.message()
+	if len(m.Text) > maxText {
+		return -1, errors.New("hand over so many files: their names are too long")
+	}
 	pair, err := socketpair()
 	if err != nil {
 		return -1, fmt.Errorf("create a socket pair: %w", err)
 	}
-	h.comm = origin.comm
-	send(pair[0], h.message())
+	send(pair[0], m)
 	unix.SetNonblock(pair[0], true)
 	l.conn = os.NewFile(uintptr(pair[0]), "daemon")
 	l.in = bufio.NewReaderSize(l.conn, 4+maxMessage)
@@ -390,7 +394,9 @@ func (l *Launch) Output() io.ReaderAt {
 // Close lets the daemon go. Its process goes on.
 func (l *Launch) Close() {
 	l.closing.Do(func() {
-		l.conn.Close()
+		if l.conn != nil {
+			l.conn.Close()
+		}
 		if l.stderr != nil {
 			l.stderr.Close()
 		}

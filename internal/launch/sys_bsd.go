@@ -24,6 +24,11 @@ func image() (string, error) { return os.Executable() }
 
 func stageAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
+func successorAttr(bool) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+// ownName: no path leads to the running image for certain.
+func ownName(string) bool { return false }
+
 // spawnedOne: the daemon is the stage's child, which relays how it ended.
 func spawnedOne(pid, socket int) {
 	go func() {

@@ -19,12 +19,13 @@ var (
 	never time.Time
 )
 
+const selfExe = "/proc/self/exe"
+
 // image is the file to execute: the running one, also after it was deleted or
 // replaced. Without /proc, as in a bare chroot, its path has to do.
 func image() (string, error) {
-	const self = "/proc/self/exe"
-	if err := unix.Access(self, unix.X_OK); err == nil {
-		return self, nil
+	if err := unix.Access(selfExe, unix.X_OK); err == nil {
+		return selfExe, nil
 	}
 	path, err := os.Executable()
 	if err != nil {
@@ -38,6 +39,17 @@ func image() (string, error) {
 func stageAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Cloneflags: unix.CLONE_PARENT}
 }
+
+func successorAttr(sibling bool) *syscall.SysProcAttr {
+	if sibling {
+		return stageAttr()
+	}
+	return &syscall.SysProcAttr{Setpgid: true}
+}
+
+// ownName reports whether the path is the running image's own name, not one that
+// happens to be the same in another root directory.
+func ownName(path string) bool { return path == selfExe }
 
 // spawnedOne: the socket is the daemon's alone, or its end would not be seen
 // before that of the stage.

@@ -16,6 +16,8 @@ const (
 	Cancel         // give the start up, unless ready was said already
 	Release        // the verdict is given: let go of what is the launcher's
 	Listening      // to the operator: from now on its end is no Ctrl-C
+	Leaving        // a predecessor: it ends
+	Go             // the daemon that was in the way is gone, or has let go
 )
 
 // Messages of the stage and the daemon.
@@ -34,6 +36,8 @@ const (
 	Stdout                      // like Stderr, of a daemon that becomes another program
 	Executing                   // it becomes that now: the end of the wire means that it has
 	Note                        // what it is doing: Text
+	Waiting                     // it has come as far as it can beside another daemon
+	Took                        // it has taken its predecessor's place: PID
 )
 
 // Message is one packet between launcher and daemon. What PID and Code mean
@@ -48,10 +52,13 @@ type Message struct {
 
 // maxMessage keeps one message within a socket's buffer, so that writing it
 // never waits for the other side. Longer texts are cut.
-const maxMessage = 32 << 10
+const (
+	maxMessage = 32 << 10
+	maxText    = maxMessage / 2
+)
 
 func (m Message) encode() []byte {
-	text, hint := cut(m.Text, maxMessage/2), cut(m.Hint, maxMessage/4)
+	text, hint := cut(m.Text, maxText), cut(m.Hint, maxMessage/4)
 	b := make([]byte, 4, 64+len(text)+len(hint))
 	b = append(b, byte(m.Kind))
 	b = binary.AppendVarint(b, int64(m.PID))
