@@ -164,6 +164,9 @@ func builtin() []Action {
 		plainAction("status", "Get the status of the daemon.", func(ctx context.Context, c *Call, o StatusOptions) error {
 			return c.voice().status(ctx, o)
 		}),
+		plainAction("reload", "Reload the daemon without stopping it.", func(ctx context.Context, c *Call, o ReloadOptions) error {
+			return c.voice().reload(ctx, o)
+		}),
 	}
 	for i := range list {
 		a := &list[i]
@@ -172,7 +175,7 @@ func builtin() []Action {
 	return list
 }
 
-var builtinNames = []string{"start", "stop", "restart", "status"}
+var builtinNames = []string{"start", "stop", "restart", "status", "reload"}
 
 // setActions checks the program's own actions and joins them to the built-in
 // ones.
@@ -215,8 +218,8 @@ func (d *Daemon) setActions(own []Action) error {
 	return errors.Join(errs...)
 }
 
-// Actions lists the names that Do knows: start, stop, restart, status, then the
-// program's own in the order of Config.Actions.
+// Actions lists the names that Do knows: start, stop, restart, status, reload, then
+// the program's own in the order of Config.Actions.
 func (d *Daemon) Actions() []string {
 	var names []string
 	for _, a := range d.actions {

@@ -88,7 +88,7 @@ type Config struct {
 	StopTimeout time.Duration
 
 	// StopSignal is what Stop sends; a worker's context ends on it, too. 0:
-	// SIGTERM.
+	// SIGTERM. SIGUSR1 is for workers that are other programs.
 	StopSignal syscall.Signal
 
 	// StartTimeout is how long Start waits at most. 0: 60 s.
@@ -136,8 +136,15 @@ type Hooks struct {
 	Start func(ctx context.Context, info StartInfo) error
 
 	// Privileged runs in the daemon before chroot and the change of user: the
-	// place to bind port 80 or to read a key. An error aborts the start.
+	// place to bind port 80 or to read a key. An error aborts the start. After a
+	// reload it runs again only where neither was changed.
 	Privileged func(ctx context.Context) error
+
+	// Reload reads the configuration again, on SIGHUP and for the action reload,
+	// in the daemon and beside its worker; never twice at once. Its error is reported,
+	// and the daemon goes on. Nil: the daemon replaces itself; see Daemon.Reload. The
+	// context is the worker's.
+	Reload func(ctx context.Context) error
 
 	// Shutdown runs in the daemon once, when the worker has ended or is
 	// abandoned, before the PID file is removed. It cannot run after os.Exit, a
@@ -155,6 +162,7 @@ type StartInfo struct {
 //
 //	Terminated by SIGTERM (15)             -15
 //	Shutting down normally                   0
+//	Shutting down for reload                 0
 //	Exiting with non-zero exit code 42      42
 //	Exiting with message: goodbye world      1
 //	Dying due to unhandled error: banana     1
@@ -272,7 +280,7 @@ func newDaemon(c Config, w worker) (*Daemon, error) {
 
 	if id, err := privs.Lookup(c.User, c.Group); err == nil {
 		d.id = id
-	} else {
+	} else if !jailed() { // where there need be no database, and no change any more
 		const hint = "name one that exists, or its number"
 		_, group := privs.Lookup("", c.Group)
 		user := err
@@ -308,7 +316,7 @@ func newDaemon(c Config, w worker) (*Daemon, error) {
 			*value = usual
 		}
 	}
-	if err := checkStopSignal(c.StopSignal); err != nil {
+	if err := checkStopSignal(c.StopSignal, c.Worker != nil && foreignOf(c.Worker) == nil); err != nil {
 		bad("StopSignal", strconv.Itoa(int(c.StopSignal)), err, "use syscall.SIGTERM, SIGINT, SIGQUIT or another that ends a process")
 	}
 	duration("StopTimeout", &d.cfg.StopTimeout, 10*time.Second)
@@ -319,10 +327,7 @@ func newDaemon(c Config, w worker) (*Daemon, error) {
 	if err := d.setActions(c.Actions); err != nil {
 		bad("Actions", "", err, "")
 	}
-	if find := foreignWorker.Load(); find != nil {
-		d.foreign = (*find)(c.Worker)
-	}
-	if d.foreign != nil {
+	if d.foreign = foreignOf(c.Worker); d.foreign != nil {
 		problems = append(problems, d.foreign.settle(d)...)
 	}
 
@@ -386,6 +391,9 @@ func (d *Daemon) absolute(path string) (string, error) {
 func (d *Daemon) directory(setting, dir string, bad func(setting, value string, err error, hint string)) string {
 	if dir == "" {
 		return ""
+	}
+	if jailed() && filepath.IsAbs(dir) {
+		return filepath.Clean(dir) // it can be seen from outside only
 	}
 	abs, err := filepath.Abs(dir)
 	seen := paths.Name{Path: abs}

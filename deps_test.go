@@ -36,11 +36,12 @@ var houseRules = map[string]struct {
 	why string
 }{
 	"": {
-		[]string{"internal/console", "internal/environ", "internal/launch", "internal/paths", "internal/pidfile",
+		[]string{"internal/console", "internal/control", "internal/environ", "internal/launch", "internal/paths", "internal/pidfile",
 			"internal/privs", "internal/proc", "internal/sdnotify", "internal/sockets", unixes},
 		"the root is the daemon; it stands on its rooms and on the kernel, and brings its users no other module",
 	},
 	"internal/console":  {[]string{term, unixes}, "it speaks; what it says is the callers' business"},
+	"internal/control":  {[]string{unixes}, "it carries a question and an answer; what they are about is the daemon's business"},
 	"internal/environ":  {[]string{unixes}, "it judges where we are from the kernel's word alone"},
 	"internal/paths":    {[]string{unixes}, "safe opening is needed before there is a process or an identity"},
 	"internal/proc":     {[]string{unixes}, "it asks the kernel, not our files"},
@@ -60,15 +61,16 @@ var houseRules = map[string]struct {
 	"cmd/daemonocle/internal/app": {[]string{"", "cli", cobra, "github.com/spf13/pflag", unixes, term},
 		"it is a user's program: what it needs of daemons everybody can have"},
 
-	"examples/heartbeat":  {[]string{""}, "an example uses what its readers can use"},
-	"examples/fileserver": {[]string{""}, "an example uses what its readers can use"},
-	"examples/short":      {[]string{"", "cli"}, "an example uses what its readers can use"},
-	"examples/pool":       {[]string{"", "cli"}, "an example uses what its readers can use"},
-	"examples/service":    {[]string{"", "cli", cobra}, "it is a program that has cobra commands already"},
-	"examples":            {nil, "it is a test only, of programs that it builds"},
-	"bench":               {nil, "it measures programs from outside"},
-	"bench/program":       {nil, "it is a program that knows nothing of this library"},
-	"bench/subject":       {[]string{""}, "it is a user's program"},
+	"examples/heartbeat":   {[]string{""}, "an example uses what its readers can use"},
+	"examples/fileserver":  {[]string{""}, "an example uses what its readers can use"},
+	"examples/filewatcher": {[]string{""}, "an example uses what its readers can use"},
+	"examples/short":       {[]string{"", "cli"}, "an example uses what its readers can use"},
+	"examples/pool":        {[]string{"", "cli"}, "an example uses what its readers can use"},
+	"examples/service":     {[]string{"", "cli", cobra}, "it is a program that has cobra commands already"},
+	"examples":             {nil, "it is a test only, of programs that it builds"},
+	"bench":                {nil, "it measures programs from outside"},
+	"bench/program":        {nil, "it is a program that knows nothing of this library"},
+	"bench/subject":        {[]string{""}, "it is a user's program"},
 }
 
 // banned are packages of the standard library that must not be reachable from

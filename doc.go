@@ -15,9 +15,9 @@
 //
 // # Two processes
 //
-// Start, Stop, Restart, Status and Wait are for the outside: a launcher's
-// process. Run, Ready, From, Args and ReopenLogs are for the inside: the
-// daemon's. Go cannot fork, so the daemon is this program executed again, with
+// Start, Stop, Restart, Status, Wait and RequestReload are for the outside: a
+// launcher's process. Run, Ready, From, Args, Reload and ReopenLogs are for the
+// inside: the daemon's. Go cannot fork, so the daemon is this program executed again, with
 // the same arguments: main runs again there, up to the first Start, Restart, Run
 // or Do on that daemon, which becomes the daemon and ends the process.
 // Launched tells main that it is in such a process.

@@ -3,8 +3,8 @@ package daemonocle
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -43,6 +43,13 @@ var (
 	ErrHeldElsewhere = errors.New("process cannot be named from here")
 	// ErrInside: the call is not for the daemon's own process.
 	ErrInside = errors.New("called in the daemon's own process")
+	// ErrOutside: the call is for the daemon's own process.
+	ErrOutside = errors.New("not called in the daemon's own process")
+	// ErrReload is the cause of a worker's context that ended because another
+	// process takes the daemon's place.
+	ErrReload = errors.New("reloading")
+	// ErrReloadFailed: the daemon could not reload, and goes on as before.
+	ErrReloadFailed = errors.New("reload failed")
 	// ErrUnsupported: this system has no Unix processes. Run works nevertheless.
 	ErrUnsupported = errors.ErrUnsupported
 )
@@ -203,5 +210,5 @@ func plural(n int, one, many string) string {
 	if n == 1 {
 		return one
 	}
-	return fmt.Sprintf(many, n)
+	return strings.ReplaceAll(many, "%d", strconv.Itoa(n))
 }

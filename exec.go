@@ -35,7 +35,8 @@ type Program struct {
 	// Name is looked for in PATH, unless it has a slash; then it is relative to
 	// the directory in which New is called.
 	Name string
-	// Args follow the name. What Do found behind the action follows them.
+	// Args follow the name. What Do found behind the action follows them. In a group
+	// {n} in Args and Env is the worker's number; see NewGroup.
 	Args []string
 	// Env changes the environment: "NAME=value" sets, "NAME" removes. Beyond that
 	// it is the starter's, with HOME, USER and LOGNAME of Config.User.
@@ -93,6 +94,26 @@ func programOf(worker func(context.Context) error) foreign {
 	var p *program
 	worker(context.WithValue(context.Background(), programKey{}, &p))
 	return p
+}
+
+func (p *program) member(n int) (func(context.Context) error, error) {
+	own := &program{Program: p.Program}
+	var problems []error
+	expand := func(what string, list []string) []string {
+		list = slices.Clone(list)
+		for i, text := range list {
+			t, err := parseTemplate(text)
+			if err != nil {
+				problems = append(problems, &ConfigError{"Worker", text, fmt.Errorf("among the %s of a group's program %w", what, err),
+					"write {n} for the worker's number, and {{ or }} for a brace"})
+				continue
+			}
+			list[i] = t.expand(n)
+		}
+		return list
+	}
+	own.Args, own.Env = expand("arguments", p.Args), expand("variables", p.Env)
+	return own.work, errors.Join(problems...)
 }
 
 func (p *program) settle(d *Daemon) []error {

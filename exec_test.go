@@ -350,10 +350,10 @@ func TestProgramsThatRunAway(t *testing.T) {
 	for name, tt := range map[string]struct{ script, err string }{
 		"into the background":      {"sleep 1000 &", `^ERROR: Child exited immediately with exit code 0\nreason: it went into the background by itself \(PID \d+\), and was ended\n` + hint + `$`},
 		"deaf, into another group": {`trap "" TERM; setsid sleep 1000 & sleep 0.1`, `^ERROR: Child exited immediately with exit code 0\nreason: it went into the background by itself \(PID \d+\), and was ended\n` + hint + `$`},
-		"letting everything go": {`setsid bash -c 'exec 512>&-; sleep 1000 & echo away; wait' & while ! grep -q away "$D_STDOUT"; do :; done`,
+		"letting everything go": {`setsid bash -c 'exec 58>&-; sleep 1000 & echo away; wait' & while ! grep -q away "$D_STDOUT"; do :; done`,
 			`^ERROR: Child exited immediately with exit code 0\nreason: it went into the background by itself \(PID \d+(, \d+)*\), and was ended\nstdout: away\n` + hint + `$`},
 		"with a failure":     {`sleep 1000 & exit 5`, `^ERROR: Child exited immediately with exit code 5\n$`},
-		"closing the locked": {`exec bash -c 'exec 512>&-; sleep 1000'`, `^ERROR: The program has closed the descriptor that holds the lock of the PID file, and was ended\nhint: .*\n$`},
+		"closing the locked": {`exec bash -c 'exec 58>&-; sleep 1000'`, `^ERROR: The program has closed the descriptor that holds the lock of the PID file, and was ended\nhint: .*\n$`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := foreign(t, "D_SH="+tt.script)
@@ -379,11 +379,16 @@ func TestOrphansOfAProgramBlockNothing(t *testing.T) {
 	child, err := strconv.Atoi(strings.TrimSpace(waitText(t, s.out, "\n")))
 	must(t, err)
 	kill(t, pid)
-	warning := fmt.Sprintf("WARNING: Processes that foo has left behind are still running (PID %d)\n", child)
-	if r := s.do("status"); r != (ending{"foo -- not running\n", warning, 1}) {
-		t.Errorf("status: got %+v", r)
+	warning := fmt.Sprintf("WARNING: Processes that foo has left behind are still running (PID %d; for 0m)\n", child)
+	for range 2 {
+		if r := s.do("status"); r != (ending{"foo -- not running\n", warning, 1}) {
+			t.Errorf("status: got %+v", r)
+		}
 	}
-	pid = s.start()
+	if r := s.do("start"); r != (ending{startedLine, warning, 0}) {
+		t.Errorf("start: got %+v", r)
+	}
+	pid = s.daemon()
 	if testkit.Gone(child) {
 		t.Error("the start has ended what was left")
 	}
@@ -517,7 +522,7 @@ func TestWhatAProgramCannotBe(t *testing.T) {
 		"stop signal":  {daemonocle.Config{StopSignal: syscall.SIGSTOP}, "does not end a daemon"},
 		"no signal":    {daemonocle.Config{StopSignal: -1}, "is no signal"},
 		"never ready":  {daemonocle.Config{Worker: daemonocle.Exec("true"), RequireReady: true}, "set Program.Ready"},
-		"reopen signa": {daemonocle.Config{StopSignal: syscall.SIGUSR1}, "does not end a daemon"},
+		"reopen signa": {daemonocle.Config{Worker: func(context.Context) error { return nil }, StopSignal: syscall.SIGUSR1}, "does not end a daemon"},
 	} {
 		_, err := daemonocle.New(tt.c)
 		var bad *daemonocle.ConfigError
@@ -558,7 +563,7 @@ func TestReadyByNotification(t *testing.T) {
 
 // It may take longer than any window, and the word of others does not count.
 func TestNotYetReady(t *testing.T) {
-	s := notifier(t, "READY=0\nX_READY=1\nSTATUS=loading", "D_START_WINDOW=1ms", "D_START_TIMEOUT=200ms")
+	s := notifier(t, "READY=0\nX_READY=1\nSTATUS=loading", "D_START_WINDOW=1ms", "D_START_TIMEOUT=1s")
 	r := s.do("start")
 	if r.code != 75 || !strings.Contains(r.err, "\nreason: loading\n") {
 		t.Errorf("got %+v", r)
@@ -646,11 +651,12 @@ func TestCancelledStartOfAProgram(t *testing.T) {
 
 // The signal must reach the daemon whether it is the program already or not yet.
 func TestStopInTheMomentOfExec(t *testing.T) {
-	for i := range 20 {
-		s := foreign(t, program("sleep", "1000"), "D_START_TIMEOUT=1h", "D_READY=line:never")
+	for i := range 40 {
+		sig := []syscall.Signal{syscall.SIGTERM, syscall.SIGUSR1}[i%2]
+		s := foreign(t, program("sleep", "1000"), "D_START_TIMEOUT=1h", "D_READY=line:never", fmt.Sprint("D_STOP_SIGNAL=", int(sig)))
 		r := s.begin(s.command("start"))
 		testkit.WaitFor(t, "the PID file", func() bool { return slurp(s.pid) != "" })
-		time.Sleep(time.Duration(i) * 300 * time.Microsecond) // somewhere along the way
+		time.Sleep(time.Duration(i/2) * 300 * time.Microsecond) // somewhere along the way
 		if got := s.do("stop"); got.code != 0 || !strings.HasPrefix(got.out, "Stopping foo ... OK\n") && !strings.Contains(got.err, "not running") {
 			t.Fatalf("stop: %+v", got)
 		}
@@ -673,5 +679,41 @@ func TestOnlyWhoExecutesProgramsLinksIt(t *testing.T) {
 		if strings.Contains(graph, "\n"+name) {
 			t.Errorf("a program whose worker is Go code links %s", name)
 		}
+	}
+}
+
+// In a container the keeper is PID 1: it passes signals on to the program, reaps what
+// is left to it, and ends with the program's exit code.
+func TestProgramUnderPID1(t *testing.T) {
+	testkit.RequireRoot(t)
+	s := foreign(t, "D_SH=(setsid sleep 1000 &); trap 'echo bye; kill $!; exit 5' TERM; echo worker; sleep 1000 & wait")
+	cmd := testkit.InPIDNamespace(t, "execs", "start")
+	cmd.Env = append(cmd.Env, s.env...)
+	r := s.begin(cmd)
+	waitText(t, r.out, "worker\n")
+	pid1 := cmd.Process.Pid
+	var program, stray int
+	testkit.WaitFor(t, "the program and what it has left to PID 1", func() bool {
+		for _, pid := range childrenOf(pid1) {
+			switch slurp(fmt.Sprintf("/proc/%d/comm", pid)) {
+			case "sh\n":
+				program = pid
+			case "sleep\n":
+				stray = pid
+			}
+		}
+		return program != 0 && stray != 0
+	})
+	if group := testkit.Stat(program).PGrp; group != program {
+		t.Errorf("the program %d is in process group %d", program, group)
+	}
+	endStray(t, stray)
+	must(t, syscall.Kill(pid1, syscall.SIGTERM))
+	got := r.wait()
+	if got.code != 5 || !strings.Contains(got.out, "Received signal SIGTERM (15). Forwarding to child...\n") || !strings.Contains(got.out, "bye\n") || !strings.HasSuffix(got.out, childlessLine) {
+		t.Errorf("got %+v", got)
+	}
+	if onDisk(s.pid) {
+		t.Error("the PID file is there")
 	}
 }

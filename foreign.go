@@ -11,6 +11,8 @@ import (
 // a function that Program.Worker sets, so that who has no such worker does not
 // link any of it.
 type foreign interface {
+	// member gives the worker of that number in a group.
+	member(n int) (func(context.Context) error, error)
 	// settle checks and completes the settings of a daemon that is being made.
 	settle(d *Daemon) []error
 	// check looks, in the launcher, whether there is something to execute.
@@ -32,6 +34,14 @@ type vigil interface {
 }
 
 var foreignWorker atomic.Pointer[func(worker func(context.Context) error) foreign]
+
+// foreignOf is nil for a worker that is Go code.
+func foreignOf(worker func(context.Context) error) foreign {
+	if find := foreignWorker.Load(); find != nil {
+		return (*find)(worker)
+	}
+	return nil
+}
 
 // errNotExecuted is in the error of a worker that could not become its program.
 var errNotExecuted = errors.New("not executed")

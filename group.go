@@ -16,7 +16,6 @@ import (
 	"github.com/daemonocle/daemonocle/internal/console"
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/launch"
-	"github.com/daemonocle/daemonocle/internal/proc"
 )
 
 // Group is a number of daemons that have one worker, and one Config in which {n}
@@ -45,9 +44,9 @@ func (w worker) key() string {
 
 // NewGroup makes a group of daemons, whose numbers begin with 0. In Name, PIDFile,
 // StdoutFile, StderrFile, WorkDir and ChrootDir, and in the paths that the Layout
-// gives, {n} is the worker's number; {n:0>4} and {n:04} are four digits wide; {{
-// and }} are braces. Each worker needs a PID file of its own; log files may be
-// shared.
+// gives, {n} is the worker's number, and so it is in Args and Env of a Program;
+// {n:0>4} and {n:04} are four digits wide; {{ and }} are braces. Each worker needs a
+// PID file of its own; log files may be shared.
 //
 // Like New it starts and creates nothing, may be called in any process, and says
 // all that is wrong in one error.
@@ -72,6 +71,11 @@ func NewGroup(c Config, workers int) (*Group, error) {
 			bad(s.name, *s.value, err, "write {n} for the worker's number, {n:0>4} for four digits of it, and {{ or }} for a brace")
 		}
 		g.templates[s.name] = t
+	}
+	if f := foreignOf(c.Worker); f != nil {
+		if _, err := f.member(0); err != nil {
+			problems = append(problems, err)
+		}
 	}
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
@@ -148,6 +152,12 @@ func (g *Group) Daemon(n int) (*Daemon, error) {
 	}
 	if layout := c.Layout; layout != nil {
 		c.Layout = func(name string) (Paths, error) { return expandPaths(layout, name, n) }
+	}
+	if f := foreignOf(c.Worker); f != nil {
+		var err error
+		if c.Worker, err = f.member(n); err != nil {
+			return nil, fmt.Errorf("worker %d: %w", n, err)
+		}
 	}
 	d, err := newDaemon(c, worker{n, g.size})
 	if err != nil {
@@ -337,7 +347,8 @@ func stopAll(ctx context.Context, op string, list []*Daemon, o StopOptions, watc
 }
 
 // Restart stops the workers, and starts those that could be stopped or did not
-// run. See Daemon.Restart.
+// run. Before, one new process shows that it can come up as far as possible beside those
+// that run; else nothing is stopped. See Daemon.Restart.
 func (g *Group) Restart(ctx context.Context, o RestartOptions) ([]Restarted, error) {
 	if done, err := g.claim(ctx, o.Start.Args); done {
 		return []Restarted{{Started: Started{Skipped: true}}}, err
@@ -347,7 +358,7 @@ func (g *Group) Restart(ctx context.Context, o RestartOptions) ([]Restarted, err
 		return nil, g.fail("restart", err)
 	}
 	r := newRestarting(list)
-	if err := r.mayRestart(g, o); err != nil {
+	if err := r.mayRestart(ctx, g, o); err != nil {
 		return nil, err
 	}
 	stopAll(ctx, "restart", list, o.Stop, make([]stopWatcher, len(list)), r.stopped)
@@ -376,16 +387,36 @@ func newRestarting(list []*Daemon) *restarting {
 }
 
 // mayRestart is asked before anything is stopped.
-func (r *restarting) mayRestart(g *Group, o RestartOptions) error {
+func (r *restarting) mayRestart(ctx context.Context, g *Group, o RestartOptions) error {
 	if g.cfg.Worker == nil {
 		return r.list[0].noWorker("restart")
+	}
+	if d := r.list[0]; d.foreign != nil { // the same one for all
+		if err := d.foreign.check(d); err != nil {
+			return err
+		}
 	}
 	if len(r.list) > 1 {
 		if err := g.cannotStart(o.Start); err != nil {
 			return err
 		}
 	}
-	return nil
+	return r.try(ctx)
+}
+
+// try starts one worker as far as it can come beside those that run: they are the same
+// program.
+func (r *restarting) try(ctx context.Context) error {
+	i := slices.IndexFunc(r.list, func(d *Daemon) bool { return d.launches() && d.running(ctx) != 0 })
+	if i < 0 {
+		return nil
+	}
+	err := r.list[i].try(ctx, watcher{})
+	var e *Error
+	if errors.As(err, &e) && e.Hint == "" {
+		e.Hint = "Nothing was stopped."
+	}
+	return err
 }
 
 func (r *restarting) stopped(i int, s Stopped, err error) {
@@ -412,6 +443,22 @@ func (r *restarting) started(i int, s Started, err error) {
 	r.errs[i] = err
 }
 
+// RequestReload asks the workers to reload, one after the other, in the order of their
+// numbers. See Daemon.RequestReload.
+func (g *Group) RequestReload(ctx context.Context, o ReloadOptions) ([]Reloaded, error) {
+	list, err := g.all()
+	if err != nil {
+		return nil, g.fail("reload", err)
+	}
+	var results []Reloaded
+	var errs []error
+	for _, d := range list {
+		r, err := d.RequestReload(ctx, o)
+		results, errs = append(results, r), append(errs, err)
+	}
+	return results, errors.Join(errs...)
+}
+
 // Status says how each worker is, in the order of their numbers, measured at the
 // same time. The error joins those of the workers. See Daemon.Status.
 func (g *Group) Status(ctx context.Context, o StatusOptions) ([]Status, error) {
@@ -428,20 +475,6 @@ func (g *Group) Status(ctx context.Context, o StatusOptions) ([]Status, error) {
 // nil where there is none.
 func StatusAll(ctx context.Context, o StatusOptions, daemons ...*Daemon) ([]Status, []error) {
 	return statusAll(ctx, daemons, o, make([]watcher, len(daemons)))
-}
-
-func statusAll(ctx context.Context, list []*Daemon, o StatusOptions, watchers []watcher) ([]Status, []error) {
-	find := proc.Group
-	if len(list) > 1 { // look through /proc once
-		find = proc.Groups().Members
-	}
-	statuses, errs := make([]Status, len(list)), make([]error, len(list))
-	var all sync.WaitGroup
-	for i, d := range list {
-		all.Go(func() { statuses[i], errs[i] = d.status(ctx, o, watchers[i], find) })
-	}
-	all.Wait()
-	return statuses, errs
 }
 
 // Do runs the action that args[0] names on all workers, prints a line for each in
@@ -513,7 +546,7 @@ func (g *Group) Specs() []ActionSpec {
 		id := bound.options[0]
 		id.Help = "The ID of the worker to act on."
 		switch s.Name {
-		case "start", "stop", "restart":
+		case "start", "stop", "restart", "reload":
 			id.Help = "The ID of the worker to " + s.Name + "."
 		case "status":
 			id.Help = "The ID of the worker whose status to get."
@@ -580,6 +613,8 @@ func (g *Group) dispatch(ctx context.Context, out Output, name string, args []st
 	case RestartOptions:
 		o.Start.Args = append(o.Start.Args, args...)
 		return c.restart(ctx, o)
+	case ReloadOptions:
+		return c.reload(ctx, o)
 	}
 	return c.status(ctx, o.(StatusOptions))
 }
@@ -702,7 +737,7 @@ func (c *chorus) stop(ctx context.Context, o StopOptions) error {
 func (c *chorus) restart(ctx context.Context, o RestartOptions) error {
 	r := newRestarting(c.list)
 	c.speak()
-	err := r.mayRestart(c.g, o)
+	err := r.mayRestart(ctx, c.g, o)
 	if err == nil {
 		err = c.perform(func() error {
 			stopAll(ctx, "restart", c.list, o.Stop, c.stopWatchers(), func(i int, s Stopped, err error) {
@@ -740,6 +775,17 @@ func (c *chorus) restart(ctx context.Context, o RestartOptions) error {
 		}
 	}
 	return c.finish(err)
+}
+
+// reload is one after the other, so that only one worker at a time is there twice.
+func (c *chorus) reload(ctx context.Context, o ReloadOptions) error {
+	c.speak()
+	return c.finish(c.perform(func() error {
+		for i, v := range c.voices {
+			c.over(i, v.reload(ctx, o))
+		}
+		return nil
+	}))
 }
 
 func (c *chorus) status(ctx context.Context, o StatusOptions) error {

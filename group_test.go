@@ -300,12 +300,17 @@ func TestAThousandWorkers(t *testing.T) {
 		workers = 50
 	}
 	s, g := newPool(t, workers, "D_START_TIMEOUT=5m")
-	s.begin("start").want(printed{out: lineFor("Starting", upTo(workers)...)})
+	patience := 10 * testkit.Patience
+	if got, want := s.begin("start").waitFor(patience), (printed{out: lineFor("Starting", upTo(workers)...)}); got != want {
+		t.Errorf("got %+v, want all started", got)
+	}
 	all := pids(t, g)
 	if len(slices.Compact(slices.Sorted(slices.Values(all)))) != workers || slices.Contains(all, 0) {
 		t.Errorf("got processes %v, want %d", all, workers)
 	}
-	s.begin("stop").want(printed{out: lineFor("Stopping", upTo(workers)...)})
+	if got, want := s.begin("stop").waitFor(patience), (printed{out: lineFor("Stopping", upTo(workers)...)}); got != want {
+		t.Errorf("got %+v, want all stopped", got)
+	}
 	if left, err := os.ReadDir(s.path("run")); len(left) > 0 {
 		t.Errorf("%v are left (%v)", left, err)
 	}

@@ -222,7 +222,7 @@ func TestWhatIsNoPIDFileIsRefused(t *testing.T) {
 			unharmed(t, target)
 			must(t, tt.make(t, r, target))
 			before := shape(t, r.pidFile)
-			for _, action := range []string{"start", "stop", "restart", "status"} {
+			for _, action := range []string{"start", "stop", "restart", "status", "reload"} {
 				r.expect(r.do(action), refused(action, "ERROR: PID file "+r.pidFile+" "+tt.why+"\n"+pathHint))
 			}
 			if got := shape(t, r.pidFile); got != before {

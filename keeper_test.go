@@ -99,7 +99,6 @@ func TestForegroundEndsWithTheWorkersCode(t *testing.T) {
 		"return panic:x": 2,
 		"gopanic x":      2,
 		"kill 9":         128 + 9,
-		"kill 1":         128 + 1,
 	} {
 		t.Run(command, func(t *testing.T) {
 			s := describe(t, "life")

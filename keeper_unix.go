@@ -23,7 +23,7 @@ import (
 // signals on to it, and returns when nothing of that group is left. The keeper
 // has the terminal; its death is the daemon's SIGTERM.
 func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
-	k := &keeper{d: d, w: w}
+	k := &keeper{d: d, w: w, followed: make(chan struct{}, 1)}
 	// From before the start, so that none is lost. SIGPIPE is among them so
 	// that a reader who goes away ends the reading, not the daemon.
 	signals := make(chan os.Signal, 16)
@@ -44,10 +44,10 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 		return Started{}, d.fail("start", err)
 	}
 	defer l.Close()
-	k.l = l
-	if environ.PID1() {
-		defer reapAsPID1(l.PID())()
-	}
+	k.generations = []*launch.Launch{l}
+	// A generation is the child of the one before it, until that ends.
+	defer proc.AdoptOrphans()()
+	defer reapOrphans(l.PID())()
 	done := make(chan struct{})
 	defer close(done)
 	go k.forward(signals, done)
@@ -60,15 +60,20 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 	}
 	socketsOf(ctx).End() // they are the daemon's by now
 	s := Started{PID: l.PID()}
-	for { // only ready, and the end
+	for { // only ready, another generation, and the end
 		m, err := l.Receive(context.Background())
 		if err != nil {
 			break
 		}
-		s.Ready = s.Ready || m.Kind == launch.Ready
+		switch m.Kind {
+		case launch.Ready:
+			s.Ready = true
+		case launch.Took:
+			k.follow(m.PID)
+			s.PID = m.PID
+		}
 	}
-	status, _ := l.Wait(context.Background())
-	waitForGroup(l.PID())
+	status := k.waitForAll()
 	if d.foreign != nil && d.pid != nil {
 		d.pid.Remove() // the program does not know of it
 	}
@@ -79,7 +84,7 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 		return s, nil
 	}
 	e := d.fail("start", because(exitText(status), ErrDied))
-	e.PID, e.Code, e.shown = l.PID(), leave(status.Code), true
+	e.PID, e.Code, e.shown = s.PID, leave(status.Code), true
 	return s, e
 }
 
@@ -92,13 +97,78 @@ func exitText(s launch.Status) string {
 
 type keeper struct {
 	d *Daemon
-	l *launch.Launch
 	w watcher
 
 	absent []string // see attempt
 
-	mu        sync.Mutex
-	forwarded []syscall.Signal
+	mu          sync.Mutex
+	generations []*launch.Launch // the last one is the daemon
+	forwarded   []syscall.Signal
+	missed      []syscall.Signal // by a generation that was gone
+	asked       bool             // the daemon was asked to end
+
+	followed chan struct{} // another generation has come
+}
+
+// follow is for a daemon that has let another process take its place.
+func (k *keeper) follow(pid int) {
+	l := launch.Adopted(pid)
+	k.mu.Lock()
+	earlier := k.generations
+	k.generations = append(earlier, l)
+	missed := k.missed
+	k.missed = nil
+	if k.asked && !slices.ContainsFunc(missed, asksToEnd) {
+		// It came too late for the one before. Twice is no more than once.
+		missed = append(missed, syscall.SIGTERM)
+	}
+	k.mu.Unlock()
+	select {
+	case k.followed <- struct{}{}:
+	default:
+	}
+	go take(earlier)
+	for _, sig := range missed {
+		if sig == syscall.SIGSTOP || sig == syscall.SIGCONT {
+			k.passToGroups(sig)
+		} else {
+			k.pass(sig)
+		}
+	}
+}
+
+// take takes the wait status of each as soon as there is one that is ours: that is when
+// those before are gone.
+func take(generations []*launch.Launch) {
+	for _, l := range generations {
+		l.Wait(context.Background())
+		if h := l.Handle(); h != nil {
+			h.Close() // it knows that it is gone
+		}
+	}
+}
+
+func asksToEnd(sig syscall.Signal) bool {
+	return sig == syscall.SIGTERM || sig == syscall.SIGINT || sig == syscall.SIGQUIT
+}
+
+func (k *keeper) current() *launch.Launch {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.generations[len(k.generations)-1]
+}
+
+// waitForAll returns when nothing of the daemon is left, with the wait status of the
+// last generation. It is ours when those before are gone.
+func (k *keeper) waitForAll() (last launch.Status) {
+	k.mu.Lock()
+	generations := k.generations
+	k.mu.Unlock()
+	for _, l := range generations {
+		last, _ = l.Wait(context.Background())
+		waitForGroup(l.PID())
+	}
+	return last
 }
 
 func (k *keeper) hasForwarded(sig syscall.Signal) bool {
@@ -109,11 +179,12 @@ func (k *keeper) hasForwarded(sig syscall.Signal) bool {
 
 // setUp waits until the daemon is set up.
 func (k *keeper) setUp() error {
-	a := &attempt{d: k.d, l: k.l, w: k.w, logFrom: -1, absent: k.absent}
+	l := k.current()
+	a := &attempt{d: k.d, l: l, w: k.w, logFrom: -1, absent: k.absent}
 	for {
-		m, err := k.l.Receive(context.Background())
+		m, err := l.Receive(context.Background())
 		if errors.Is(err, io.EOF) {
-			status, _ := k.l.Wait(context.Background())
+			status, _ := l.Wait(context.Background())
 			err := a.died(status)
 			k.w.settle(false)
 			return err
@@ -131,7 +202,7 @@ func (k *keeper) setUp() error {
 			return err
 		case a.running:
 			k.w.settle(true)
-			k.l.Send(launch.Release) // the worker may speak
+			l.Send(launch.Release) // the worker may speak
 			return nil
 		}
 	}
@@ -147,9 +218,9 @@ func (k *keeper) forward(signals <-chan os.Signal, done <-chan struct{}) {
 			switch sig {
 			case syscall.SIGPIPE:
 			case syscall.SIGTSTP: // followStops does the rest
-				k.passToGroup(syscall.SIGSTOP)
+				k.passToGroups(syscall.SIGSTOP)
 			case syscall.SIGCONT:
-				k.passToGroup(syscall.SIGCONT)
+				k.passToGroups(syscall.SIGCONT)
 			case syscall.SIGHUP:
 				if environ.PID1() { // nobody's terminal has gone: it is a message
 					k.pass(sig)
@@ -172,13 +243,49 @@ func (k *keeper) forward(signals <-chan os.Signal, done <-chan struct{}) {
 }
 
 func (k *keeper) pass(sig syscall.Signal) {
-	if h := k.l.Handle(); h != nil {
-		h.Signal(sig)
+	if asksToEnd(sig) {
+		k.mu.Lock()
+		k.asked = true
+		k.mu.Unlock()
+	}
+	for {
+		l := k.current()
+		h := l.Handle()
+		if h == nil || !errors.Is(h.Signal(sig), proc.ErrGone) {
+			return
+		}
+		k.mu.Lock()
+		n := len(k.generations) - 1
+		last, earlier := k.generations[n] == l, k.generations[:n]
+		if last {
+			k.missed = append(k.missed, sig)
+		}
+		k.mu.Unlock()
+		if !last {
+			continue
+		}
+		for _, l := range earlier { // one that is at work still is all that is left
+			if h := l.Handle(); h != nil {
+				h.Signal(sig)
+			}
+		}
+		return
 	}
 }
 
-func (k *keeper) passToGroup(sig syscall.Signal) {
-	eachMember(k.l.PID(), func(h *proc.Handle) { h.Signal(sig) })
+// passToGroups is for the daemon, and for those before it that are on their way out.
+func (k *keeper) passToGroups(sig syscall.Signal) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i, l := range k.generations {
+		if h := l.Handle(); h != nil && h.Gone() {
+			if i == len(k.generations)-1 {
+				k.missed = append(k.missed, sig)
+			}
+			continue // the number may be somebody else's
+		}
+		eachMember(l.PID(), func(h *proc.Handle) { h.Signal(sig) })
+	}
 }
 
 // followStops stops the keeper when the daemon was stopped, so that the shell
@@ -187,12 +294,29 @@ func (k *keeper) followStops(done <-chan struct{}) {
 	if environ.PID1() || !environ.Terminal(0) && !environ.Terminal(1) && !environ.Terminal(2) {
 		return
 	}
-	for launch.WaitStopped(k.l.PID()) {
-		select {
-		case <-done:
-			return
+	for i := 0; ; { // a generation is our child when the one before it is gone
+		k.mu.Lock()
+		pid := 0
+		if i < len(k.generations) {
+			pid = k.generations[i].PID()
+		}
+		k.mu.Unlock()
+		switch {
+		case pid == 0:
+			select {
+			case <-done:
+				return
+			case <-k.followed:
+			}
+		case launch.WaitStopped(pid):
+			select {
+			case <-done:
+				return
+			default:
+				syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+			}
 		default:
-			syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+			i++
 		}
 	}
 }

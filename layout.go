@@ -180,6 +180,9 @@ func XDG(name string) (Paths, error) {
 	state := os.Getenv("XDG_STATE_HOME")
 	if !filepath.IsAbs(state) {
 		home, err := os.UserHomeDir()
+		if err == nil && !filepath.IsAbs(home) {
+			err = fmt.Errorf("%q is not absolute", home)
+		}
 		if err != nil {
 			return p, fmt.Errorf("find the home directory: %w", err)
 		}

@@ -62,10 +62,12 @@ func TestXDGWithoutUsableVariables(t *testing.T) {
 			t.Errorf("%q: got %+v, %v, want %+v", value, got, err, want)
 		}
 	}
-	t.Setenv("HOME", "")
-	list := problems(t, daemonocle.Config{Name: "homeless", Layout: daemonocle.XDG})
-	if len(list) != 1 || list[0].Setting != "Layout" {
-		t.Errorf("without HOME: got %v", list)
+	for _, value := range []string{"", "relative/dir"} {
+		t.Setenv("HOME", value)
+		list := problems(t, daemonocle.Config{Name: "homeless", Layout: daemonocle.XDG})
+		if len(list) != 1 || list[0].Setting != "Layout" {
+			t.Errorf("HOME=%q: got %v", value, list)
+		}
 	}
 }
 

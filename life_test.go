@@ -38,6 +38,8 @@ func init() {
 //
 //	L_HOOK      shutdown hook: panic, hang; else D_HOOK_LOG gets "message|code|is the PID file there"
 //	L_PRIV      privileged hook: say, ready, panic, or the text of its error
+//	L_REFUSE    a file: its text is an error of the privileged hook; no file: none
+//	L_FAIL      a file: its text is an error of the worker, at once; no file: none
 //	L_START     start hook: panic, late, or the text of its error
 //	L_LOGGER    set: a Logger that writes to stdout
 //	L_STUBBORN  set: the worker ignores the end of its context
@@ -45,6 +47,7 @@ func init() {
 //	L_HEAR      set: the worker says the signals that it gets
 //	L_RUN       set: Run instead of Do
 //	L_QUIET     set: the worker is ready only when it is told
+//	L_LINGER    a FIFO: the first generation ends when somebody opens it for writing
 //	L_HEALTH    a file: Health gives its text as an error, hangs at "hang"; no file: healthy
 func lifeProgram() {
 	commands, err := os.OpenFile(os.Getenv("L_FIFO"), os.O_RDWR, 0)
@@ -52,7 +55,20 @@ func lifeProgram() {
 		panic(err)
 	}
 	c := progConfig()
-	c.Worker = func(ctx context.Context) error { return obey(ctx, commands) }
+	c.Worker = func(ctx context.Context) error {
+		if text := slurp(os.Getenv("L_FAIL")); text != "" {
+			return errors.New(text)
+		}
+		return obey(ctx, commands)
+	}
+	if path := os.Getenv("L_REFUSE"); path != "" {
+		c.Hooks.Privileged = func(context.Context) error {
+			if text := slurp(path); text != "" {
+				return errors.New(text)
+			}
+			return nil
+		}
+	}
 	if os.Getenv("L_LOGGER") != "" {
 		c.Logger = slog.New(slog.NewTextHandler(os.Stdout, nil))
 	}
@@ -154,6 +170,11 @@ func obey(ctx context.Context, from *os.File) error {
 		case <-end:
 			var s *daemonocle.SignalError
 			fmt.Printf("cause: %v, of type SignalError: %v\n", context.Cause(ctx), errors.As(context.Cause(ctx), &s))
+			if path := os.Getenv("L_LINGER"); path != "" && daemonocle.Generation(ctx) == 1 {
+				f, err := os.Open(path)
+				fmt.Println("lingered:", err)
+				f.Close()
+			}
 			if os.Getenv("L_STUBBORN") == "" {
 				return giveBack(ctx, os.Getenv("L_RETURN"))
 			}
@@ -175,6 +196,15 @@ func obey(ctx context.Context, from *os.File) error {
 				fmt.Println("note:", daemonocle.Notify(ctx, arg))
 			case "beat":
 				fmt.Println("beat:", daemonocle.Heartbeat(ctx))
+			case "status":
+				status, err := daemonocle.From(ctx).Status(ctx, daemonocle.StatusOptions{})
+				fmt.Println("status:", status.Running, status.PID, err)
+			case "generation":
+				fmt.Println("generation:", daemonocle.Generation(ctx))
+			case "reload":
+				if err := daemonocle.From(ctx).Reload(ctx); err != nil {
+					fmt.Println("reload:", err)
+				}
 			case "reopen":
 				fmt.Println("reopened:", daemonocle.From(ctx).ReopenLogs())
 			case "setuid":

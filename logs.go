@@ -12,7 +12,7 @@ import (
 // 1 and 2, for a rotation that has renamed them: everything that the daemon and
 // its children write from then on, a panic included, goes to the new files.
 // SIGUSR1 does the same. It is for the daemon's own process (else the error wraps
-// ErrNotRunning) and may be called at any time. If one file cannot be
+// ErrOutside) and may be called at any time. If one file cannot be
 // opened, as a path that is not writable any more after a change of user, both
 // old ones stay.
 //
@@ -20,7 +20,7 @@ import (
 func (d *Daemon) ReopenLogs() error {
 	l := d.life.Load()
 	if l == nil {
-		return d.fail("reopen logs of", because("only the daemon's own process has log files open", ErrNotRunning))
+		return d.fail("reopen logs of", because("only the daemon's own process has log files open", ErrOutside, ErrNotRunning))
 	}
 	if err := l.reopenLogs(); err != nil {
 		return d.fail("reopen logs of", err)
@@ -32,19 +32,25 @@ func (l *life) reopenLogs() error {
 	if l.foreground {
 		return nil
 	}
+	l.heard.reopenings.Add(1)
+	if l.hasLeft() {
+		l.passOn(reopenSignal)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	inside := func(n *paths.Name) *paths.Name {
-		if n == nil {
-			return nil
-		}
-		return &paths.Name{Path: n.Path} // the root directory has changed by now
-	}
 	out, err, failed := openLogs(inside(l.d.stdout), inside(l.d.stderr), paths.Nobody, nil)
 	if failed != nil {
 		return failed
 	}
 	return errors.Join(putOn(1, out), putOn(2, err))
+}
+
+// inside is the name after the root directory has changed.
+func inside(n *paths.Name) *paths.Name {
+	if n == nil {
+		return nil
+	}
+	return &paths.Name{Path: n.Path}
 }
 
 // openLogs opens both or none. Two names of one path are one file.

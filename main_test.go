@@ -68,6 +68,9 @@ func progConfig() daemonocle.Config {
 		mask := fs.FileMode(n)
 		c.Umask = &mask
 	}
+	if n, err := strconv.Atoi(os.Getenv("D_STOP_SIGNAL")); err == nil {
+		c.StopSignal = syscall.Signal(n)
+	}
 	// D_HOOK_LOG: the shutdown hook appends "message|code" there.
 	if path := os.Getenv("D_HOOK_LOG"); path != "" {
 		c.Hooks.Shutdown = func(s daemonocle.Shutdown) { appendLine(path, fmt.Sprintf("%s|%d", s.Message, s.Code)) }

@@ -27,7 +27,31 @@ func Notify(ctx context.Context, text string) error {
 	if l.link != nil {
 		l.link.Send(launch.Message{Kind: launch.Note, Text: text})
 	}
-	return l.manager.Send(sdnotify.Status(text))
+	return l.status.set(l, text)
+}
+
+// status is what the worker has last said in words.
+type status struct {
+	mu   sync.Mutex
+	text string
+}
+
+func (s *status) set(l *life, text string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.text = text
+	return l.manager.Load().Send(sdnotify.Status(text))
+}
+
+// say tells the service manager the state, and the words again: those that it has are
+// a failed reload's, or a predecessor's.
+func (s *status) say(l *life, states ...string) {
+	s.mu.Lock()
+	err := l.manager.Load().Send(append(states, sdnotify.Status(s.text))...)
+	s.mu.Unlock()
+	if err != nil {
+		l.complain("notify", err)
+	}
 }
 
 // Heartbeat says that the worker is well. From the first call on, the watchdog of a
@@ -40,7 +64,7 @@ func Heartbeat(ctx context.Context) error {
 	if l == nil {
 		return errors.New("daemonocle: heartbeat: the context is not a worker's")
 	}
-	return l.watchdog.beat(l.manager)
+	return l.watchdog.beat(l.manager.Load())
 }
 
 // manager is the service manager that has started this process, nil if none has or
@@ -64,6 +88,7 @@ type watchdog struct {
 	limit   time.Duration // 0: it does not
 	ticker  *time.Ticker
 	beating atomic.Bool // the worker does it itself
+	early   atomic.Bool // it has, before this process was the one to be watched
 	asking  atomic.Bool // the health function is at work
 	ill     atomic.Bool // it had an error
 
@@ -84,6 +109,10 @@ func (w *watchdog) beat(m *sdnotify.Conn) error {
 		return nil
 	}
 	w.beating.Store(true)
+	if m == nil {
+		w.early.Store(true)
+		return nil
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if now := time.Now(); now.Sub(w.last) >= w.limit/8 {
@@ -95,20 +124,26 @@ func (w *watchdog) beat(m *sdnotify.Conn) error {
 
 // meetManager is for a life that nobody has launched.
 func (l *life) meetManager() {
-	l.manager, l.watchdog.limit = manager()
-	if l.watchdog.limit > 0 {
-		l.watchdog.ticker = time.NewTicker(l.watchdog.limit / 2)
+	m, limit := manager()
+	l.manager.Store(m)
+	l.watchdog.limit = limit
+}
+
+func (w *watchdog) begin() {
+	if w.limit > 0 {
+		w.ticker = time.NewTicker(w.limit / 2)
 	}
 }
 
 // tell tells the service manager, if there is one.
 func (l *life) tell(fields ...string) {
-	if err := l.manager.Send(fields...); err != nil {
+	if err := l.manager.Load().Send(fields...); err != nil {
 		l.complain("notify", err)
 	}
 }
 
-// feed is called by the loop that hears signals, twice in the watchdog's time. The
+// feed is called by the loop that hears signals, twice in the watchdog's time, and when
+// this process becomes the one that is watched. The
 // health function has a goroutine of its own: should it hang, the daemon must still
 // hear SIGTERM, and the watchdog must hear nothing.
 func (l *life) feed() {
@@ -117,8 +152,8 @@ func (l *life) feed() {
 	l.mu.Unlock()
 	health := l.d.cfg.Health
 	switch {
-	case working && l.watchdog.beating.Load():
-	case !working || health == nil:
+	case working && l.watchdog.beating.Load() && !l.watchdog.early.Swap(false):
+	case l.watchdog.beating.Load() || !working || health == nil:
 		l.tell(sdnotify.Watchdog)
 	case l.watchdog.asking.CompareAndSwap(false, true):
 		go func() {
@@ -139,7 +174,7 @@ func (l *life) feed() {
 // countAlive makes a worker that never calls Ready count as started when it has
 // lived through the window, as a launcher would.
 func (l *life) countAlive() (stop func()) {
-	if l.manager == nil || l.d.cfg.RequireReady {
+	if l.manager.Load() == nil || l.d.cfg.RequireReady {
 		return func() {}
 	}
 	t := time.AfterFunc(l.d.cfg.StartWindow, func() {

@@ -9,12 +9,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/daemonocle/daemonocle"
 	"github.com/daemonocle/daemonocle/internal/testkit"
+	"golang.org/x/sys/unix"
 )
 
 // fakeManager is a service manager's socket. Its messages are in the order in which
@@ -22,13 +24,20 @@ import (
 type fakeManager struct {
 	t        *testing.T
 	path     string
-	messages chan string
+	messages chan message
+	barrier  sync.Mutex // who holds it lets a process wait at its barrier
+}
+
+// message is what a process has said, as the kernel knows who that is.
+type message struct {
+	text string
+	from int
 }
 
 func newManager(t *testing.T) *fakeManager {
 	t.Helper()
 	dir := testkit.TempDir(t)
-	m := &fakeManager{t: t, path: filepath.Join(dir, "notify"), messages: make(chan string, 1000)}
+	m := &fakeManager{t: t, path: filepath.Join(dir, "notify"), messages: make(chan message, 1000)}
 	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: m.path, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
@@ -37,30 +46,80 @@ func newManager(t *testing.T) *fakeManager {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
+	conn, err := c.SyscallConn()
+	if err == nil {
+		err = conn.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PASSCRED, 1) })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	go func() {
-		b := make([]byte, 8192)
 		for {
-			n, err := c.Read(b)
+			got, err := m.receive(c)
 			if err != nil {
 				return
 			}
-			m.messages <- string(b[:n])
+			m.messages <- got
 		}
 	}()
 	return m
+}
+
+// receive takes the next message. Who has sent a descriptor with it waits for that to be
+// closed.
+func (m *fakeManager) receive(c *net.UnixConn) (message, error) {
+	b, oob := make([]byte, 8192), make([]byte, 256)
+	n, oobn, _, _, err := c.ReadMsgUnix(b, oob)
+	if err != nil {
+		return message{}, err
+	}
+	got := message{text: string(b[:n])}
+	controls, err := unix.ParseSocketControlMessage(oob[:oobn])
+	for _, control := range controls {
+		if cred, err := unix.ParseUnixCredentials(&control); err == nil {
+			got.from = int(cred.Pid)
+		}
+		if fds, err := unix.ParseUnixRights(&control); err == nil {
+			if got.text != "BARRIER=1" || len(fds) != 1 {
+				got.text += fmt.Sprintf(" with %d descriptors", len(fds))
+			}
+			m.barrier.Lock()
+			for _, fd := range fds {
+				unix.Close(fd)
+			}
+			m.barrier.Unlock()
+		}
+	}
+	return got, err
+}
+
+func (m *fakeManager) next(want string) message {
+	m.t.Helper()
+	select {
+	case got := <-m.messages:
+		return got
+	case <-time.After(testkit.Patience):
+		m.t.Fatalf("the service manager got nothing, want %q", want)
+	}
+	return message{}
 }
 
 // want takes the next messages.
 func (m *fakeManager) want(messages ...string) {
 	m.t.Helper()
 	for _, want := range messages {
-		select {
-		case got := <-m.messages:
-			if got != want {
-				m.t.Fatalf("the service manager got %q, want %q", got, want)
-			}
-		case <-time.After(testkit.Patience):
-			m.t.Fatalf("the service manager got nothing, want %q", want)
+		if got := m.next(want); got.text != want {
+			m.t.Fatalf("the service manager got %q, want %q", got.text, want)
+		}
+	}
+}
+
+// wantFrom takes the next messages, which must be that process's.
+func (m *fakeManager) wantFrom(pid int, messages ...string) {
+	m.t.Helper()
+	for _, want := range messages {
+		if got := m.next(want); got != (message{want, pid}) {
+			m.t.Fatalf("the service manager got %q of process %d, want %q of %d", got.text, got.from, want, pid)
 		}
 	}
 }
@@ -70,7 +129,7 @@ func (m *fakeManager) wantNone(limit time.Duration) {
 	m.t.Helper()
 	select {
 	case got := <-m.messages:
-		m.t.Fatalf("the service manager got %q", got)
+		m.t.Fatalf("the service manager got %q of process %d", got.text, got.from)
 	case <-time.After(limit):
 	}
 }
@@ -191,7 +250,7 @@ func (m *fakeManager) wantFed() {
 	for fed := 0; fed < 3; {
 		select {
 		case got := <-m.messages:
-			if got == "WATCHDOG=1" { // else the end of what came before
+			if got.text == "WATCHDOG=1" { // else the end of what came before
 				fed++
 			}
 		case <-time.After(testkit.Patience):

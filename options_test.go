@@ -348,7 +348,7 @@ func TestSpecsDescribeWhatThereIs(t *testing.T) {
 		specs[spec.Name] = spec
 		names = append(names, spec.Name)
 	}
-	if want := []string{"start", "stop", "restart", "status", "act"}; !reflect.DeepEqual(names, want) || !reflect.DeepEqual(d.Actions(), want) {
+	if want := []string{"start", "stop", "restart", "status", "reload", "act"}; !reflect.DeepEqual(names, want) || !reflect.DeepEqual(d.Actions(), want) {
 		t.Errorf("actions are %q and %q, want %q", names, d.Actions(), want)
 	}
 	for name, want := range map[string]string{

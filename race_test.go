@@ -45,8 +45,8 @@ func together(s *subject, actions ...string) []*launched {
 func times(n int, actions ...string) []string { return slices.Repeat(actions, n) }
 
 func TestOfAHundredLaunchersOneStartsADaemon(t *testing.T) {
-	rounds, launchers := 20, 100
-	if testing.Short() {
+	rounds, launchers := 5, 100
+	if testing.Short() || testkit.Race {
 		rounds = 2
 	}
 	for range rounds {

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,9 +31,23 @@ type life struct {
 
 	foreground bool // not detached: the streams are the caller's
 
+	kept bool // by a keeper, at the other end of link
+
 	sockets  *sockets.Set
-	manager  *sdnotify.Conn // nil if no service manager has started this process
+	manager  atomic.Pointer[sdnotify.Conn] // nil if no service manager listens to this process
 	watchdog watchdog
+	status   status
+
+	succession *succession // nil in a daemon that was started
+	wishes     wishes
+	control    ear
+	inode      string // of the PID file
+	opened     atomic.Bool
+	owed       atomic.Bool // a SIGHUP that came before
+	hanging    atomic.Int32
+	rereading  sync.Mutex
+	heard      heard
+	heir       atomic.Pointer[launch.Launch] // the last one
 
 	held *pidfile.Held
 	undo paths.Undo // what a cancelled start takes back; l.mu once it is complete
@@ -48,6 +63,7 @@ type life struct {
 	enough sync.Once           // closes over
 
 	released chan struct{} // closed with the verdict
+	gate     chan struct{} // closed when the daemon that was in the way is gone
 
 	mu       sync.Mutex
 	working  bool // set up: the worker may say that it is ready
@@ -56,6 +72,13 @@ type life struct {
 	complete bool           // the set-up is, and undo with it
 	stopping bool           // the context has ended, or the worker
 	signal   syscall.Signal // that ended the context
+
+	leaving   bool       // it has ended because another process takes the daemon's place
+	successor *successor // the one that waits for our end
+	recalled  bool       // there shall be none
+	relieved  bool       // all that comes from now on is for that one
+	handing   bool       // the daemon is being handed over
+	late      []lateEnd  // what came meanwhile
 }
 
 // Ready tells whoever started the daemon that it is ready: the launcher, which
@@ -104,7 +127,7 @@ func (d *Daemon) runHere(ctx, until context.Context, op string, args []string, s
 	stop := context.AfterFunc(until, func() { l.end(0, context.Cause(until)) })
 	defer stop()
 	if environ.PID1() {
-		defer reapAsPID1()()
+		defer reapOrphans()()
 	}
 	if err := l.setUp(); err != nil {
 		l.takeBack()
@@ -151,7 +174,11 @@ func (d *Daemon) claim(ctx context.Context, args []string) (done bool, err error
 		socketsOf(ctx).Hand(f)
 	}
 	l := newLife(ctx, d, c, c.Foreground, args)
-	go l.listen()
+	if l.succession != nil {
+		go l.listenToPredecessor()
+	} else {
+		go l.listen()
+	}
 	os.Exit(l.live())
 	return true, nil
 }
@@ -159,7 +186,11 @@ func (d *Daemon) claim(ctx context.Context, args []string) (done bool, err error
 // newLife gives nil if the daemon lives in this process already.
 func newLife(ctx context.Context, d *Daemon, link *launch.Child, foreground bool, args []string) *life {
 	l := &life{d: d, link: link, foreground: foreground, args: args, sockets: socketsOf(ctx), abrupt: make(chan syscall.Signal, 1), released: make(chan struct{}),
-		heeds: make(chan struct{}), hears: make(chan struct{}), over: make(chan struct{}), calm: make(chan struct{})}
+		gate: make(chan struct{}), heeds: make(chan struct{}), hears: make(chan struct{}), over: make(chan struct{}), calm: make(chan struct{})}
+	if link != nil && heirloom != nil {
+		l.succession, l.watchdog.limit = heirloom, heirloom.watchdog
+	}
+	l.kept = link != nil && foreground && (l.succession == nil || l.succession.keeper >= 0)
 	l.ctx, l.cancel = context.WithCancelCause(context.WithValue(context.WithoutCancel(ctx), contextKey{}, l))
 	if !d.life.CompareAndSwap(nil, l) {
 		return nil
@@ -167,6 +198,7 @@ func newLife(ctx context.Context, d *Daemon, link *launch.Child, foreground bool
 	if link == nil && d.foreign == nil { // another program speaks for itself
 		l.meetManager()
 	}
+	l.watchdog.begin()
 	go l.heed() // installing the handlers takes as long as the set-up meanwhile
 	return l
 }
@@ -182,7 +214,18 @@ func (l *life) live() int {
 	l.complete = true
 	l.keep()
 	l.mu.Unlock()
+	if l.d.foreign != nil {
+		l.hush() // takes a while
+	}
 	l.sayRunning()
+	if s := l.succession; s != nil && s.readyFirst {
+		go l.succeed()
+	} else if s != nil {
+		if err := l.awaitEnd(); err != nil {
+			l.undo.Back()
+			return 1
+		}
+	}
 	err := l.work()
 	if errors.Is(context.Cause(l.ctx), ErrStartCancelled) || err != nil && errors.Is(err, errNotExecuted) {
 		l.mu.Lock()
@@ -192,6 +235,7 @@ func (l *life) live() int {
 	if err == nil {
 		return 0
 	}
+	l.tell(sdnotify.Status(err.Err.Error()))
 	l.report(err)
 	return ExitCode(err)
 }
@@ -207,11 +251,11 @@ func (l *life) keep() {
 // sayRunning reports the set-up. In the foreground the keeper's line comes before
 // all that the worker has to say.
 func (l *life) sayRunning() {
-	if l.foreground {
+	if l.foreground || l.succession != nil {
 		<-l.hears
 	}
 	l.link.Send(launch.Message{Kind: launch.Running})
-	if l.foreground {
+	if l.foreground && l.succession == nil {
 		select {
 		case <-l.released:
 		case <-l.ctx.Done():
@@ -224,7 +268,7 @@ func (l *life) report(err *Error) {
 	l.mu.Lock()
 	told := !l.verdict && !l.ready
 	l.mu.Unlock()
-	if told && !l.foreground {
+	if told && !l.foreground || l.succession.pending() {
 		l.link.Send(launch.Message{Kind: launch.Reason, Text: err.Reason})
 		return
 	}
@@ -233,10 +277,19 @@ func (l *life) report(err *Error) {
 
 // listen hears the launcher, or the keeper, until it is gone.
 func (l *life) listen() {
-	deaf := l.link.Deaf
+	deaf, gated := l.link.Deaf, l.link.Gated
+	open := func() {
+		if gated {
+			gated = false
+			close(l.gate)
+		}
+	}
+	defer open()
 	for {
 		m, err := l.link.Receive()
 		switch {
+		case err != nil && l.kept && l.hasLeft():
+			return
 		case err != nil && l.foreground:
 			l.end(syscall.SIGTERM, &SignalError{syscall.SIGTERM})
 			return
@@ -248,6 +301,8 @@ func (l *life) listen() {
 			return
 		case m.Kind == launch.Listening:
 			deaf = false
+		case m.Kind == launch.Go:
+			open()
 		case m.Kind == launch.Cancel:
 			l.cancelStart()
 		case m.Kind == launch.Release:
@@ -298,6 +353,9 @@ func (l *life) sayReady() error {
 	if !l.working {
 		return errors.New("daemonocle: ready: the daemon is not set up yet")
 	}
+	if l.stopping && l.succession.anothers() {
+		return context.Cause(l.ctx) // the daemon does not end with this process
+	}
 	l.ready = true
 	l.keep()
 	if !l.stopping {
@@ -335,9 +393,22 @@ func (l *life) dropStderr() {
 	l.null = nil
 }
 
+// hasLeft reports whether another process is the daemon, or will be when this one has
+// ended.
+func (l *life) hasLeft() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leaving
+}
+
 // end ends the worker's context, once.
 func (l *life) end(sig syscall.Signal, cause error) {
 	l.mu.Lock()
+	if l.handing {
+		l.late = append(l.late, lateEnd{sig, cause})
+		l.mu.Unlock()
+		return
+	}
 	if !l.stopping {
 		l.signal = sig
 		l.stop()
@@ -355,9 +426,13 @@ func (l *life) stop() {
 // work runs the worker and says goodbye. The process is set up.
 func (l *life) work() *Error {
 	<-l.heeds
+	if l.held != nil && l.d.foreign == nil {
+		l.inode = l.held.Inode()
+	}
 	l.mu.Lock()
 	l.working = true
 	l.mu.Unlock()
+	l.open()
 	ended := make(chan outcome, 1)
 	go l.callWorker(ended)
 
@@ -380,8 +455,7 @@ func (l *life) work() *Error {
 	l.mu.Unlock()
 	l.callHook(o.Shutdown)
 	l.cancel(context.Canceled) // for what the worker has left behind
-	l.sockets.End()
-	l.removePIDFile()
+	l.depart()
 	return o.err
 }
 
@@ -405,8 +479,13 @@ func (l *life) heed() {
 	close(l.heeds)
 	// These have time until somebody is told of this daemon: each signal takes some
 	// 50 microseconds.
-	signal.Notify(signals, reopenSignal)
-	if l.link != nil {
+	if l.d.foreign == nil {
+		signal.Notify(signals, reopenSignal)
+	}
+	if l.d.cfg.Hooks.Reload != nil || l.d.foreign == nil && (l.d.pid != nil && l.link != nil || l.manager.Load() != nil) {
+		signal.Notify(signals, hangUpSignal)
+	}
+	if l.link != nil && l.d.foreign == nil {
 		// Go's answer to a broken pipe on 1 or 2 is death: of a daemon, because of
 		// whoever read its output. With this it is the error of a write.
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
@@ -433,18 +512,25 @@ func (l *life) heed() {
 }
 
 func (l *life) signalled(sig syscall.Signal) {
-	if sig == reopenSignal {
+	if sig == reopenSignal && sig != l.d.cfg.StopSignal {
 		if err := l.reopenLogs(); err != nil {
 			l.complain("open the log files again", err)
 		}
 		return
 	}
+	if sig == hangUpSignal && sig != l.d.cfg.StopSignal {
+		l.hangUp()
+		return
+	}
 	l.mu.Lock()
-	first := !l.stopping
+	first := !l.stopping || l.handing
 	l.mu.Unlock()
 	if first {
 		l.end(sig, &SignalError{sig})
 		return
+	}
+	if l.recall() {
+		return // the first that asks for an end
 	}
 	if sig == syscall.SIGQUIT {
 		dumpGoroutines()
@@ -461,9 +547,12 @@ func (l *life) signalled(sig syscall.Signal) {
 // default disposition. What came before has ended the context when it returns.
 func (l *life) deafen() {
 	<-l.hears
-	l.enough.Do(func() { close(l.over) })
+	l.hush()
 	<-l.calm
 }
+
+// hush begins with it.
+func (l *life) hush() { l.enough.Do(func() { close(l.over) }) }
 
 // dumpGoroutines writes all stacks to stderr, like the Go runtime does on
 // SIGQUIT.
@@ -524,6 +613,8 @@ func (l *life) judge(err error) outcome {
 		return outcome{Shutdown: Shutdown{"Terminated by " + signalName(sig), -int(sig)}}
 	case asked && errors.Is(context.Cause(l.ctx), ErrStartCancelled):
 		return outcome{Shutdown: Shutdown{"Start was cancelled", 0}}
+	case asked && errors.Is(context.Cause(l.ctx), ErrReload):
+		return outcome{Shutdown: Shutdown{"Shutting down for reload", 0}}
 	case asked || err == nil:
 		return outcome{Shutdown: Shutdown{"Shutting down normally", 0}}
 	case !errors.As(err, &exit):
@@ -601,7 +692,7 @@ func safely(what string, f func() error) error {
 }
 
 func (l *life) removePIDFile() {
-	if l.held == nil {
+	if l.held == nil || l.succession.anothers() {
 		return
 	}
 	// After a change of user it is usual that the directory is not ours to
@@ -641,9 +732,9 @@ func (l *life) complain(act string, err error) {
 	speak(os.Stderr).Error(fmt.Errorf("%s: %w", act, err))
 }
 
-// reapAsPID1 reaps the orphans that the kernel gives to PID 1, and leaves alone
+// reapOrphans reaps those that the kernel gives to PID 1 or a subreaper, and leaves alone
 // what os/exec waits for.
-func reapAsPID1(keep ...int) (stop func()) {
+func reapOrphans(keep ...int) (stop func()) {
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, childSignal...)
 	done := make(chan struct{})

@@ -11,8 +11,11 @@ import (
 	"github.com/daemonocle/daemonocle/internal/launch"
 )
 
-// There is no signal 0 to be sent, so this one never comes.
-const reopenSignal = syscall.Signal(0)
+// There is no signal 0 to be sent, so these never come.
+const (
+	reopenSignal = syscall.Signal(0)
+	hangUpSignal = syscall.Signal(0)
+)
 
 // What these are for is refused before they are used.
 const (
@@ -35,7 +38,7 @@ func signalText(sig syscall.Signal) string {
 	return ""
 }
 
-func checkStopSignal(sig syscall.Signal) error {
+func checkStopSignal(sig syscall.Signal, _ bool) error {
 	if sig != 0 {
 		return ErrUnsupported
 	}

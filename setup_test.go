@@ -208,6 +208,9 @@ func TestChroot(t *testing.T) {
 			s.tell("reopen")
 			testkit.WaitFor(t, "the new log file", func() bool { return pointsTo(pid, 1, s.out) })
 			waitText(t, s.out, "reopened: <nil>")
+			// So is the PID file, by the one who holds it.
+			s.tell("status")
+			waitText(t, s.out, fmt.Sprintf("status: true %d", pid))
 			s.stop()
 			if onDisk(s.pid) {
 				t.Error("the PID file is still there")

@@ -23,6 +23,7 @@ var (
 	endSignals   = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT}
 	childSignal  = []os.Signal{syscall.SIGCHLD}
 	reopenSignal = syscall.SIGUSR1
+	hangUpSignal = syscall.SIGHUP
 )
 
 const (
@@ -30,12 +31,13 @@ const (
 	nonblock       = syscall.O_NONBLOCK
 )
 
-// checkStopSignal refuses what is no signal, and what does not end a process.
-func checkStopSignal(sig syscall.Signal) error {
+// checkStopSignal refuses what is no signal, and what does not end a process. What the
+// reopening of log files is for Go code may be the end for another program.
+func checkStopSignal(sig syscall.Signal, goCode bool) error {
 	switch {
 	case sig < 0 || sig > 64:
 		return errors.New("is no signal")
-	case sig == syscall.SIGSTOP || sig == syscall.SIGCONT || sig == reopenSignal || sig == syscall.SIGCHLD:
+	case sig == syscall.SIGSTOP || sig == syscall.SIGCONT || sig == reopenSignal && goCode || sig == syscall.SIGCHLD:
 		return errors.New("does not end a daemon")
 	}
 	return nil
@@ -53,7 +55,12 @@ func owned(info fs.FileInfo) bool {
 // created before an error is in l.undo.
 func (l *life) setUp() error {
 	d := l.d
-	for _, step := range []func() error{
+	if d.pid != nil && d.foreign == nil { // or there is no reload
+		launch.Locate()
+	}
+	// Before anything is created, so that everything has the right mode.
+	syscall.Umask(d.umask)
+	steps := []func() error{
 		l.checkLayout,
 		l.takePIDFile,
 		l.makeOtherDirs,
@@ -61,11 +68,35 @@ func (l *life) setUp() error {
 		l.closeInherited,
 		l.privileged,
 		l.confine,
-	} {
+	}
+	switch {
+	case l.link != nil && l.link.Gated:
+		// All that can be done without being in the other one's way.
+		steps = []func() error{
+			l.checkLayout,
+			l.makeOtherDirs,
+			l.takeStreams,
+			l.closeInherited,
+			l.waitAtGate,
+			l.takePIDFile,
+			l.privileged,
+			l.confine,
+		}
+	case l.succession != nil:
+		steps = []func() error{
+			l.inheritPIDFile,
+			l.inheritStreams,
+			l.closeInherited,
+			l.privileged,
+			l.confine,
+		}
+	}
+	for _, step := range steps {
 		if err := step(); err != nil {
 			return err
 		}
-		if err := context.Cause(l.ctx); errors.Is(err, ErrStartCancelled) {
+		// Who is asked to end before the predecessor counts on him ends alone.
+		if err := context.Cause(l.ctx); errors.Is(err, ErrStartCancelled) || err != nil && l.succession.anothers() {
 			return d.fail("start", err)
 		}
 	}
@@ -85,8 +116,6 @@ func (d *Daemon) owner() paths.Owner {
 }
 
 func (l *life) takePIDFile() error {
-	// Before anything is created, so that everything has the right mode.
-	syscall.Umask(l.d.umask)
 	d := l.d
 	if d.private != "" {
 		err := paths.Name{Path: d.private}.MakeAll(0o700, paths.Nobody, &l.undo)
@@ -111,6 +140,26 @@ func (l *life) takePIDFile() error {
 	if l.link != nil {
 		l.link.Send(launch.Message{Kind: launch.Locked})
 	}
+	return nil
+}
+
+// waitAtGate is where a restart finds out that the new daemon gets this far, before it
+// stops the old one. If the launcher is gone, taking the PID file shows how things are.
+func (l *life) waitAtGate() error {
+	l.link.Send(launch.Message{Kind: launch.Waiting})
+	select {
+	case <-l.gate:
+	case <-l.ctx.Done():
+		return l.d.fail("start", context.Cause(l.ctx))
+	}
+	return nil
+}
+
+func (l *life) inheritPIDFile() error {
+	if err := l.succession.broken; err != nil {
+		return l.d.fail("reload", err)
+	}
+	l.held = l.succession.held
 	return nil
 }
 
@@ -175,12 +224,7 @@ func (l *life) takeStreams() error {
 	out, errFile, err := openLogs(d.stdout, d.stderr, d.owner(), &l.undo)
 	if err != nil {
 		null.Close()
-		thing := "log file"
-		var path *fs.PathError
-		if errors.As(err, &path) {
-			thing += " " + path.Path
-		}
-		return d.unable("open", thing, err, "")
+		return d.cannotLog(err)
 	}
 	for _, f := range []*os.File{out, errFile} {
 		if f != nil {
@@ -192,13 +236,16 @@ func (l *life) takeStreams() error {
 	if out != nil && d.foreign != nil {
 		l.link.Send(logMessage(launch.Stdout, out))
 	}
-	var stderr launch.Message
-	if errFile != nil {
-		stderr = logMessage(launch.Stderr, errFile)
-	}
+	return l.putStreams(out, errFile, null)
+}
+
+// putStreams puts the files, or null, in the place of the standard streams.
+func (l *life) putStreams(out, errFile, null *os.File) error {
+	d := l.d
 	if err := launch.Redirect(int(null.Fd()), 0); err != nil {
 		return d.unable("redirect", "stdin", err, "")
 	}
+	var err error
 	if out == nil {
 		err = launch.Redirect(int(null.Fd()), 1)
 	} else {
@@ -208,21 +255,65 @@ func (l *life) takeStreams() error {
 		return d.unable("redirect", "stdout", err, "")
 	}
 	if errFile == nil {
-		// Until the verdict what we write is for the launcher.
-		l.mu.Lock()
-		l.null = null
-		if l.verdict {
-			l.dropStderr()
-		}
-		l.mu.Unlock()
+		l.stderrLater(null)
 		return nil
 	}
 	null.Close()
+	stderr := logMessage(launch.Stderr, errFile)
 	if err := putOn(2, errFile); err != nil {
 		return d.unable("redirect", "stderr", err, "")
 	}
 	l.link.Send(stderr)
 	return nil
+}
+
+// stderrLater puts the file in the place of stderr with the verdict: until then what we
+// write is for the launcher.
+func (l *life) stderrLater(f *os.File) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.null = f
+	if l.verdict {
+		l.dropStderr()
+	}
+}
+
+func (d *Daemon) cannotLog(err error) *Error {
+	thing := "log file"
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		thing += " " + path.Path
+	}
+	return d.unable("open", thing, err, "")
+}
+
+// inheritStreams opens the log files anew, as a start does, or goes on with those that the
+// predecessor had open: the user that it has become may not be allowed to open them.
+func (l *life) inheritStreams() error {
+	if l.foreground {
+		return nil
+	}
+	d, theirs := l.d, l.succession.stderr
+	out, errFile, err := openLogs(inside(d.stdout), inside(d.stderr), paths.Nobody, &l.undo)
+	if errors.Is(err, fs.ErrPermission) {
+		l.stderrLater(theirs)
+		return nil
+	}
+	if err != nil {
+		return d.cannotLog(err)
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrPermission) {
+		var fd int // as the predecessor, who was allowed to open it, has it for stdin
+		if fd, err = unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 3); err == nil {
+			null = os.NewFile(uintptr(fd), os.DevNull)
+		}
+	}
+	if err != nil {
+		return d.unable("open", os.DevNull, err, "")
+	}
+	theirs.Close()
+	return l.putStreams(out, errFile, null)
 }
 
 // logMessage says which file a stream has, and how long it was before this start.
@@ -250,8 +341,8 @@ func (l *life) closeInherited() error {
 
 func (l *life) privileged() error {
 	hook := l.d.cfg.Hooks.Privileged
-	if hook == nil {
-		return nil
+	if hook == nil || l.succession != nil && (l.d.cfg.ChrootDir != "" || !l.d.id.IsZero()) {
+		return nil // in the latter case the privileges are gone
 	}
 	err := safely("privileged hook", func() error { return hook(l.ctx) })
 	if err != nil {
@@ -268,7 +359,7 @@ func (l *life) confine() error {
 		return d.fail("start", err)
 	}
 	defer change.Close()
-	if dir := d.cfg.ChrootDir; dir != "" {
+	if dir := d.cfg.ChrootDir; dir != "" && !jailed() {
 		err := syscall.Chroot(dir)
 		if err == nil {
 			err = syscall.Chdir("/") // or the old root stays within reach

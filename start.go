@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -136,11 +137,8 @@ func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started,
 // prepare is what comes before anything is started: it completes the options, and
 // finds out early what would keep the daemon from starting.
 func (d *Daemon) prepare(ctx context.Context, o *StartOptions, w watcher) error {
-	if o.Timeout < 0 {
-		return d.negative("start", o.Timeout)
-	}
-	if o.Timeout == 0 {
-		o.Timeout = d.cfg.StartTimeout
+	if err := d.startTimeout("start", o); err != nil {
+		return err
 	}
 	o.Debug = o.Debug || d.cfg.Foreground
 	if d.cfg.Worker == nil {
@@ -170,6 +168,17 @@ func (d *Daemon) prepare(ctx context.Context, o *StartOptions, w watcher) error 
 			w.settle(false)
 			return d.fail("start", err)
 		}
+	}
+	return nil
+}
+
+// startTimeout completes and checks how long to wait.
+func (d *Daemon) startTimeout(op string, o *StartOptions) error {
+	if o.Timeout < 0 {
+		return d.negative(op, o.Timeout)
+	}
+	if o.Timeout == 0 {
+		o.Timeout = d.cfg.StartTimeout
 	}
 	return nil
 }
@@ -244,6 +253,8 @@ type attempt struct {
 	err     error
 	over    func() // called with it; may be nil
 
+	gate func(context.Context) error // opens the way for it, once it has come as far as it can; nil: it is open
+
 	vigil    vigil          // nil: the worker is Go code
 	outLog   launch.Message // as for stderr, of a daemon that becomes a program
 	executed bool           // the daemon is that, or tried to be
@@ -270,7 +281,7 @@ func detach(ctx context.Context, timeout time.Duration, attempts []*attempt) {
 	files, names, err := inheritance(ctx)
 	var hellos []launch.Hello
 	for _, a := range attempts {
-		hellos = append(hellos, launch.Hello{Key: a.d.key, Deaf: interrupts, Notify: a.notifyAddress(), Files: names})
+		hellos = append(hellos, launch.Hello{Key: a.d.key, Deaf: interrupts, Gated: a.gate != nil, Notify: a.notifyAddress(), Files: names})
 	}
 	var launches []*launch.Launch
 	if err == nil {
@@ -294,7 +305,7 @@ func detach(ctx context.Context, timeout time.Duration, attempts []*attempt) {
 		// terminal goes while he waits has not changed his mind.
 		var stop context.CancelFunc
 		ctx, stop = signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-		defer stop()
+		defer func() { go stop() }() // as slow
 		for _, l := range launches {
 			l.Send(launch.Listening)
 		}
@@ -357,11 +368,19 @@ func (a *attempt) wait(ctx context.Context, timeout time.Duration) (ready bool, 
 	limit, stop := context.WithTimeout(ctx, timeout)
 	defer stop()
 	for {
-		patience, stop := a.patience(limit)
+		patience, done := a.patience(limit)
 		m, err := a.l.Receive(patience)
 		lived := patience.Err() != nil && limit.Err() == nil
-		stop()
+		done()
 		switch {
+		case err == nil && m.Kind == launch.Waiting:
+			if err := a.gate(ctx); err != nil {
+				a.w = watcher{} // there was no start
+				a.cancel(ctx)
+				return false, err
+			}
+			a.l.Send(launch.Go)
+			return a.wait(ctx, timeout)
 		case err == nil:
 			if done, ready, err := a.heard(m); done {
 				return ready, err
@@ -516,21 +535,53 @@ func (d *Daemon) pidName() *paths.Name {
 	return &d.pid.Name
 }
 
+// stageTime is how long a start that has run out of time waits to know of whom it speaks.
+const stageTime = 5 * time.Second
+
 // outOfTime: ctx is the caller's.
 func (a *attempt) outOfTime(ctx context.Context) (ready bool, err error) {
+	// On a busy machine the stage may not have come so far as to say which process it is,
+	// or the daemon so far that others find it.
+	still := ctx
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		still = context.WithoutCancel(ctx)
+	}
+	limit, stop := context.WithTimeout(still, stageTime)
+	defer stop()
+	for a.l.PID() == 0 || !a.begun && a.gate == nil && a.d.pid != nil {
+		patience, stop := limit, context.CancelFunc(func() {})
+		if a.l.PID() > 0 && !a.claimed { // in the program's own main, for all we know
+			patience, stop = context.WithTimeout(limit, hearsay)
+		}
+		m, err := a.l.Receive(patience)
+		stop()
+		if errors.Is(err, io.EOF) {
+			return false, a.silent(limit)
+		}
+		if err != nil {
+			break
+		}
+		if done, ready, err := a.heard(m); done {
+			return ready, err
+		}
+	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return a.cancel(ctx)
 	}
 	a.l.Send(launch.Release)
-	e := a.d.fail("start", because(fmt.Sprintf("timed out while waiting for process (PID %d) to become ready", a.l.PID()), ErrStillStarting))
+	who := "process (PID " + strconv.Itoa(a.l.PID()) + ")"
+	if a.l.PID() == 0 {
+		who = "a process"
+	}
+	e := a.d.fail("start", because("timed out while waiting for "+who+" to become ready", ErrStillStarting))
 	e.PID, e.Code, e.Reason = a.l.PID(), exitStillStarting, a.note
 	e.Stderr = a.lastLines()
-	e.Hint = "It is alive and may yet become ready; raise StartTimeout if it needs longer."
+	e.Hint = "It is alive and may yet become ready; raise StartTimeout, or --wait, if it needs longer."
 	return false, e
 }
 
-// hearsay is how long a cancelled start waits for the claim of a daemon that may
-// already have made it.
+// hearsay is how long a start that is over waits for the claim of a daemon that may already
+// have made it.
 const hearsay = 100 * time.Millisecond
 
 // cancel gives the start up, unless the daemon was ready before it heard of it.

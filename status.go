@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/pidfile"
@@ -42,6 +43,12 @@ type Status struct {
 	CPUPercent    float64
 	MemoryPercent float64
 
+	// Left are processes that a daemon which was another program has left behind:
+	// it does not run, and they do, as when it goes into the background after its
+	// start. Only those are found that have kept the descriptor of the PID file, and
+	// the process group of such a one. Stop with Force kills them. Linux only.
+	Left []int
+
 	// Values are the fields that were asked for, by name: string, int64,
 	// float64, []any, map[string]string, or nil if the caller may not know.
 	Values map[string]any
@@ -61,61 +68,209 @@ func StatusFields() []string {
 // error. It may be called by any process, also the daemon itself, and any number
 // of times. It asks the kernel, never the daemon. ctx bounds the measuring.
 func (d *Daemon) Status(ctx context.Context, o StatusOptions) (Status, error) {
-	return d.status(ctx, o, watcher{}, proc.Group)
+	return d.status(ctx, o, watcher{})
 }
 
 // members finds the processes of a process group.
 type members func(pgid int) ([]int, error)
 
-func (d *Daemon) status(ctx context.Context, o StatusOptions, w watcher, find members) (Status, error) {
+func (d *Daemon) status(ctx context.Context, o StatusOptions, w watcher) (Status, error) {
+	all, errs := statusAll(ctx, []*Daemon{d}, o, []watcher{w})
+	return all[0], errs[0]
+}
+
+// statusAll looks at all of them, and measures those that run in one window.
+func statusAll(ctx context.Context, list []*Daemon, o StatusOptions, watchers []watcher) ([]Status, []error) {
+	statuses, errs := make([]Status, len(list)), make([]error, len(list))
+	views := make([]*view, len(list))
+	wrong := checkFields(o.Fields)
+	find := proc.Group
+	if len(list) > 1 { // look through /proc once
+		census := sync.OnceValue(proc.Groups)
+		find = func(pgid int) ([]int, error) {
+			if only := census()[pgid]; len(only) == 1 { // whether it lives its handle tells
+				return only, nil
+			}
+			return census().Members(pgid)
+		}
+	}
+	var all sync.WaitGroup
+	for i, d := range list {
+		all.Go(func() {
+			views[i], statuses[i], errs[i] = d.view(ctx, o, wrong, watchers[i])
+			if v := views[i]; v != nil {
+				v.sample = proc.NewSample(v.window, proc.Set{PIDs: []int{v.pid}, Held: v.pid})
+				others := v.others(find)
+				v.sample.Add(others)
+				v.members = 1 + len(others)
+			}
+		})
+	}
+	all.Wait()
+	var samples []*proc.Sample
+	var of []int // whose they are
+	for i, v := range views {
+		if v != nil {
+			defer v.close()
+			samples, of = append(samples, v.sample), append(of, i)
+		}
+	}
+	usage, bad := proc.Measured(ctx, samples, func() {
+		for _, i := range of {
+			views[i].read()
+		}
+	})
+	for k, i := range of {
+		statuses[i], errs[i] = views[i].finish(ctx, usage[k], bad[k])
+	}
+	return statuses, errs
+}
+
+// view is a look at a daemon that runs.
+type view struct {
+	d       *Daemon
+	o       StatusOptions
+	s       Status
+	report  pidfile.Report
+	pid     int
+	h       *proc.Handle // nil: it is this process
+	window  time.Duration
+	sample  *proc.Sample
+	members int // of its process group
+	values  map[string]any
+	err     error // of values
+}
+
+// view gives nil if there is nothing to measure; wrong is what is wrong with the
+// options.
+func (d *Daemon) view(ctx context.Context, o StatusOptions, wrong error, w watcher) (*view, Status, error) {
 	s := Status{Name: d.cfg.Name, State: "dead", fields: o.Fields, plain: o.Fields == nil}
 	if s.plain {
 		s.fields = defaultFields
 	}
-	if err := checkFields(s.fields); err != nil {
-		return s, d.misused("status", err)
+	if wrong != nil {
+		return nil, s, d.misused("status", wrong)
 	}
 	if o.Interval < 0 {
-		return s, d.negative("status", o.Interval)
+		return nil, s, d.negative("status", o.Interval)
 	}
 	if o.Interval == 0 {
 		o.Interval = interval
 	}
+	if !slices.Contains(s.fields, "cpu_percent") {
+		o.Interval = 0
+	}
 	r, err := d.look(ctx, "status", w)
 	if err != nil {
-		return s, err
+		return nil, s, err
 	}
 	if r.State != pidfile.Running {
-		return s, nil
+		s.Left = d.orphans(r)
+		return nil, s, nil
 	}
 	if r.PID <= 0 || r.Unproved {
 		s.Running, s.State = true, "unknown"
-		return s, nil
+		return nil, s, nil
 	}
+	v := &view{d: d, o: o, s: s, report: r, pid: r.PID, window: o.Interval}
 	if r.PID == os.Getpid() {
-		return d.measure(ctx, s, r.PID, o.Interval, find)
+		return v, s, nil
 	}
-	h, err := d.holder(ctx, r.PID)
-	if err == nil {
-		defer h.Close()
-		var seen Status
-		seen, err = d.measure(ctx, s, r.PID, o.Interval, find)
-		// What was read is the daemon's if its process was there all the time.
-		if err == nil && !h.Gone() {
-			return seen, nil
-		}
-		if err == nil {
-			err = proc.ErrGone
-		}
+	v.h, err = d.holder(ctx, r.PID)
+	if err != nil {
+		s, err = v.failed(ctx, err)
+		return nil, s, err
 	}
-	if errors.Is(err, proc.ErrGone) {
-		d.pid.Remove()
+	return v, s, nil
+}
+
+func (v *view) close() {
+	if v.h != nil {
+		v.h.Close()
+	}
+}
+
+// failed: it has ended meanwhile, or cannot be looked at.
+func (v *view) failed(ctx context.Context, err error) (Status, error) {
+	s := v.s
+	if errors.Is(err, proc.ErrGone) && v.pid != os.Getpid() {
+		again, is := v.d.replaced(ctx, v.report)
+		switch {
+		case is: // it has let another process take its place
+			return v.d.Status(ctx, v.o)
+		case unnamedOf(again, v.report):
+			s.Running, s.State = true, "unknown"
+			return s, nil
+		}
+		v.d.pid.Remove()
 		return s, nil
 	}
-	return s, d.about("status", r.PID, err)
+	s.Running, s.PID, s.State = true, v.pid, "unknown"
+	return s, v.d.about("status", v.pid, err)
+}
+
+// others are the processes that count as the daemon, but for its own.
+func (v *view) others(find members) []int {
+	if pgid, _, err := proc.GroupID(v.pid); err != nil || pgid != v.pid {
+		return nil
+	}
+	pids, err := find(v.pid)
+	if err != nil || !slices.Contains(pids, v.pid) {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(pids), func(pid int) bool { return pid == v.pid })
+}
+
+// read reads the fields of the process.
+func (v *view) read() {
+	want := []string{"status", "uptime"}
+	known := proc.FieldNames()
+	for _, f := range v.s.fields {
+		if slices.Contains(known, f) && !slices.Contains(want, f) {
+			want = append(want, f)
+		}
+	}
+	v.values, v.err = proc.Snapshot(v.pid, want)
+}
+
+// finish makes the status of all that was read.
+func (v *view) finish(ctx context.Context, usage proc.Usage, err error) (Status, error) {
+	if errors.Is(err, errors.ErrUnsupported) {
+		err = nil
+	}
+	if v.err != nil {
+		err = v.err
+	}
+	// What was read is the daemon's if its process was there all the time.
+	if err == nil && v.h != nil && v.h.Gone() {
+		err = proc.ErrGone
+	}
+	if err != nil {
+		return v.failed(ctx, err)
+	}
+	s, values := v.s, v.values
+	s.Running, s.PID = true, v.pid
+	s.State, _ = values["status"].(string)
+	if seconds, ok := values["uptime"].(float64); ok {
+		s.Uptime = time.Duration(seconds * float64(time.Second))
+	}
+	s.CPUPercent, s.MemoryPercent = usage.CPU, usage.Memory
+	values["name"] = s.Name
+	values["pid"] = int64(v.pid)
+	values["cpu_percent"] = usage.CPU
+	values["memory_percent"] = usage.Memory
+	values["group_num_procs"] = int64(v.members)
+	s.Values = map[string]any{}
+	for _, f := range s.fields {
+		s.Values[f] = values[f]
+	}
+	return s, nil
 }
 
 func checkFields(fields []string) error {
+	if len(fields) == 0 {
+		return nil
+	}
 	valid := StatusFields()
 	for _, f := range fields {
 		if !slices.Contains(valid, f) {
@@ -123,50 +278,6 @@ func checkFields(fields []string) error {
 		}
 	}
 	return nil
-}
-
-// measure reads the fields of the process.
-func (d *Daemon) measure(ctx context.Context, s Status, pid int, interval time.Duration, find members) (Status, error) {
-	s.Running, s.PID = true, pid
-	group := []int{pid}
-	if pgid, _, err := proc.GroupID(pid); err == nil && pgid == pid {
-		if pids, err := find(pid); err == nil && slices.Contains(pids, pid) {
-			group = pids
-		}
-	}
-	want := []string{"status", "uptime"}
-	known := proc.FieldNames()
-	for _, f := range s.fields {
-		if slices.Contains(known, f) && !slices.Contains(want, f) {
-			want = append(want, f)
-		}
-	}
-	values, err := proc.Snapshot(pid, want)
-	if err != nil {
-		return s, err
-	}
-	if !slices.Contains(s.fields, "cpu_percent") {
-		interval = 0
-	}
-	usage, err := proc.Measure(ctx, interval, group)
-	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		return s, err
-	}
-	s.State, _ = values["status"].(string)
-	if seconds, ok := values["uptime"].(float64); ok {
-		s.Uptime = time.Duration(seconds * float64(time.Second))
-	}
-	s.CPUPercent, s.MemoryPercent = usage.CPU, usage.Memory
-	values["name"] = s.Name
-	values["pid"] = int64(pid)
-	values["cpu_percent"] = usage.CPU
-	values["memory_percent"] = usage.Memory
-	values["group_num_procs"] = int64(len(group))
-	s.Values = map[string]any{}
-	for _, f := range s.fields {
-		s.Values[f] = values[f]
-	}
-	return s, nil
 }
 
 // ExitCode is 0 if the daemon runs, else 1.
@@ -211,7 +322,11 @@ func (s Status) MarshalJSON() ([]byte, error) {
 
 func (s Status) object() map[string]any {
 	if s.Values == nil {
-		return map[string]any{"name": s.Name, "status": s.State}
+		m := map[string]any{"name": s.Name, "status": s.State}
+		if len(s.Left) > 0 {
+			m["left"] = numbers(s.Left)
+		}
+		return m
 	}
 	return s.Values
 }

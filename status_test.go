@@ -186,15 +186,25 @@ func TestStatusFieldsAreTheKernelsTruth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fds, err := os.ReadDir(proc + "fd")
-	if err != nil {
-		t.Fatal(err)
-	}
+	// It lets go of the launcher when start has returned.
+	var fds []os.DirEntry
+	var rss float64
+	testkit.WaitFor(t, "the daemon to be at rest", func() bool {
+		first, err := os.ReadDir(proc + "fd")
+		size := procLine(t, proc+"status", "VmRSS") * 1024
+		time.Sleep(testkit.Settle)
+		var bad error
+		fds, bad = os.ReadDir(proc + "fd")
+		rss = procLine(t, proc+"status", "VmRSS") * 1024
+		if err != nil || bad != nil {
+			t.Fatal(err, bad)
+		}
+		return len(first) == len(fds) && size == rss
+	})
 	tasks, err := os.ReadDir(proc + "task")
 	if err != nil {
 		t.Fatal(err)
 	}
-	rss := procLine(t, proc+"status", "VmRSS") * 1024
 	total := procLine(t, "/proc/meminfo", "MemTotal") * 1024
 
 	checks := map[string]func(v any) error{

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -28,7 +29,9 @@ type Stopped struct {
 	Took   time.Duration // until it was gone
 	Killed bool          // by SIGKILL
 	// Left are processes of the daemon's process group that have outlived it;
-	// with Force they were killed.
+	// with Force they were killed, and with them those that it was before its reloads
+	// and that had work left. If the daemon was another program and had ended
+	// before (ErrNotRunning), they are what it has left behind; see Status.Left.
 	Left []int
 	// Skipped: see Started.
 	Skipped bool
@@ -66,12 +69,23 @@ func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatch
 	if o.Timeout == 0 {
 		o.Timeout = d.cfg.StopTimeout
 	}
+	if op == "restart" && !o.Force {
+		w.orphaned = nil // the start says it
+	}
 	r, err := d.look(ctx, op, w.watcher)
 	if err != nil {
 		return Stopped{}, err
 	}
-	if r.State != pidfile.Running {
+	if r.State != pidfile.Running && op == "restart" && !o.Force {
 		return Stopped{}, d.notRunning(op)
+	}
+	if r.State != pidfile.Running {
+		s := Stopped{Left: d.orphans(r)}
+		if o.Force && len(s.Left) > 0 {
+			s.Left = d.pid.EndLeft(r, s.Left)
+			d.pid.Remove()
+		}
+		return s, d.notRunning(op)
 	}
 	if r.PID == os.Getpid() {
 		return Stopped{}, d.fail(op, because("the daemon cannot stop itself this way: let its worker return", ErrInside))
@@ -80,7 +94,14 @@ func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatch
 		return Stopped{}, d.unnamed(op)
 	}
 
+	defer d.pin(&r)()
 	h, err := d.holder(ctx, r.PID)
+	if errors.Is(err, proc.ErrGone) {
+		if again, is := d.replaced(ctx, r); is {
+			r = again
+			h, err = d.holder(ctx, r.PID)
+		}
+	}
 	if errors.Is(err, proc.ErrGone) {
 		d.pid.Remove()
 		return Stopped{}, d.notRunning(op)
@@ -88,15 +109,75 @@ func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatch
 	if err != nil {
 		return Stopped{}, d.about(op, r.PID, err)
 	}
-	defer h.Close()
-	group, _, err := proc.GroupID(r.PID)
-	leads := err == nil && group == r.PID
 	s := Stopped{PID: r.PID}
 	w.begin()
+	for {
+		err = d.stopOne(ctx, op, o, w, h, &s)
+		h.Close()
+		if err != nil {
+			break
+		}
+		again, is := d.replaced(ctx, r)
+		if unnamedOf(again, r) {
+			err = d.unnamed(op)
+		}
+		if !is {
+			break
+		}
+		r = again
+		if h, err = d.holder(ctx, r.PID); err != nil {
+			if errors.Is(err, proc.ErrGone) {
+				err = nil
+			}
+			break
+		}
+		s.PID = r.PID
+	}
+	if err == nil && o.Force {
+		s.Left = append(s.Left, d.killElders(r.Inode)...)
+	}
+	w.settle(err == nil)
+	s.Took = time.Since(began)
+	if err != nil {
+		return s, err
+	}
+	d.pid.Remove()
+	return s, nil
+}
+
+// killElders is for earlier generations of a daemon that is gone, which finish their work
+// still, and what is in their process groups.
+func (d *Daemon) killElders(inode string) (killed []int) {
+	limit, stop := context.WithTimeout(context.Background(), killPatience)
+	defer stop()
+	for _, pid := range d.pid.Elders(inode) {
+		h, err := proc.Open(pid)
+		if err != nil {
+			continue
+		}
+		group, _, err := proc.GroupID(pid)
+		// Asked again, the handle is of the process that was named.
+		if slices.Contains(d.pid.Elders(inode), pid) && h.Signal(syscall.SIGKILL) == nil {
+			h.Wait(limit)
+			killed = append(killed, pid)
+			if err == nil && group == pid {
+				killed = append(killed, killGroup(pid)...)
+			}
+		}
+		h.Close()
+	}
+	return killed
+}
+
+// stopOne ends one process; a daemon that is reloading may be several.
+func (d *Daemon) stopOne(ctx context.Context, op string, o StopOptions, w stopWatcher, h *proc.Handle, s *Stopped) error {
+	pid := h.PID()
+	group, _, err := proc.GroupID(pid)
+	leads := err == nil && group == pid
 
 	err = d.terminate(ctx, op, h, o.Timeout)
-	w.settle(err == nil)
 	if errors.Is(err, ErrStopTimeout) && o.Force {
+		w.settle(false)
 		if w.failed != nil {
 			w.failed(err)
 		}
@@ -104,21 +185,41 @@ func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatch
 			w.killing()
 		}
 		err = d.kill(ctx, op, h)
-		w.settle(err == nil)
 		s.Killed = err == nil
 	}
-	s.Took = time.Since(began)
 	if err != nil {
-		return s, err
+		return err
 	}
 	// While a member is left, the group's number cannot be given to another.
 	if leads && o.Force {
-		s.Left = killGroup(r.PID)
-	} else if leads && !proc.Alive(r.PID) {
-		s.Left, _ = proc.Group(r.PID)
+		s.Left = append(s.Left, killGroup(pid)...)
+	} else if leads && !proc.Alive(pid) {
+		left, _ := proc.Group(pid)
+		s.Left = append(s.Left, left...)
 	}
-	d.pid.Remove()
-	return s, nil
+	return nil
+}
+
+// pin makes the report one that replaced can be asked about: while the file is open, no
+// later one, of a daemon that is started anew, can have its inode.
+func (d *Daemon) pin(r *pidfile.Report) (unpin func()) {
+	unpin, ok := d.pid.Pin(*r)
+	if !ok {
+		r.Inode = ""
+	}
+	return unpin
+}
+
+// replaced looks for the process that has taken the place of one that is gone. It holds
+// the same file; a daemon that was started since has a new one.
+func (d *Daemon) replaced(ctx context.Context, before pidfile.Report) (pidfile.Report, bool) {
+	r, err := d.pid.Look(ctx)
+	return r, err == nil && r.State == pidfile.Running && r.Inode == before.Inode && r.PID > 0 && r.PID != before.PID && !r.Unproved
+}
+
+// unnamedOf reports whether a successor of the process that is gone is about to come.
+func unnamedOf(r, before pidfile.Report) bool {
+	return r.State == pidfile.Running && r.Inode == before.Inode && (r.PID <= 0 || r.Unproved)
 }
 
 func (d *Daemon) negative(op string, timeout time.Duration) *Error {
@@ -144,10 +245,13 @@ func (d *Daemon) look(ctx context.Context, op string, w watcher) (pidfile.Report
 	mended := false
 	switch {
 	case r.State == pidfile.Free:
-		mended, _ = d.pid.Remove()
 		if r.Orphaned && w.orphaned != nil {
-			left, _ := proc.Group(r.Number)
-			w.orphaned(left)
+			w.orphaned(d.orphans(r))
+		}
+		// What tells of orphans stays, until there is a new daemon, which removes it, or
+		// none of them: a start may fail because of them.
+		if !r.Orphaned {
+			mended, _ = d.pid.Remove()
 		}
 	case r.State == pidfile.Running && r.Broken() && r.PID > 0:
 		mended = d.pid.Repair(r.PID) == nil
@@ -156,6 +260,14 @@ func (d *Daemon) look(ctx context.Context, op string, w watcher) (pidfile.Report
 		w.broken(r.State == pidfile.Running, mended)
 	}
 	return r, nil
+}
+
+// orphans are what a daemon that was a foreign program has left behind.
+func (d *Daemon) orphans(r pidfile.Report) []int {
+	if !r.Orphaned {
+		return nil
+	}
+	return d.pid.Left(r)
 }
 
 func (d *Daemon) notRunning(op string) *Error {
@@ -230,8 +342,8 @@ func (d *Daemon) await(ctx context.Context, op string, h *proc.Handle, timeout t
 }
 
 // Wait returns when the running daemon is gone: nil, or an error that wraps
-// ErrNotRunning if there was none. It may be called by any process but the
-// daemon's own. ctx bounds the wait.
+// ErrNotRunning if there was none, or ErrHeldElsewhere if it cannot be told who is the
+// daemon now. It may be called by any process but the daemon's own. ctx bounds the wait.
 func (d *Daemon) Wait(ctx context.Context) error {
 	r, err := d.look(ctx, "wait for", watcher{})
 	if err != nil {
@@ -245,16 +357,21 @@ func (d *Daemon) Wait(ctx context.Context) error {
 	case r.PID <= 0 || r.Unproved:
 		return d.unnamed("wait for")
 	}
+	defer d.pin(&r)()
 	h, err := d.holder(ctx, r.PID)
-	if errors.Is(err, proc.ErrGone) {
-		return nil
+	if err == nil {
+		err = h.Wait(ctx)
+		h.Close()
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, proc.ErrGone) {
 		return d.about("wait for", r.PID, err)
 	}
-	defer h.Close()
-	if err := h.Wait(ctx); err != nil {
-		return d.about("wait for", r.PID, err)
+	again, is := d.replaced(ctx, r)
+	switch {
+	case is:
+		return d.Wait(ctx)
+	case unnamedOf(again, r):
+		return d.unnamed("wait for")
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ type unit struct {
 func (s *described) unit(lines ...string) unit {
 	s.t.Helper()
 	testkit.RequireSystemd(s.t)
-	u := unit{s, strings.ToLower(s.t.Name()) + ".service"}
+	u := unit{s, strings.ReplaceAll(strings.ToLower(s.t.Name()), "/", "-") + ".service"}
 	self, err := os.Executable()
 	if err != nil {
 		s.t.Fatal(err)
@@ -50,7 +50,7 @@ func writeUnit(t *testing.T, name, text string) {
 	systemctl(t, "daemon-reload")
 	t.Cleanup(func() {
 		if t.Failed() {
-			out, _ := exec.Command("journalctl", "--no-pager", "-n", "50").CombinedOutput()
+			out, _ := exec.Command("journalctl", "--no-pager", "-n", "200").CombinedOutput()
 			t.Logf("%s", out)
 		}
 		exec.Command("systemctl", "stop", name).Run()

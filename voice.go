@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/daemonocle/daemonocle/internal/console"
 	"github.com/daemonocle/daemonocle/internal/environ"
@@ -101,13 +102,28 @@ func (v *voice) broken(held, mended bool) {
 }
 
 // orphaned says what a daemon that was a foreign program has left behind. It is
-// not in the way.
+// not in the way of another one.
 func (v *voice) orphaned(pids []int) {
 	text := "Processes that " + v.d.cfg.Name + " has left behind are still running"
 	if len(pids) > 0 {
-		text += " (PID " + list(pids) + ")"
+		text += " (PID " + list(pids) + since(pids) + ")"
 	}
 	v.Warn(text)
+}
+
+// since says for how long the oldest of them has been running.
+func since(pids []int) string {
+	oldest := 0.0
+	for _, pid := range pids {
+		if values, err := proc.Snapshot(pid, []string{"uptime"}); err == nil {
+			seconds, _ := values["uptime"].(float64)
+			oldest = max(oldest, seconds)
+		}
+	}
+	if oldest == 0 {
+		return ""
+	}
+	return "; for " + uptime(time.Duration(oldest*float64(time.Second)))
 }
 
 func list(pids []int) string {
@@ -131,7 +147,12 @@ func (v *voice) stop(ctx context.Context, o StopOptions) error {
 
 func (v *voice) stopped(s Stopped, o StopOptions, err error) error {
 	v.object(func() map[string]any { return stopObject(s, err) }, err)
-	v.left(s, o)
+	switch {
+	case !errors.Is(err, ErrNotRunning):
+		v.left(s, o)
+	case o.Force && len(s.Left) > 0: // without force they were named before
+		v.Warn("They were killed (PID " + list(s.Left) + ")")
+	}
 	return v.finish(err)
 }
 
@@ -151,7 +172,10 @@ func (v *voice) restarted(r Restarted, o RestartOptions, err error) error {
 		case r.Stopped.PID == 0:
 			stopped["outcome"] = outcomeOf(ErrNotRunning)
 		}
-		m["stopped"] = stopped
+		m["stopped"], m["kept"] = stopped, number(r.Kept)
+		if r.Kept != 0 {
+			m["stopped"] = nil
+		}
 		m["seconds"] = r.Took.Seconds()
 		return m
 	}, err)
@@ -159,8 +183,14 @@ func (v *voice) restarted(r Restarted, o RestartOptions, err error) error {
 	return v.finish(err)
 }
 
+func (v *voice) reload(ctx context.Context, o ReloadOptions) error {
+	r, err := v.d.requestReload(ctx, o, v.watcher("Reloading"))
+	v.object(func() map[string]any { return reloadObject(r, err) }, err)
+	return v.finish(err)
+}
+
 func (v *voice) status(ctx context.Context, o StatusOptions) error {
-	s, err := v.d.status(ctx, o, v.watcher(""), proc.Group)
+	s, err := v.d.status(ctx, o, v.watcher(""))
 	return v.reported(s, err)
 }
 
@@ -333,11 +363,15 @@ func stopObject(s Stopped, err error) map[string]any {
 	case err == nil:
 		outcome = "stopped"
 	}
-	left := make([]any, len(s.Left))
-	for i, pid := range s.Left {
-		left[i] = int64(pid)
+	return map[string]any{"outcome": outcome, "pid": number(s.PID), "seconds": s.Took.Seconds(), "left": numbers(s.Left)}
+}
+
+func reloadObject(r Reloaded, err error) map[string]any {
+	outcome := outcomeOf(err)
+	if err == nil {
+		outcome = "reloaded"
 	}
-	return map[string]any{"outcome": outcome, "pid": number(s.PID), "seconds": s.Took.Seconds(), "left": left}
+	return map[string]any{"outcome": outcome, "pid": number(r.PID), "old": number(r.Old), "generation": int64(r.Generation), "seconds": r.Took.Seconds()}
 }
 
 func number(pid int) any {
@@ -367,4 +401,12 @@ func outcomeOf(err error) string {
 		}
 	}
 	return "failed"
+}
+
+func numbers(pids []int) []any {
+	list := make([]any, len(pids))
+	for i, pid := range pids {
+		list[i] = int64(pid)
+	}
+	return list
 }

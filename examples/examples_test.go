@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -37,13 +38,19 @@ func build(t *testing.T, name string, env ...string) *example {
 	if err := exec.Command("go", "list", "-deps", "./"+name).Run(); err != nil {
 		testkit.Skip(t, "go", "the go command cannot load this module here: "+err.Error())
 	}
-	if out, err := exec.Command("go", "build", "-o", e.path, "./"+name).CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	e.compile(e.path)
 	e.env = append(os.Environ(), "XDG_RUNTIME_DIR="+e.dir, "XDG_STATE_HOME="+e.dir)
 	e.env = append(e.env, env...)
 	t.Cleanup(func() { e.run("stop") })
 	return e
+}
+
+func (e *example) compile(path string, flags ...string) {
+	e.t.Helper()
+	args := append(append([]string{"build", "-o", path}, flags...), "./"+e.name)
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+		e.t.Fatalf("go build: %v\n%s", err, out)
+	}
 }
 
 // run gives what the program wrote, first to stdout, and its exit code.
@@ -90,8 +97,68 @@ func TestHeartbeat(t *testing.T) {
 	}
 }
 
+// pid is the number in the PID file, 0 if there is none.
+func (e *example) pid() int {
+	b, err := os.ReadFile(filepath.Join(e.dir, e.name, e.name+".pid"))
+	if err != nil {
+		return 0
+	}
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(b)))
+	return pid
+}
+
+func (e *example) waitLog(what string) {
+	e.t.Helper()
+	testkit.WaitFor(e.t, "the log to have "+strconv.Quote(what), func() bool { return strings.Contains(e.log("err.log"), what) })
+}
+
+// A file that is changed makes it another daemon, one that is wrong does not.
+func TestFilewatcher(t *testing.T) {
+	e := build(t, "filewatcher")
+	path := filepath.Join(e.dir, "conf.json")
+	e.env = append(e.env, "FILEWATCHER_CONF="+path)
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path+".new", []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.expect("start", `Starting filewatcher \.\.\. FAILED\n`+
+		`ERROR: Child exited immediately with exit code 1\n`+
+		`reason: stat `+regexp.QuoteMeta(path)+`: no such file or directory`, 1)
+	write(`{"say": "one", "every": "20ms"}`)
+	e.expect("start", `Starting filewatcher \.\.\. OK`, 0)
+	first := e.pid()
+	e.waitLog("INFO one")
+
+	write(`{"say": "two", "every": "20ms"}`)
+	e.waitLog("INFO two")
+	testkit.WaitGone(t, first)
+	second := e.pid()
+	if second == first {
+		t.Error("the process is the same after a reload")
+	}
+
+	write(`{"say": "three", "every": "soon"}`)
+	e.waitLog("ERROR daemonocle: reload filewatcher: child exited immediately with exit code 1: " + path + `: every: time: invalid duration`)
+	said := strings.Count(e.log("err.log"), "INFO two")
+	testkit.WaitFor(t, "it to go on", func() bool { return strings.Count(e.log("err.log"), "INFO two") > said })
+	e.expect("status", fmt.Sprintf(`filewatcher -- pid: %d, status: .*`, second), 0)
+
+	write(`{"say": "three", "every": "20ms"}`)
+	e.waitLog("INFO three")
+	testkit.WaitGone(t, second)
+	if got, want := e.log("out.log"), strings.Repeat("Reloading filewatcher ... OK\n", 2); got != want {
+		t.Errorf("stdout has %q, want %q", got, want)
+	}
+	e.expect("stop", `Stopping filewatcher \.\.\. OK`, 0)
+}
+
 func TestFileserver(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:"+testkit.FreePort(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +202,7 @@ func fetch(url string) (string, error) {
 // Four processes answer on one port, each when it is its turn; and when one of
 // them is started again, it answers there as well.
 func TestPool(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:"+testkit.FreePort(t))
 	if err != nil {
 		t.Fatal(err)
 	}

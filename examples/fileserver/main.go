@@ -4,22 +4,35 @@
 //	fileserver start
 //	fileserver status
 //	curl http://127.0.0.1:8080/README.md
+//	fileserver reload
 //	fileserver stop
+//
+// A reload loses no request: a new process serves beside the old one before that stops
+// to accept connections, answers what it has accepted, and goes. What is executed is what
+// the program's file is by then, so a reload is an upgrade as well:
+//
+//	go build -ldflags '-X main.version=2' -o fileserver.new ./examples/fileserver
+//	mv fileserver.new fileserver
+//	./fileserver reload
 //
 // FILESERVER_ADDR and FILESERVER_DIR choose another address and directory.
 package main
 
 import (
 	"context"
-	"errors"
 	"log"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/daemonocle/daemonocle"
 )
+
+// version is what the build says; the header Server has it.
+var version = "1"
 
 func main() {
 	log.SetFlags(0)
@@ -49,6 +62,10 @@ func setting(name, usual string) string {
 	return usual
 }
 
+// goodbye is how long answers may take when the daemon ends: less than StopTimeout, more
+// than a connection may take to ask.
+const goodbye = 8 * time.Second
+
 func serve(ctx context.Context, addr, dir string) error {
 	listener, err := daemonocle.Listen(ctx, "tcp", addr)
 	if err != nil {
@@ -56,25 +73,51 @@ func serve(ctx context.Context, addr, dir string) error {
 	}
 	requests := log.New(os.Stdout, "", log.LstdFlags)
 	files := http.FileServer(http.Dir(dir))
+	var open sync.WaitGroup // connections
 	server := &http.Server{
-		ReadHeaderTimeout: 10 * time.Second,
+		ReadHeaderTimeout: 5 * time.Second,
+		ConnState: func(_ net.Conn, s http.ConnState) {
+			switch s {
+			case http.StateNew:
+				open.Add(1)
+			case http.StateClosed, http.StateHijacked:
+				open.Done()
+			}
+		},
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			requests.Printf("%s %s %q", r.RemoteAddr, r.Method, r.URL.Path)
+			w.Header().Set("Server", "fileserver/"+version)
 			files.ServeHTTP(w, r)
 		}),
 	}
-	stop := context.AfterFunc(ctx, func() {
-		goodbye, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		server.Shutdown(goodbye)
-	})
-	defer stop()
-	// The port is bound: whoever connects from now on is served.
+	defer server.Close()
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	// Whoever connects from now on is served: a daemon that is reloading may go.
 	if err := daemonocle.Ready(ctx); err != nil {
 		return err
 	}
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	select {
+	case err := <-served:
 		return err
+	case <-ctx.Done():
+	}
+
+	// Shutdown would be shorter, but hangs up on a connection whose first request it
+	// has not read yet. This hangs up on idle ones only: the others get their answer,
+	// which says "Connection: close".
+	listener.Close()
+	<-served
+	server.SetKeepAlivesEnabled(false)
+	drained := make(chan struct{})
+	go func() {
+		open.Wait()
+		close(drained)
+	}()
+	select {
+	case <-drained:
+	case <-time.After(goodbye):
+		log.Printf("some answers took longer than %v and were cut off", goodbye)
 	}
 	return ctx.Err()
 }

@@ -13,7 +13,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log"
 	"net/http"
@@ -59,17 +58,21 @@ func serve(ctx context.Context, addr string) error {
 			fmt.Fprintf(w, "worker %d of %d, PID %d\n", n, of, os.Getpid())
 		}),
 	}
-	stop := context.AfterFunc(ctx, func() {
-		goodbye, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		server.Shutdown(goodbye)
-	})
-	defer stop()
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
 	if err := daemonocle.Ready(ctx); err != nil {
 		return err
 	}
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	select {
+	case err := <-served:
 		return err
+	case <-ctx.Done():
+	}
+	// Serve has returned before what is on its way is answered; Shutdown waits for it.
+	goodbye, cancel := context.WithTimeout(context.Background(), 8*time.Second)
+	defer cancel()
+	if err := server.Shutdown(goodbye); err != nil {
+		log.Printf("some answers were cut off: %v", err)
 	}
 	return ctx.Err()
 }

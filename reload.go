@@ -1,0 +1,364 @@
+package daemonocle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/daemonocle/daemonocle/internal/control"
+	"github.com/daemonocle/daemonocle/internal/sdnotify"
+)
+
+// Reload replaces the daemon by a new process of the same program: with the same
+// arguments, environment and original working directory, and what is the program's
+// file by now. The start hook does not run, and after a change of user or root
+// directory the privileged hook does not either; what Listen gave is handed on.
+//
+// Without RequireReady the new process comes up to just before its worker, waits for
+// this one to be gone, and goes on. With RequireReady its worker runs beside this one
+// until it is ready; only then this one goes.
+//
+// It is for the daemon's own process, such as its worker (else the error wraps
+// ErrOutside), and needs a PID file. If the new process cannot do it, the daemon goes on
+// as before: the error, an *Error, says why. On success it returns nil and the worker's
+// context ends, with ErrReload for its cause: the worker must return.
+//
+// It may be called concurrently: calls that come while one is on its way wait for the
+// next one. The end of ctx gives the reload up, unless others wait for it as well or
+// it is done already.
+func (d *Daemon) Reload(ctx context.Context) error {
+	l := d.life.Load()
+	if d.pid == nil || l == nil {
+		is := []error{ErrOutside}
+		if d.pid == nil {
+			is = append(is, ErrNoPIDFile)
+		}
+		return d.fail("reload", because("Daemon.Reload should only be called by the daemon process itself", is...))
+	}
+	w := l.wish(nil)
+	defer context.AfterFunc(ctx, func() { l.withdraw(w) })()
+	<-w.done
+	return w.err
+}
+
+// Generation says whose worker it is whose context is asked: 1 after a start, one more
+// after each reload; 0 if the context is not a worker's or a hook's.
+func Generation(ctx context.Context) int {
+	l := lifeOf(ctx)
+	switch {
+	case l == nil:
+		return 0
+	case l.succession != nil:
+		return l.succession.generation
+	}
+	return 1
+}
+
+// wish is for one reload, by all who wait for it.
+type wish struct {
+	inside int // calls of Reload
+	askers []*control.Asker
+	stop   context.CancelFunc
+	ctx    context.Context
+
+	done chan struct{}
+	err  error // after done
+}
+
+// wishes are granted one after the other: who wishes while a reload is on its way
+// may have changed what it has read already.
+type wishes struct {
+	mu       sync.Mutex
+	next     *wish
+	granting chan struct{} // closed when nobody grants any more; nil: nobody does
+	closed   bool
+	late     []*control.Asker // who hear the end of this process
+}
+
+// wish adds the asker, or a call from inside if that is nil, to the next reload.
+func (l *life) wish(a *control.Asker) *wish {
+	l.wishes.mu.Lock()
+	defer l.wishes.mu.Unlock()
+	w := l.wishes.next
+	if w == nil {
+		w = &wish{done: make(chan struct{})}
+		w.ctx, w.stop = context.WithCancel(l.ctx)
+		l.wishes.next = w
+	}
+	if a == nil {
+		w.inside++
+	} else {
+		w.askers = append(w.askers, a)
+	}
+	switch {
+	case l.wishes.closed:
+		l.wishes.next = nil
+		leaving, waits := l.leavesFor()
+		switch {
+		case waits && a != nil:
+			// There is nobody else to ask until this process is gone, which closes this.
+			l.wishes.late = append(l.wishes.late, a)
+		case leaving:
+			w.passOn(l)
+			w.grant(nil)
+		default:
+			w.grant(l.d.fail("reload", errEnding))
+		}
+	case l.wishes.granting == nil:
+		l.wishes.granting = make(chan struct{})
+		go l.grant()
+	}
+	return w
+}
+
+var errEnding = errors.New("the daemon is on its way out")
+
+// withdraw is for a call from inside that does not wait any more.
+func (l *life) withdraw(w *wish) {
+	l.wishes.mu.Lock()
+	defer l.wishes.mu.Unlock()
+	if l.hasLeft() {
+		return // it is the reload that has ended the context
+	}
+	if w.inside--; w.inside <= 0 && len(w.askers) == 0 {
+		w.stop()
+	}
+}
+
+// passOn is for a wish that came while a reload was on its way, which has gone well: the
+// successor grants it. Askers ask that themselves.
+func (w *wish) passOn(l *life) {
+	if w.inside > 0 {
+		l.passOn(hangUpSignal)
+	}
+}
+
+// grant tells those who wait how it went.
+func (w *wish) grant(err error) {
+	w.stop()
+	for _, a := range w.askers {
+		var e *Error
+		switch {
+		case err == nil:
+			a.Close() // the successor has answered, or they have to ask that
+		case errors.As(err, &e):
+			a.Answer(control.Answer{Err: e.Err.Error(), PID: e.PID, Reason: e.Reason, Hint: e.Hint, Stderr: e.Stderr})
+		default:
+			a.Answer(control.Answer{Err: err.Error()})
+		}
+	}
+	w.err = err
+	close(w.done)
+}
+
+func (l *life) grant() {
+	over := false
+	for {
+		l.wishes.mu.Lock()
+		w := l.wishes.next
+		l.wishes.next = nil
+		if w == nil {
+			close(l.wishes.granting)
+			l.wishes.granting = nil
+			l.wishes.closed = l.wishes.closed || over
+			l.wishes.mu.Unlock()
+			return
+		}
+		l.wishes.mu.Unlock()
+		if over {
+			w.passOn(l)
+			w.grant(nil)
+			continue
+		}
+		err := l.replace(w)
+		over = err == nil
+		w.grant(err)
+	}
+}
+
+// leavesFor reports whether another process takes this one's place, and whether that
+// waits for the end of this one.
+func (l *life) leavesFor() (leaving, waits bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leaving && !l.recalled, l.successor != nil
+}
+
+// closeWishes returns when no reload is on its way and none can begin.
+func (l *life) closeWishes() {
+	l.wishes.mu.Lock()
+	l.wishes.closed = true
+	granting := l.wishes.granting
+	l.wishes.mu.Unlock()
+	if granting != nil {
+		<-granting
+	}
+}
+
+// hangUp is what SIGHUP means: the program's own way to read its configuration again,
+// or a reload. What is said while one is on its way means another one.
+func (l *life) hangUp() {
+	if !l.opened.Load() {
+		l.owed.Store(true)
+		if !l.opened.Load() || !l.owed.Swap(false) {
+			return
+		}
+	}
+	if l.hasLeft() {
+		l.passOn(hangUpSignal)
+		return
+	}
+	if !l.hanging.CompareAndSwap(idle, busy) {
+		l.hanging.Store(again)
+		return
+	}
+	go func() {
+		for {
+			err := l.reread()
+			if err != nil && !errors.Is(err, errEnding) {
+				l.complain("reload", inWords(err))
+			}
+			if l.hanging.CompareAndSwap(busy, idle) {
+				return
+			}
+			if err == nil && l.d.cfg.Hooks.Reload == nil {
+				l.passOn(hangUpSignal)
+				return
+			}
+			l.hanging.Store(busy)
+		}
+	}()
+}
+
+// passOn is for a successor: it may have read its configuration before, or have opened
+// its log files.
+func (l *life) passOn(sig syscall.Signal) {
+	if h := l.heir.Load().Handle(); h != nil && sig != l.d.cfg.StopSignal {
+		h.Signal(sig)
+	}
+}
+
+// heard counts what a successor has to hear as well that comes up meanwhile.
+type heard struct{ rereads, reopenings atomic.Int32 }
+
+// passOnSince is for a successor that is there: what has come since then came too early
+// to be passed on at once.
+func (l *life) passOnSince(rereads, reopenings int32) {
+	if l.heard.rereads.Load() != rereads {
+		l.passOn(hangUpSignal)
+	}
+	if l.heard.reopenings.Load() != reopenings {
+		l.passOn(reopenSignal)
+	}
+}
+
+// States of life.hanging.
+const (
+	idle = iota
+	busy
+	again
+)
+
+// reread does what hangUp means, once.
+func (l *life) reread() error {
+	hook := l.d.cfg.Hooks.Reload
+	if hook == nil {
+		w := l.wish(nil)
+		<-w.done
+		return w.err
+	}
+	l.rereading.Lock()
+	defer l.rereading.Unlock()
+	l.heard.rereads.Add(1)
+	if l.hasLeft() {
+		l.passOn(hangUpSignal)
+		return nil
+	}
+	l.tell(sdnotify.Reloading())
+	err := safely("reload hook", func() error { return hook(l.ctx) })
+	l.mu.Lock()
+	stopping := l.stopping
+	l.mu.Unlock()
+	switch {
+	case stopping:
+	case err != nil:
+		l.tell(sdnotify.Ready, sdnotify.Status("reload failed: "+err.Error()))
+	default:
+		l.status.say(l, sdnotify.Ready)
+	}
+	return err
+}
+
+// inWords is a reload's error with the new process's reason.
+func inWords(err error) error {
+	var e *Error
+	switch {
+	case !errors.As(err, &e):
+		return err
+	case e.Reason != "":
+		return fmt.Errorf("%w: %s", e.Err, e.Reason)
+	}
+	return e.Err
+}
+
+// open lets the daemon be told to reload, as soon as it is the daemon and at work.
+func (l *life) open() {
+	l.mu.Lock()
+	able := l.working && !l.succession.pending()
+	l.mu.Unlock()
+	if !able || l.opened.Swap(true) {
+		return
+	}
+	go l.serveControl()
+	if l.owed.Swap(false) {
+		l.hangUp()
+	}
+}
+
+// serveControl answers those who ask from outside, for as long as this is the daemon.
+func (l *life) serveControl() {
+	s := l.control.open(l.inode)
+	if s == nil {
+		return // signals work nevertheless
+	}
+	s.Serve(func(a *control.Asker, r control.Request) {
+		if l.d.cfg.Hooks.Reload == nil || r.Replace || l.hasLeft() {
+			l.wish(a)
+			return
+		}
+		answer := control.Answer{PID: os.Getpid(), Generation: Generation(l.ctx)}
+		if err := l.reread(); err != nil {
+			answer.Err = err.Error()
+		}
+		a.Answer(answer)
+	})
+}
+
+// ear is the control socket of a life.
+type ear struct {
+	mu     sync.Mutex
+	server *control.Server
+	over   bool
+}
+
+func (e *ear) open(id string) *control.Server {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.over || id == "" || e.server != nil {
+		return nil // in the last case it listens already
+	}
+	e.server, _ = control.Listen(id)
+	return e.server
+}
+
+// close ends the listening, for good if it is over.
+func (e *ear) close(over bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.server.Close()
+	e.server, e.over = nil, over
+}
