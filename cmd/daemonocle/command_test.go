@@ -4,12 +4,16 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,16 +21,6 @@ import (
 
 	"github.com/daemonocle/daemonocle/internal/testkit"
 )
-
-func freePort(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
 
 // house is a user with directories of his own.
 type house struct {
@@ -152,26 +146,129 @@ func TestLogsFollowOverRotation(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("after Ctrl-C: %v", err)
 	}
-	// The program itself has the first file open.
+	// The program itself has the first file open, and somebody else has written to the
+	// one that has its name.
 	got, code := h.run("logs", "--reopen", "talker")
-	if code != 1 || !strings.HasPrefix(got, "ERROR: The daemon talker has another file than "+log+" open as its stdout") {
+	if want := "ERROR: The daemon talker has another file than " + log + " open as its stdout, and something else has written to what is there\nhint: Restart it.\n"; code != 1 || got != want {
 		t.Errorf("got %d, %s", code, got)
 	}
 	h.must("restart", "talker")
 	h.must("logs", "--reopen", "talker")
 }
 
+// echoer is a daemon that writes what a FIFO is given.
+func (h *house) echoer() (log string, say func(text string)) {
+	h.t.Helper()
+	fifo := filepath.Join(h.dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+	h.start("echoer", "sh", "-c", `while :; do cat "$0"; done`, fifo)
+	return h.log("echoer", "out.log"), func(text string) { appendTo(h.t, fifo, text) }
+}
+
+// Each line is in one file, whatever was rotated how often, and whoever follows sees
+// each once.
+func TestReopenAfterRotation(t *testing.T) {
+	for _, how := range []string{"create", "nocreate"} {
+		t.Run(how, func(t *testing.T) {
+			h := newHouse(t)
+			log, say := h.echoer()
+			has := func(path, text string) {
+				t.Helper()
+				var b []byte
+				testkit.WaitFor(t, fmt.Sprintf("%q in %s", text, path), func() bool { b, _ = os.ReadFile(path); return string(b) == text })
+			}
+			if err := os.Chmod(log, 0o640); err != nil {
+				t.Fatal(err)
+			}
+			say("first\n")
+			has(log, "first\n")
+			for i := range 3 {
+				rotated := fmt.Sprint(log, ".", i)
+				if err := os.Rename(log, rotated); err != nil {
+					t.Fatal(err)
+				}
+				if how == "create" {
+					appendTo(t, log, "")
+				}
+				say("before\n")
+				text := "first\nbefore\n"
+				if i > 0 {
+					text = fmt.Sprintf("after %d\nbefore\n", i-1)
+				}
+				has(rotated, text)
+				for range 2 { // the other one has nothing to do
+					if got := h.must("logs", "--reopen", "echoer"); got != "" {
+						t.Errorf("it says %q", got)
+					}
+				}
+				has(log, "")
+				say(fmt.Sprintf("after %d\n", i))
+				has(log, fmt.Sprintf("after %d\n", i))
+				has(rotated, text)
+				if info, err := os.Stat(rotated); err != nil || info.Mode().Perm() != 0o640 {
+					t.Errorf("the rotated file: %v, %v", info.Mode(), err)
+				}
+			}
+			if got := h.must("logs", "--stdout", "echoer"); got != "after 2\n" {
+				t.Errorf("logs shows %q", got)
+			}
+			names, err := os.ReadDir(filepath.Dir(log))
+			if err != nil || len(names) != 5 { // out.log with its three, and err.log
+				t.Errorf("the directory has %v, %v", names, err)
+			}
+		})
+	}
+}
+
+// What cannot be put back stays as it is, and the command says why.
+func TestReopenRefuses(t *testing.T) {
+	h := newHouse(t)
+	log, _ := h.echoer()
+	refuses := func(why string) {
+		t.Helper()
+		got, code := h.run("logs", "--reopen", "echoer")
+		if want := "ERROR: The daemon echoer has another file than " + log + " open as its stdout, and " + why + "\nhint: Restart it.\n"; code != 1 || got != want {
+			t.Errorf("got %d, %s, want %s", code, got, want)
+		}
+	}
+	move := func(from, to string) {
+		t.Helper()
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	elsewhere := filepath.Join(h.dir, "elsewhere")
+	move(log, elsewhere)
+	refuses("that is not in the same directory")
+	move(elsewhere, log+".1")
+	if err := os.Symlink(elsewhere, log); err != nil {
+		t.Fatal(err)
+	}
+	refuses("what is there is not a regular file")
+	if err := os.Remove(log); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(log+".1", elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	refuses("out.log.1 has more than one name")
+	if err := os.Remove(log + ".1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	refuses("that is not in the same directory")
+}
+
 // What a program writes after a rotation with copytruncate is where it should be.
 func TestCopytruncate(t *testing.T) {
 	h := newHouse(t)
-	fifo := filepath.Join(h.dir, "fifo")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	h.start("echoer", "sh", "-c", `while :; do cat "$0"; done`, fifo)
-	log := h.log("echoer", "out.log")
+	log, tell := h.echoer()
 	say := func(text string) {
-		appendTo(t, fifo, text)
+		tell(text)
 		testkit.WaitFor(t, text, func() bool { b, _ := os.ReadFile(log); return strings.HasSuffix(string(b), text) })
 	}
 	say("before\n")
@@ -210,6 +307,46 @@ func TestTwoDaemonsOfOneName(t *testing.T) {
 	}
 	if got := h.must("show", "one"); !strings.Contains(got, fmt.Sprintf(" -- %s %d\n", lookPath(t, "sleep"), 1000+winner)) {
 		t.Errorf("start %d has won, and what is remembered is\n%s", winner, got)
+	}
+}
+
+// What starts a name or forgets it waits for its turn, and looks again then.
+func TestTurns(t *testing.T) {
+	h := newHouse(t)
+	h.start("web", "sleep", "1000")
+	h.must("stop", "web")
+	dir := filepath.Join(h.dir, "state", "daemonocle")
+	for _, tt := range []struct{ action, want string }{
+		{"forget", ""},
+		{"start", "ERROR: There is no daemon \"web\"\n"},
+	} {
+		h.must("start", "--name", "web", "--", "sleep", "1000")
+		h.must("stop", "web")
+		lock, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.FcntlFlock(lock.Fd(), syscall.F_SETLK, &syscall.Flock_t{Type: syscall.F_WRLCK}); err != nil {
+			t.Fatal(err)
+		}
+		var out buffer
+		cmd := h.command(tt.action, "web")
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		testkit.WaitFor(t, "the wait for the lock", func() bool {
+			locks, err := os.ReadFile("/proc/locks")
+			return err == nil && regexp.MustCompile(fmt.Sprintf(`-> POSIX .* %d `, cmd.Process.Pid)).Match(locks)
+		})
+		if err := os.Rename(filepath.Join(dir, "web.json"), filepath.Join(h.dir, "web.json")); err != nil {
+			t.Errorf("%s was faster: %v", tt.action, err)
+		}
+		lock.Close()
+		cmd.Wait()
+		if got := out.String(); !strings.HasPrefix(got, tt.want) || tt.want == "" && got != "" {
+			t.Errorf("%s: got %q", tt.action, got)
+		}
 	}
 }
 
@@ -270,6 +407,32 @@ func TestStateOfSomebodyElse(t *testing.T) {
 	}
 }
 
+// Another user can have a daemon after he was given its logs.
+func TestAnotherUser(t *testing.T) {
+	uid, gid := testkit.Unprivileged(t)
+	h := newHouse(t)
+	t.Cleanup(func() { h.run("stop", "--timeout=0", "--force", "web") })
+	start := func(user string) (string, int) {
+		return h.run("start", "--name", "web", "--user", user, "--", "sleep", "1000")
+	}
+	if got, code := start(fmt.Sprint(uid)); code != 0 {
+		t.Fatalf("got %d, %s", code, got)
+	}
+	h.must("stop", "web")
+	logs := h.log("web", "")
+	if got, code := start("0"); code != 1 || !strings.Contains(got, "Unable to use directory "+logs+" (it belongs to ") {
+		t.Errorf("with the other's logs: got %d, %s", code, got)
+	}
+	for _, path := range []string{logs, h.log("web", "out.log"), h.log("web", "err.log")} {
+		if err := os.Chown(path, 0, gid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, code := start("0"); code != 0 {
+		t.Errorf("with the logs given to him: got %d, %s", code, got)
+	}
+}
+
 // The view of list --watch comes again until Ctrl-C.
 func TestWatch(t *testing.T) {
 	h := newHouse(t)
@@ -294,6 +457,123 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// A program that goes into the background when it was ready has not stopped: what it
+// has left is named, for as long as it is there, and ended with force.
+func TestLeftBehind(t *testing.T) {
+	h := newHouse(t)
+	file := filepath.Join(h.dir, "left")
+	read := func() []string {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Fields(string(b))
+	}
+	left := func(name string) (pids []string) {
+		t.Helper()
+		h.start(name, "sh", "-c", `trap "exit 0" USR1; sleep 1000 & echo $! >left; setsid sh -c 'echo $$ >>left; exec sleep 1000' & while ! grep -q '[0-9]$' left || [ $(wc -l <left) -lt 2 ]; do :; done; wait; sleep 1000`)
+		var status struct{ PID int }
+		if err := json.Unmarshal([]byte(h.must("status", "--json", name)), &status); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(status.PID, syscall.SIGUSR1); err != nil {
+			t.Fatal(err)
+		}
+		testkit.WaitGone(t, status.PID)
+		pids = read()
+		slices.SortFunc(pids, func(a, b string) int { return number(t, a) - number(t, b) })
+		return pids
+	}
+	pids := left("web")
+	warning := "WARNING: Processes that web has left behind are still running (PID " + strings.Join(pids, ", ") + "; for 0m)\n"
+	for range 2 { // the first does not make the second forget
+		for _, tt := range []struct {
+			args []string
+			want string
+			code int
+		}{
+			{[]string{"status", "web"}, warning + "web -- not running\n", 1},
+			{[]string{"status", "--json", "web"}, warning + `{"left": [` + strings.Join(pids, ", ") + `], "name": "web", "status": "dead"}` + "\n", 1},
+			{[]string{"stop", "web"}, warning + "WARNING: web is not running\n", 0},
+		} {
+			if got, code := h.run(tt.args...); got != tt.want || code != tt.code {
+				t.Errorf("%q: got %d, %q, want %d, %q", tt.args, code, got, tt.code, tt.want)
+			}
+		}
+	}
+	if got := h.must("list"); !strings.Contains(got, "web   left behind  "+strings.Join(pids, ",")+" ") {
+		t.Errorf("list: %s", got)
+	}
+	if got := h.must("stop", "--force", "web"); got != warning+"WARNING: They were killed (PID "+strings.Join(pids, ", ")+")\nWARNING: web is not running\n" {
+		t.Errorf("stop --force: %q", got)
+	}
+	for _, pid := range pids {
+		testkit.WaitGone(t, number(t, pid))
+	}
+	if got, _ := h.run("status", "web"); got != "web -- not running\n" {
+		t.Errorf("after all: %q", got)
+	}
+
+	// They are in nobody's way, and told of once.
+	pids = left("web")
+	warning = "WARNING: Processes that web has left behind are still running (PID " + strings.Join(pids, ", ") + "; for 0m)\n"
+	if got := h.must("restart", "web"); got != warning+"WARNING: web is not running\nStarting web ... OK\n" && got != "WARNING: web is not running\n"+warning+"Starting web ... OK\n" {
+		t.Errorf("restart: %q", got)
+	}
+	for _, pid := range append(pids, read()...) { // the new one's as well
+		if err := syscall.Kill(number(t, pid), syscall.SIGKILL); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A start that fails before there is a new daemon does not make anybody forget: what
+// was left may be why it has failed.
+func TestLeftBehindAndInTheWay(t *testing.T) {
+	h := newHouse(t)
+	h.start("web", "sh", "-c", "sleep 1000 & exec sleep 1000")
+	var status struct{ PID int }
+	if err := json.Unmarshal([]byte(h.must("status", "--json", "web")), &status); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(status.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	testkit.WaitGone(t, status.PID)
+	l, err := net.Listen("unix", filepath.Join(h.dir, "sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if got, code := h.run("start", "--name", "web", "--ready-socket", "sock", "--", "sleep", "1000"); code != 1 || !strings.Contains(got, "answers already") {
+		t.Errorf("start: got %d, %s", code, got)
+	}
+	if got := h.must("stop", "--force", "web"); !strings.Contains(got, "\nWARNING: They were killed (PID ") {
+		t.Errorf("stop --force: %q", got)
+	}
+}
+
+// A stop ends the daemon's own process, and names the others, of which there may be many.
+func TestStopNamesWhatIsLeft(t *testing.T) {
+	h := newHouse(t)
+	start := func() { h.start("web", "sh", "-c", "sleep 1000 & sleep 1000 & wait") }
+	start()
+	got := h.must("stop", "web")
+	words := regexp.MustCompile(`^Stopping web ... OK\nWARNING: 2 processes of the process group of web are still running \(PID (\d+), (\d+)\)\n$`).FindStringSubmatch(got)
+	if words == nil {
+		t.Fatalf("got %q", got)
+	}
+	for _, pid := range words[1:] {
+		if err := syscall.Kill(number(t, pid), syscall.SIGKILL); err != nil {
+			t.Error(err)
+		}
+	}
+	start()
+	if got := h.must("stop", "--force", "web"); !strings.Contains(got, "\nWARNING: 2 processes of the process group of web were left and killed (PID ") {
+		t.Errorf("with force: %q", got)
+	}
+}
+
 // Programs as they are in the world.
 func TestRealPrograms(t *testing.T) {
 	need := func(t *testing.T, name string) {
@@ -303,7 +583,7 @@ func TestRealPrograms(t *testing.T) {
 	}
 	t.Run("redis", func(t *testing.T) {
 		need(t, "redis-server")
-		h, port := newHouse(t), freePort(t)
+		h, port := newHouse(t), testkit.FreePort(t)
 		t.Cleanup(func() { h.run("stop", "--timeout=0", "--force", "cache") })
 		redis := []string{"--", "redis-server", "--port", port, "--save", ""}
 		h.must(append([]string{"start", "--name", "cache", "--ready-port", port}, redis...)...)
@@ -331,7 +611,7 @@ func TestRealPrograms(t *testing.T) {
 	})
 	t.Run("nginx", func(t *testing.T) {
 		need(t, "nginx")
-		h, port := newHouse(t), freePort(t)
+		h, port := newHouse(t), testkit.FreePort(t)
 		t.Cleanup(func() { h.run("stop", "--timeout=0", "--force", "web") })
 		conf := filepath.Join(h.dir, "nginx.conf")
 		write := func(daemon string) {
@@ -357,4 +637,50 @@ func TestRealPrograms(t *testing.T) {
 			t.Errorf("as a daemon of its own: got %d, %s", code, got)
 		}
 	})
+}
+
+func number(t testing.TB, text string) int {
+	t.Helper()
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// A start whose launcher is killed goes on. It is not remembered, which is said, and
+// leaves nothing that piles up.
+func TestKilledLauncher(t *testing.T) {
+	h := newHouse(t)
+	t.Cleanup(func() { h.run("stop", "--timeout=0", "--force", "slow") })
+	for range 2 {
+		cmd := h.command("start", "--name", "slow", "--notify", "--", "sleep", "1000")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		testkit.WaitFor(t, "the daemon", func() bool { _, code := h.run("status", "slow"); return code == 0 })
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Wait()
+		for _, action := range []string{"show", "restart", "forget"} {
+			if got, code := h.run(action, "slow"); code != 1 || !strings.HasPrefix(got, "ERROR: Nothing is remembered of slow, which has a PID file\nhint: It was started by") {
+				t.Errorf("%s: got %d, %s", action, code, got)
+			}
+		}
+		if got := h.must("list"); !strings.Contains(got, "\nslow  sleeping ") {
+			t.Errorf("list: %s", got)
+		}
+		h.must("stop", "slow")
+	}
+	h.start("slow", "sleep", "1000")
+	h.must("show", "slow")
+	h.must("stop", "slow")
+	// Nor one that was told what is remembered already.
+	temp := filepath.Join(h.dir, "state", "daemonocle", ".slow.tmp")
+	appendTo(t, temp, "left by one that was killed")
+	h.must("start", "--name", "slow", "--", "sleep", "1000")
+	if files, _ := filepath.Glob(filepath.Join(h.dir, "state", "daemonocle", ".*.tmp")); len(files) > 0 {
+		t.Errorf("left: %v", files)
+	}
 }

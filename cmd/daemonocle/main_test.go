@@ -99,7 +99,7 @@ func pid(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], strconv.Itoa(status.PID))
 }
 
-func number(ts *testscript.TestScript, args []string) int {
+func numberOf(ts *testscript.TestScript, args []string) int {
 	if len(args) != 1 {
 		ts.Fatalf("want one number")
 	}
@@ -109,11 +109,11 @@ func number(ts *testscript.TestScript, args []string) int {
 }
 
 func gone(ts *testscript.TestScript, _ bool, args []string) {
-	testkit.WaitGone(ts.Value("t").(testing.TB), number(ts, args))
+	testkit.WaitGone(ts.Value("t").(testing.TB), numberOf(ts, args))
 }
 
 func alive(ts *testscript.TestScript, _ bool, args []string) {
-	if testkit.Gone(number(ts, args)) {
+	if testkit.Gone(numberOf(ts, args)) {
 		ts.Fatalf("process %s has ended", args[0])
 	}
 }
@@ -127,7 +127,7 @@ func needs(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func port(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Setenv(args[0], freePort(ts.Value("t").(testing.TB)))
+	ts.Setenv(args[0], testkit.FreePort(ts.Value("t").(testing.TB)))
 }
 
 func eventually(ts *testscript.TestScript, _ bool, args []string) {

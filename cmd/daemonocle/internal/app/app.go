@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 
 	"github.com/daemonocle/daemonocle"
@@ -55,6 +57,9 @@ func Tree() *cobra.Command {
 		return new(cobra.Command).UsageFunc()(cmd)
 	})
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if cmd != root { // which says it itself
+			return err
+		}
 		return misuse("do", err.Error(), `See "daemonocle --help".`)
 	})
 	c := &commands{}
@@ -62,7 +67,12 @@ func Tree() *cobra.Command {
 		panic(err) // the tree is empty: there can be no clash
 	}
 	c.finish(root)
-	root.AddCommand(runCommand(), reloadCommand(), logsCommand(), listCommand(), showCommand(), forgetCommand())
+	root.AddCommand(runCommand())
+	if daemonocle.Launched() {
+		root.CompletionOptions.DisableDefaultCmd = true
+		return root
+	}
+	root.AddCommand(reloadCommand(), logsCommand(), listCommand(), showCommand(), forgetCommand())
 	return root
 }
 
@@ -76,13 +86,17 @@ type commands struct {
 func (*commands) Name() string { return "daemonocle" }
 func (*commands) Help() string { return "" }
 
-// Specs are those of any daemon, each with its name as an argument.
+// Specs are those of any daemon, each with its name as an argument; in a process that
+// was launched, only those that launch.
 func (*commands) Specs() []daemonocle.ActionSpec {
 	d, err := daemonocle.New(daemonocle.Config{Name: "daemonocle"})
 	if err != nil {
 		panic(err) // it has nothing that could be wrong
 	}
-	specs := d.Specs()
+	specs := slices.DeleteFunc(d.Specs(), func(s daemonocle.ActionSpec) bool {
+		return s.Name == "reload" || // the command has its own
+			daemonocle.Launched() && s.Name != "start" && s.Name != "restart"
+	})
 	for i := range specs {
 		s := &specs[i]
 		s.Args = true
@@ -139,17 +153,25 @@ func (c *commands) Invoke(ctx context.Context, out daemonocle.Output, action str
 	if len(args) == 0 {
 		return misuse(action, "no daemon is named", `Name one; "daemonocle list" shows those that there are.`)
 	}
-	return forEach(args, func(name string) error {
-		d, err := open(name, action)
-		if err != nil {
-			return out.Explain(err)
+	starts := (action == "start" || action == "restart") && !daemonocle.Launched()
+	if starts {
+		for _, name := range args { // before the first of them is touched
+			if _, err := open(name, action); err != nil {
+				return out.Explain(err)
+			}
 		}
-		if (action == "start" || action == "restart") && !daemonocle.Launched() {
-			unlock, err := lockName(name)
+	}
+	return forEach(args, func(name string) error {
+		if starts && !inForeground(options) {
+			unlock, err := lockName(action, name)
 			if err != nil {
 				return out.Explain(err)
 			}
 			defer unlock()
+		}
+		d, err := open(name, action) // by now it may be another one, or none
+		if err != nil {
+			return out.Explain(err)
 		}
 		return d.Invoke(ctx, out, action, options)
 	})
@@ -160,6 +182,9 @@ func (c *commands) what(args []string) (*definition, []string, error) {
 	dash := c.start.ArgsLenAtDash()
 	name := c.given.name
 	if dash < 0 {
+		if name != "" && len(args) > 0 {
+			return nil, nil, misuse("start", fmt.Sprintf("unexpected argument %q", args[0]), `The program comes after "--".`)
+		}
 		if name != "" {
 			args = append(args, name)
 		}
@@ -184,10 +209,10 @@ func start(ctx context.Context, out daemonocle.Output, def *definition, options 
 	if err != nil {
 		return out.Explain(err)
 	}
-	if daemonocle.Launched() {
-		return d.Invoke(ctx, out, "start", options) // it becomes the daemon
+	if daemonocle.Launched() || inForeground(options) { // it becomes the daemon, or lasts as long as that
+		return d.Invoke(ctx, out, "start", options)
 	}
-	unlock, err := lockName(def.Name)
+	unlock, err := lockName("start", def.Name)
 	if err != nil {
 		return out.Explain(err)
 	}
@@ -208,6 +233,12 @@ func start(ctx context.Context, out daemonocle.Output, def *definition, options 
 		return out.Explain(lost)
 	}
 	return err
+}
+
+// inForeground reports whether the call lasts as long as the daemon. Others must not wait
+// for that.
+func inForeground(options map[string][]string) bool {
+	return slices.Contains(options["debug"], "true")
 }
 
 // forEach does all, and returns the first error.
@@ -241,7 +272,11 @@ func own(use, short, long string, do func(cmd *cobra.Command, args []string) err
 	cmd := &cobra.Command{Use: use, Short: short, Long: strings.TrimSpace(short + "\n\n" + long), SilenceErrors: true, SilenceUsage: true}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return outputOf(cmd).Explain(do(cmd, args)) }
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return misuse(cmd.Name(), err.Error(), fmt.Sprintf("See %q.", cmd.CommandPath()+" --help"))
+		hint := fmt.Sprintf("See %q", cmd.CommandPath()+" --help")
+		if strings.Contains(use, "--") {
+			hint += `; what is not for it comes after "--"`
+		}
+		return misuse(cmd.Name(), err.Error(), hint+".")
 	})
 	return cmd
 }
@@ -258,7 +293,10 @@ func oneName(op string, args []string) (string, error) {
 	return args[0], checkName(op, args[0])
 }
 
-func completeNames(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+func completeNames(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if slices.Contains(os.Args[:len(os.Args)-1], "--") { // which cobra does not tell from its own
+		return nil, cobra.ShellCompDirectiveDefault // a program and its arguments
+	}
 	names, _ := allNames()
 	return names, cobra.ShellCompDirectiveNoFileComp
 }

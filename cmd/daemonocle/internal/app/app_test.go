@@ -49,12 +49,12 @@ func TestReferenceIsCurrent(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	for _, name := range []string{"web", "Web-2", "a.b", "_x", "redis@0", "0", strings.Repeat("x", 64)} {
+	for _, name := range []string{"web", "Web-2", "a.b", "_x", "redis@0", "0", "a.jsonl", strings.Repeat("x", 64)} {
 		if err := checkName("start", name); err != nil {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
-	for _, name := range []string{"", ".", "..", "a..b", ".hidden", "-n", "a/b", "a b", "a\nb", "é", "@x", strings.Repeat("x", 65)} {
+	for _, name := range []string{"", ".", "..", "a..b", ".hidden", "-n", "a/b", "a b", "a\nb", "é", "@x", "a.json", strings.Repeat("x", 65)} {
 		if err := checkName("start", name); err == nil {
 			t.Errorf("%q was taken", name)
 		}
@@ -80,7 +80,7 @@ func TestPorts(t *testing.T) {
 			t.Errorf("%q: got %q, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "0", "65536", "http", "x:", ":", "-1"} {
+	for _, text := range []string{"", "0", "65536", "http", "x:", ":", "-1", "::1", "::1:80", "[::1]", "a:b:80"} {
 		if got, err := portAddress(text); err == nil {
 			t.Errorf("%q: got %q", text, got)
 		}
@@ -88,12 +88,12 @@ func TestPorts(t *testing.T) {
 }
 
 func TestDurations(t *testing.T) {
-	for text, want := range map[string]time.Duration{"10": 10 * time.Second, "1m30s": 90 * time.Second, "0.2s": 200 * time.Millisecond} {
+	for text, want := range map[string]time.Duration{"10": 10 * time.Second, "1m30s": 90 * time.Second, "0.2s": 200 * time.Millisecond, "0.2": 200 * time.Millisecond} {
 		if got, err := parseDuration(text); err != nil || got != want {
 			t.Errorf("%q: got %v, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "0", "-1", "soon", "1e9", "99999999999"} {
+	for _, text := range []string{"", "0", "-1", "soon", "1e9", "99999999999", "0.0", ".", "1h30"} {
 		if got, err := parseDuration(text); err == nil {
 			t.Errorf("%q: got %v", text, got)
 		}
@@ -161,6 +161,65 @@ func TestStateComesBack(t *testing.T) {
 	got, err := parseState(b)
 	if err != nil || !reflect.DeepEqual(*got, want) {
 		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// What cannot be opened is said in a sentence that goes on from the file's name.
+func TestStateThatCannotBeOpened(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openState(filepath.Join(file, "web.json")); err == nil || err.Error() != "cannot be opened: not a directory" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What says nothing new is not written, and what was not kept leaves nothing.
+func TestStateIsWrittenWhenItDiffers(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("XDG_STATE_HOME", dir)
+	t.Setenv("XDG_RUNTIME_DIR", dir)
+	path := filepath.Join(dir, "daemonocle", "web.json")
+	d := definition{Version: version, Name: "web", Program: "/bin/sleep", Directory: "/"}
+	write := func(keep bool) os.FileInfo {
+		t.Helper()
+		p, err := d.prepare()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if keep {
+			err = p.keep()
+		}
+		p.discard()
+		info, bad := os.Stat(path)
+		if err != nil || bad != nil {
+			t.Fatal(err, bad)
+		}
+		if files, _ := os.ReadDir(filepath.Dir(path)); len(files) != 1 {
+			t.Errorf("it has left %v", files)
+		}
+		return info
+	}
+	first := write(true)
+	if again := write(true); !os.SameFile(first, again) {
+		t.Error("the same was written again")
+	}
+	d.Args = []string{"1000"}
+	if dropped := write(false); !os.SameFile(first, dropped) {
+		t.Error("it was written before it was kept")
+	}
+	if other := write(true); os.SameFile(first, other) {
+		t.Error("what was new was not written")
+	}
+	if got, err := load("start", "web"); err != nil || !reflect.DeepEqual(*got, d) {
+		t.Errorf("remembered is %+v, %v; want %+v", got, err, d)
+	}
+	if err := os.Chmod(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if mended := write(true); mended.Mode().Perm() != 0o600 {
+		t.Errorf("it stays open to others: %v", mended.Mode())
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -206,12 +207,19 @@ func (d *definition) daemon(op string) (*daemonocle.Daemon, error) {
 }
 
 // optionOf are the options behind the library's settings.
-var optionOf = map[string]string{"User": "user", "Group": "group", "WorkDir": "directory", "StopSignal": "signal", "StopTimeout": "stop-timeout"}
+var optionOf = map[string]string{"User": "user", "Group": "group", "WorkDir": "directory", "StopTimeout": "stop-timeout"}
 
 func (d *definition) make(op string, c daemonocle.Config) (*daemonocle.Daemon, error) {
 	made, err := daemonocle.New(c)
 	var bad *daemonocle.ConfigError
 	if errors.As(err, &bad) {
+		var ours *daemonocle.Error
+		if errors.As(bad.Err, &ours) { // from layout
+			return nil, ours
+		}
+		if bad.Setting == "StopSignal" { // the library knows only its number
+			return nil, misuse(op, fmt.Sprintf("option --signal: %s %v", signalName(c.StopSignal), bad.Err), `See "daemonocle start --help".`)
+		}
 		text := bad.Err
 		if bad.Value != "" {
 			text = fmt.Errorf("%q %w", bad.Value, bad.Err)
@@ -244,25 +252,29 @@ func (d *definition) handle(op string) (*daemonocle.Daemon, error) {
 
 // portAddress reads [ADDRESS:]PORT.
 func portAddress(text string) (string, error) {
-	host, port, found := "localhost", text, false
-	if i := strings.LastIndexByte(text, ':'); i >= 0 {
-		host, port, found = text[:i], text[i+1:], true
+	host, port := "", text
+	if strings.Contains(text, ":") {
+		var err error
+		if host, port, err = net.SplitHostPort(text); err != nil {
+			port = ""
+		}
 	}
-	if found && host == "" {
+	if host == "" {
 		host = "localhost"
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return "", fmt.Errorf("%q is not [ADDRESS:]PORT, such as 8080 or 127.0.0.1:8080", text)
+		return "", fmt.Errorf("%q is not [ADDRESS:]PORT, such as 8080, 127.0.0.1:8080 or [::1]:8080", text)
 	}
-	return host + ":" + port, nil
+	return net.JoinHostPort(host, port), nil
 }
 
 // parseDuration reads "10s", and a bare number as seconds.
 func parseDuration(text string) (time.Duration, error) {
-	d, err := time.ParseDuration(text)
-	if n, bad := strconv.ParseUint(text, 10, 31); bad == nil {
-		d, err = time.Duration(n)*time.Second, nil
+	seconds := text
+	if strings.Trim(text, "0123456789.") == "" {
+		seconds += "s"
 	}
+	d, err := time.ParseDuration(seconds)
 	if err != nil || d <= 0 {
 		return 0, fmt.Errorf("%q is no duration, such as 10 (seconds) or 1m30s", text)
 	}

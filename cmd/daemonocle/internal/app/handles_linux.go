@@ -23,8 +23,3 @@ func handles(pid int, sig syscall.Signal) bool {
 	}
 	return true
 }
-
-// writesTo gives the file that the process has open as this descriptor.
-func writesTo(pid, fd int) (os.FileInfo, error) {
-	return os.Stat(fmt.Sprintf("/proc/%d/fd/%d", pid, fd))
-}

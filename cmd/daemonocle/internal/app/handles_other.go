@@ -2,13 +2,7 @@
 
 package app
 
-import (
-	"errors"
-	"os"
-	"syscall"
-)
+import "syscall"
 
 // handles cannot be known here.
 func handles(int, syscall.Signal) bool { return true }
-
-func writesTo(int, int) (os.FileInfo, error) { return nil, errors.ErrUnsupported }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -47,47 +48,60 @@ type entry struct {
 	err    error
 }
 
+// look gives what it can, also with an error.
 func look(ctx context.Context) ([]entry, error) {
+	at, err := findPlaces()
+	if err != nil {
+		return nil, err
+	}
 	names, err := allNames()
 	if err != nil {
 		return nil, err
 	}
 	entries := make([]entry, len(names))
 	var daemons []*daemonocle.Daemon
-	var of []*entry
+	var of []int
+	place := func(name string) (daemonocle.Paths, error) { return at.layout(name), nil }
 	for i, name := range names {
-		e := &entries[i]
-		e.name = name
-		def, err := load("list", name)
-		if errors.Is(err, fs.ErrNotExist) {
-			def, err = &definition{Name: name}, nil
-		}
-		e.err = err
-		if def == nil {
-			def = &definition{Name: name} // it may run nevertheless
-		}
-		d, err := def.handle("list")
+		entries[i].name = name
+		// Whatever is remembered of it, it may run.
+		d, err := (&definition{Name: name}).make("list", daemonocle.Config{Name: name, Layout: place})
 		if err != nil {
-			e.err = err
+			entries[i].err = err
 			continue
 		}
-		daemons, of = append(daemons, d), append(of, e)
+		daemons, of = append(daemons, d), append(of, i)
 	}
+	shut := checkStateDir("list", "daemonocle", at.state) // once for all names
+	damaged := make([]error, len(names))
+	var reading sync.WaitGroup
+	reading.Go(func() { // while the others are measured
+		if shut != nil {
+			return
+		}
+		for i, name := range names {
+			if _, err := load("list", name); !errors.Is(err, fs.ErrNotExist) {
+				damaged[i] = err
+			}
+		}
+	})
 	all, errs := daemonocle.StatusAll(ctx, daemonocle.StatusOptions{}, daemons...)
-	for i, e := range of {
-		e.status = all[i]
-		if errs[i] != nil {
-			e.err = errs[i]
+	reading.Wait()
+	for k, i := range of {
+		e := &entries[i]
+		e.status = all[k]
+		if e.err = errs[k]; e.err == nil {
+			e.err = damaged[i]
 		}
 	}
-	return entries, nil
+	return entries, shut
 }
 
 // list prints what it can, and returns what was wrong.
 func list(ctx context.Context, out io.Writer, asJSON bool) error {
-	entries, err := look(ctx)
-	if err != nil {
-		return err
+	entries, first := look(ctx)
+	if entries == nil && first != nil {
+		return first
 	}
 	text := table(entries)
 	if asJSON {
@@ -96,7 +110,6 @@ func list(ctx context.Context, out io.Writer, asJSON bool) error {
 	if _, err := io.WriteString(out, text); err != nil {
 		return failure("list", "daemonocle", err, "")
 	}
-	var first error
 	for _, e := range entries {
 		if e.err != nil && first == nil {
 			first = e.err
@@ -137,6 +150,8 @@ func table(entries []entry) string {
 		switch s := e.status; {
 		case s.Running && s.PID > 0:
 			row = []string{e.name, s.State, fmt.Sprint(s.PID), uptime(s.Uptime), fmt.Sprintf("%.1f", s.CPUPercent), fmt.Sprintf("%.1f", s.MemoryPercent)}
+		case len(s.Left) > 0:
+			row[1], row[2] = "left behind", strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Left), " ", ","), "[]")
 		case s.Running || e.err != nil && s.State == "":
 			row[1] = "unknown"
 		}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -18,14 +17,14 @@ import (
 
 func logsCommand() *cobra.Command {
 	var lines int
-	var follow, onlyOut, onlyErr, reopen bool
+	var follow, onlyOut, onlyErr, again bool
 	cmd := own("logs NAME", "Show the last lines that a daemon has written.", `
 A daemon has a file for stdout and one for stderr; both are shown, unless one of
 them is asked for or empty.
 
 The program itself has the files open. After a rotation that renames them it goes on
-writing to the old ones until it is started again; --reopen looks whether that is
-so. Rotate with copytruncate, which programs do not notice.`, func(cmd *cobra.Command, args []string) error {
+writing to the old ones; with --reopen, it writes to the files of these names again,
+and the rotated ones keep what was in them.`, func(cmd *cobra.Command, args []string) error {
 		name, err := oneName("logs", args)
 		if err != nil {
 			return err
@@ -37,8 +36,8 @@ so. Rotate with copytruncate, which programs do not notice.`, func(cmd *cobra.Co
 		if err != nil {
 			return err
 		}
-		if reopen {
-			return checkReopened(name, files)
+		if again {
+			return reopen(name, files)
 		}
 		t := &tail{out: cmd.OutOrStdout(), many: len(files) > 1}
 		return t.show(files, lines, follow)
@@ -49,7 +48,7 @@ so. Rotate with copytruncate, which programs do not notice.`, func(cmd *cobra.Co
 	f.BoolVarP(&follow, "follow", "f", false, "Go on showing what comes, over rotations, until Ctrl-C.")
 	f.BoolVar(&onlyOut, "stdout", false, "Show only what was written to stdout.")
 	f.BoolVar(&onlyErr, "stderr", false, "Show only what was written to stderr.")
-	f.BoolVar(&reopen, "reopen", false, "Look whether the daemon writes to the files that are there.")
+	f.BoolVar(&again, "reopen", false, "After a rotation, let the daemon write to the log files again.")
 	cmd.ValidArgsFunction = completeNames
 	return cmd
 }
@@ -84,34 +83,6 @@ func logFiles(name string, onlyOut, onlyErr bool) ([]logFile, error) {
 		return nil, unknown("logs", name)
 	}
 	return files, nil
-}
-
-// checkReopened: nobody can make a program open its files again, but one can know
-// whether it should.
-func checkReopened(name string, files []logFile) error {
-	d, err := open(name, "logs")
-	if err != nil {
-		return err
-	}
-	s, err := d.Status(background, plainStatus)
-	if err != nil || !s.Running || s.PID == 0 {
-		return err
-	}
-	for _, f := range files {
-		now, err := os.Stat(f.path)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return failure("logs", name, err, "")
-		}
-		used, bad := writesTo(s.PID, f.fd)
-		if bad != nil {
-			return failure("logs", name, fmt.Errorf("find out where %s writes: %w", name, reason(bad)), "")
-		}
-		if err != nil || !os.SameFile(now, used) {
-			return failure("logs", name, fmt.Errorf("the daemon %s has another file than %s open as its %s, and only it could change that", name, f.path, f.stream),
-				`Restart it, and rotate with copytruncate the next time.`)
-		}
-	}
-	return nil
 }
 
 // tail shows the ends of files, and what is added to them.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -119,7 +120,10 @@ func showCommand() *cobra.Command {
 		if asJSON {
 			e := json.NewEncoder(out)
 			e.SetIndent("", "  ")
-			return e.Encode(def)
+			if err := e.Encode(def); err != nil {
+				return failure("show", name, err, "")
+			}
+			return nil
 		}
 		at, err := findPlaces()
 		if err != nil {
@@ -135,6 +139,7 @@ func showCommand() *cobra.Command {
 				_, status, _ = strings.Cut(s.String(), " -- ")
 			}
 		}
+		var text strings.Builder
 		for _, line := range [][2]string{
 			{"status", status},
 			{"start", def.commandLine()},
@@ -144,7 +149,10 @@ func showCommand() *cobra.Command {
 			{"stderr", files.StderrFile},
 			{"remembered", at.stateFile(name)},
 		} {
-			fmt.Fprintf(out, "%-11s %s\n", line[0]+":", line[1])
+			fmt.Fprintf(&text, "%-11s %s\n", line[0]+":", line[1])
+		}
+		if _, err := io.WriteString(out, text.String()); err != nil {
+			return failure("show", name, err, "")
 		}
 		return nil
 	})
@@ -214,19 +222,33 @@ func forgetCommand() *cobra.Command {
 		}
 		path := at.stateFile(name)
 		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-			return unknown("forget", name)
+			if _, err := logFiles(name, false, false); !logs || err != nil {
+				return unknown("forget", name)
+			}
 		}
 		d, err := (&definition{Name: name}).handle("forget")
 		if err != nil {
 			return err
 		}
-		if s, err := d.Status(background, plainStatus); err != nil || s.Running {
-			if err != nil {
-				return err
+		idle := func() error {
+			s, err := d.Status(background, plainStatus)
+			if err == nil && s.Running {
+				return failure("forget", name, fmt.Errorf("the daemon %s is running with PID %d", name, s.PID), `Stop it first: "daemonocle stop `+name+`".`)
 			}
-			return failure("forget", name, fmt.Errorf("the daemon %s is running with PID %d", name, s.PID), `Stop it first: "daemonocle stop `+name+`".`)
+			return err
 		}
-		if err := os.Remove(path); err != nil {
+		if err := idle(); err != nil {
+			return err
+		}
+		unlock, err := lockName("forget", name)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		if err := idle(); err != nil { // it was being started
+			return err
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return failure("forget", name, err, "")
 		}
 		os.Remove(filepath.Dir(at.pidFile(name))) // if it is empty

@@ -9,22 +9,26 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/daemonocle/daemonocle"
 )
 
-// nameForm is what a name can be: it becomes the name of files.
-var nameForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}$`)
+// isName reports whether a daemon can have this name: it becomes the name of files, and
+// the log directory of one that ends in .json would have the place of another's state file.
+func isName(name string) bool {
+	const first = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+	return len(name) > 0 && len(name) <= 64 && strings.IndexByte(first, name[0]) >= 0 &&
+		strings.Trim(name, first+".@+-") == "" && !strings.Contains(name, "..") && !strings.HasSuffix(name, ".json")
+}
 
 func checkName(op, name string) error {
-	if nameForm.MatchString(name) && !strings.Contains(name, "..") {
+	if isName(name) {
 		return nil
 	}
 	return misuse(op, fmt.Sprintf("%q cannot be the name of a daemon", name),
-		"A name has letters, digits and _ . @ + -, does not begin with one of the latter four, and has at most 64 characters.")
+		"A name has letters, digits and _ . @ + -, does not begin with one of the latter four nor end in .json, and has at most 64 characters.")
 }
 
 // places are the directories that all daemons of this user share.
@@ -45,12 +49,16 @@ func (p places) pidFile(name string) string   { return filepath.Join(p.run, name
 // layout is where a daemon of this command has its files.
 func layout(name string) (daemonocle.Paths, error) {
 	p, err := findPlaces()
+	return p.layout(name), err
+}
+
+func (p places) layout(name string) daemonocle.Paths {
 	return daemonocle.Paths{
 		PIDFile:    p.pidFile(name),
 		StdoutFile: filepath.Join(p.logDir(name), "out.log"),
 		StderrFile: filepath.Join(p.logDir(name), "err.log"),
 		Private:    p.private,
-	}, err
+	}
 }
 
 // damaged is an error about a state file.
@@ -78,12 +86,12 @@ func load(op, name string) (*definition, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		return nil, damaged(op, name, path, reason(err))
+		return nil, damaged(op, name, path, err)
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxState+1))
 	if err != nil {
-		return nil, damaged(op, name, path, reason(err))
+		return nil, damaged(op, name, path, fmt.Errorf("cannot be read: %w", reason(err)))
 	}
 	d, err := parseState(b)
 	if err == nil && d.Name != name {
@@ -132,7 +140,7 @@ func parseState(b []byte) (*definition, error) {
 // disk has room for it is known before anything is started.
 type pending struct {
 	def        *definition
-	temp, path string
+	temp, path string // temp is empty if path says the same already
 }
 
 func (d *definition) prepare() (*pending, error) {
@@ -144,21 +152,38 @@ func (d *definition) prepare() (*pending, error) {
 	cannot := func(err error) *daemonocle.Error {
 		return failure("start", d.Name, fmt.Errorf("what start is told cannot be remembered: write %s: %w", path, reason(err)), "Nothing was started.")
 	}
-	if err := os.MkdirAll(at.state, 0o700); err != nil {
+	err = os.MkdirAll(at.state, 0o700)
+	if bad := checkStateDir("start", d.Name, at.state); bad != nil {
+		return nil, bad
+	}
+	if err != nil {
 		return nil, cannot(err)
 	}
-	if err := checkStateDir("start", d.Name, at.state); err != nil {
-		return nil, err
-	}
+	os.Remove(filepath.Dir(at.pidFile(d.Name))) // if it is empty: it is of the user who had it before
 	b, err := json.MarshalIndent(d, "", "  ")
 	if err != nil {
 		return nil, cannot(err)
 	}
-	f, err := os.CreateTemp(at.state, "."+d.Name+".*.tmp") // with mode 0600
+	b = append(b, '\n')
+	// Nobody else writes it, for whoever starts this daemon has its lock; and one
+	// that was killed has left it for this.
+	temp := filepath.Join(at.state, "."+d.Name+".tmp")
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, cannot(err)
+	}
+	if holds(path, b) {
+		return &pending{d, "", path}, nil
+	}
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, cannot(err)
 	}
-	_, err = f.Write(append(b, '\n'))
+	// Synchronized, or after a power cut there could be an empty file under the
+	// new name.
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		os.Remove(f.Name())
 		return nil, cannot(err)
@@ -166,15 +191,38 @@ func (d *definition) prepare() (*pending, error) {
 	return &pending{d, f.Name(), path}, nil
 }
 
-// keep puts the file in its place.
+// holds reports whether there is a state file with this text.
+func holds(path string, text []byte) bool {
+	f, err := openState(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, int64(len(text))+1))
+	return err == nil && bytes.Equal(b, text)
+}
+
+// keep puts the file in its place, to be found there whatever comes.
 func (p *pending) keep() error {
-	if err := os.Rename(p.temp, p.path); err != nil {
+	if p.temp == "" {
+		return nil
+	}
+	err := os.Rename(p.temp, p.path)
+	if err == nil {
+		p.temp = ""
+		err = syncDir(filepath.Dir(p.path))
+	}
+	if err != nil {
 		return failure("start", p.def.Name, fmt.Errorf("it runs, but what start was told cannot be remembered: write %s: %w", p.path, reason(err)), "")
 	}
 	return nil
 }
 
-func (p *pending) discard() { os.Remove(p.temp) } // nothing, when it is in its place
+func (p *pending) discard() {
+	if p.temp != "" {
+		os.Remove(p.temp)
+	}
+}
 
 // reason is the innermost cause of a system call's error: its path is named
 // already.
@@ -218,15 +266,22 @@ func unremembered(name, op string) (*daemonocle.Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	if op != "start" && op != "restart" {
-		if _, err := os.Lstat(at.pidFile(name)); err == nil {
-			return (&definition{Name: name}).handle(op)
-		}
+	if op != "start" && op != "restart" && at.hasPIDFile(name) {
+		return (&definition{Name: name}).handle(op)
 	}
 	return nil, unknown(op, name)
 }
 
+func (p places) hasPIDFile(name string) bool {
+	_, err := os.Lstat(p.pidFile(name))
+	return err == nil
+}
+
 func unknown(op, name string) *daemonocle.Error {
+	if at, err := findPlaces(); err == nil && at.hasPIDFile(name) {
+		return failure(op, name, fmt.Errorf("nothing is remembered of %s, which has a PID file", name),
+			`It was started by "run" or with --debug, or its start was killed; "daemonocle stop `+name+`" ends it, and "daemonocle start --name `+name+` -- PROGRAM" makes one that is remembered.`)
+	}
 	return failure(op, name, fmt.Errorf("there is no daemon %q", name),
 		`"daemonocle list" shows those that there are; "daemonocle start --name `+name+` -- PROGRAM" makes one.`)
 }
@@ -243,13 +298,17 @@ func allNames() ([]string, error) {
 		return nil, failure("list", "daemonocle", err, "")
 	}
 	for _, e := range entries {
-		if name, ok := strings.CutSuffix(e.Name(), ".json"); ok && nameForm.MatchString(name) {
+		if name, ok := strings.CutSuffix(e.Name(), ".json"); ok && isName(name) {
 			names = append(names, name)
 		}
 	}
 	entries, _ = os.ReadDir(at.run)
+	remembered := names
 	for _, e := range entries {
-		if _, err := os.Lstat(at.pidFile(e.Name())); err == nil && nameForm.MatchString(e.Name()) {
+		if slices.Contains(remembered, e.Name()) {
+			continue
+		}
+		if isName(e.Name()) && at.hasPIDFile(e.Name()) {
 			names = append(names, e.Name())
 		}
 	}

@@ -19,4 +19,6 @@ func checkStateDir(_, _, _ string) error { return nil }
 
 func openState(path string) (*os.File, error) { return os.Open(path) }
 
-func lockName(string) (func(), error) { return func() {}, nil }
+func lockName(_, _ string) (func(), error) { return func() {}, nil }
+
+func syncDir(string) error { return nil }

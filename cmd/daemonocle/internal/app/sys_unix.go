@@ -3,9 +3,11 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -24,6 +26,9 @@ func signalName(s syscall.Signal) string { return fmt.Sprintf("%s (%d)", unix.Si
 func checkStateDir(op, name, dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil {
+		if link, bad := os.Lstat(dir); bad == nil && link.Mode()&fs.ModeSymlink != 0 {
+			return failure(op, name, fmt.Errorf("%s is a symbolic link that leads nowhere", dir), "Make the directory, or set XDG_STATE_HOME.")
+		}
 		return nil
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
@@ -45,7 +50,7 @@ func openState(path string) (*os.File, error) {
 		if err := reason(err); err == syscall.ELOOP {
 			return nil, fmt.Errorf("is a symbolic link")
 		}
-		return nil, err
+		return nil, fmt.Errorf("cannot be opened: %w", reason(err))
 	}
 	info, err := f.Stat()
 	if err != nil {
@@ -68,22 +73,23 @@ func openState(path string) (*os.File, error) {
 	return f, nil
 }
 
-// lockName makes starts of one name wait for each other, so that what is remembered
+// lockName makes what starts or forgets one name wait for each other, so that what is remembered
 // is what runs. The lock is a byte of a file for all names, and ends with this
 // process; what it starts does not inherit it.
-func lockName(name string) (unlock func(), err error) {
+func lockName(op, name string) (unlock func(), err error) {
 	at, err := findPlaces()
 	if err != nil {
 		return nil, err
 	}
 	cannot := func(err error) error {
-		return failure("start", name, fmt.Errorf("lock %s: %w", at.state, reason(err)), "Nothing was started.")
+		return failure(op, name, fmt.Errorf("lock %s: %w", at.state, reason(err)), "Nothing was done.")
 	}
-	if err := os.MkdirAll(at.state, 0o700); err != nil {
+	err = os.MkdirAll(at.state, 0o700)
+	if bad := checkStateDir(op, name, at.state); bad != nil {
+		return nil, bad
+	}
+	if err != nil {
 		return nil, cannot(err)
-	}
-	if err := checkStateDir("start", name, at.state); err != nil {
-		return nil, err
 	}
 	f, err := os.OpenFile(filepath.Join(at.state, ".lock"), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -103,4 +109,18 @@ func lockName(name string) (unlock func(), err error) {
 		}
 		return func() { f.Close() }, nil
 	}
+}
+
+// syncDir makes what was renamed in a directory last; see fsync(2). File systems
+// that have no such thing say EINVAL.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Sync(); !errors.Is(err, syscall.EINVAL) {
+		return err
+	}
+	return nil
 }

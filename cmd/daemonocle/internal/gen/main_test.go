@@ -16,7 +16,7 @@ func TestEachCommandHasAManual(t *testing.T) {
 	for name, part := range map[string]string{
 		"daemonocle.1": "Run any command as a daemon", "daemonocle-start.1": "is ready when it says so",
 		"daemonocle-stop.1": "Kill the daemon forcefully", "daemonocle-restart.1": "NAME", "daemonocle-status.1": "Comma-separated list",
-		"daemonocle-run.1": "Run a program in the foreground", "daemonocle-reload.1": "SIGHUP", "daemonocle-logs.1": "copytruncate",
+		"daemonocle-run.1": "Run a program in the foreground", "daemonocle-reload.1": "SIGHUP", "daemonocle-logs.1": "After a rotation",
 		"daemonocle-list.1": "Ctrl-C", "daemonocle-show.1": "remembered", "daemonocle-forget.1": "log files",
 	} {
 		text, err := os.ReadFile(filepath.Join(dir, name))
