@@ -60,7 +60,7 @@ func (b *subjects) startedCommand(runs int) (figure, error) {
 	if err != nil {
 		return figure{}, err
 	}
-	var floors, times, ratios []float64
+	var p pairs
 	for range runs {
 		floor, err := d.floor()
 		if err != nil {
@@ -73,11 +73,11 @@ func (b *subjects) startedCommand(runs int) (figure, error) {
 		if _, err := d.time("stop", "one"); err != nil {
 			return figure{}, err
 		}
-		floors, times, ratios = append(floors, ms(floor)), append(times, ms(took)), append(ratios, float64(took)/float64(floor))
+		p.add(floor, took, 0)
 	}
-	return figure{what: "daemonocle start --notify", got: median(ratios), limit: 4, unit: "F",
-		detail: fmt.Sprintf("%.2f ms, F = %.2f ms", median(times), median(floors)),
-		missed: "the command itself is executed three times, then the program"}, nil
+	f := p.figure("daemonocle start --notify", 4)
+	f.missed = "the command itself is executed three times, then the program"
+	return f, nil
 }
 
 // listed is the list of fifty daemons.
@@ -101,7 +101,7 @@ func (b *subjects) listed(runs int) (_ figure, err error) {
 			return figure{}, err
 		}
 	}
-	var floors, times, ratios []float64
+	var p pairs
 	for range runs {
 		floor, err := d.floor()
 		if err != nil {
@@ -111,11 +111,9 @@ func (b *subjects) listed(runs int) (_ figure, err error) {
 		if err != nil {
 			return figure{}, err
 		}
-		floors, times, ratios = append(floors, ms(floor)), append(times, ms(took)), append(ratios, float64(took-window)/float64(floor))
+		p.add(floor, took, window)
 	}
-	return figure{what: fmt.Sprintf("daemonocle list of %d, less the window", many), got: median(ratios), limit: 2, unit: "F",
-		detail: fmt.Sprintf("%.2f ms, F = %.2f ms", median(times), median(floors)),
-		missed: "each daemon is asked through its own files and locks"}, nil
+	return p.figure(fmt.Sprintf("daemonocle list of %d, less the window", many), 2), nil
 }
 
 // written is how long a program takes to write a lot, to its log and to a plain file.

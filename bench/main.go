@@ -69,7 +69,7 @@ func bench(runs, tries int, full bool) error {
 	measures = append(measures,
 		func() (figure, error) { return b.memory("") },
 		func() (figure, error) { return b.memory("web") },
-		b.wakeups, b.size,
+		b.wakeups,
 		func() (figure, error) { return b.startedCommand(runs) },
 		func() (figure, error) { return b.listed(max(runs/2, 1)) },
 		b.written)
@@ -85,10 +85,23 @@ func bench(runs, tries int, full bool) error {
 				return err
 			}
 			fmt.Println(f)
-			if f.kept() || f.missed != "" || try == tries {
+			if f.kept() || try == tries {
 				break
 			}
 		}
+		exceeded = exceeded || !f.kept() && f.missed == ""
+	}
+	// What is counted does not depend on how busy the machine is: there is one try.
+	counts, err := b.reloads(100)
+	if err != nil {
+		return err
+	}
+	size, err := b.size()
+	if err != nil {
+		return err
+	}
+	for _, f := range append(counts, size) {
+		fmt.Println(f)
 		exceeded = exceeded || !f.kept() && f.missed == ""
 	}
 	if exceeded {
@@ -178,6 +191,7 @@ var actions = []action{
 	{program: "daemon", name: "stop", before: "start", limit: 2.5},
 	{program: "daemon", name: "status", before: "start", after: "stop", limit: 2, extra: window},
 	{program: "daemon", name: "restart", before: "start", after: "stop", limit: 5},
+	{program: "daemon", name: "reload", before: "start", after: "stop", limit: 5},
 }
 
 // workers is how many daemons the group has. Their goodbye is nothing to wait for.
@@ -190,7 +204,7 @@ var groupActions = []action{
 }
 
 func (b *subjects) speed(a action, runs int) (figure, error) {
-	var floors, times, ratios []float64
+	var p pairs
 	for range runs {
 		if a.before != "" {
 			if err := b.runAs(a.program, a.before); err != nil {
@@ -210,9 +224,7 @@ func (b *subjects) speed(a action, runs int) (figure, error) {
 				return figure{}, err
 			}
 		}
-		floors = append(floors, ms(floor))
-		times = append(times, ms(took))
-		ratios = append(ratios, float64(took-a.extra)/float64(floor))
+		p.add(floor, took, a.extra)
 	}
 	what := a.name
 	if a.program == "group" {
@@ -221,8 +233,22 @@ func (b *subjects) speed(a action, runs int) (figure, error) {
 	if a.extra > 0 {
 		what += fmt.Sprintf(", less the window of %v", a.extra)
 	}
-	return figure{what: what, got: median(ratios), limit: a.limit, unit: "F",
-		detail: fmt.Sprintf("%.2f ms, F = %.2f ms", median(times), median(floors))}, nil
+	return p.figure(what, a.limit), nil
+}
+
+// pairs are runs, each beside one of the floor.
+type pairs struct{ floors, times, ratios []float64 }
+
+// add takes a pair; extra is what of the time does not count.
+func (p *pairs) add(floor, took, extra time.Duration) {
+	p.floors = append(p.floors, ms(floor))
+	p.times = append(p.times, ms(took))
+	p.ratios = append(p.ratios, float64(took-extra)/float64(floor))
+}
+
+func (p *pairs) figure(what string, limit float64) figure {
+	return figure{what: what, got: median(p.ratios), limit: limit, unit: "F",
+		detail: fmt.Sprintf("%.2f ms, F = %.2f ms", median(p.times), median(p.floors))}
 }
 
 func ms(d time.Duration) float64 { return d.Seconds() * 1000 }

@@ -16,6 +16,8 @@ func main() {
 		PIDFile: os.Getenv("SUBJECT_PIDFILE"),
 		Worker:  func(ctx context.Context) error { return idle(ctx, daemonocle.Ready) },
 		Actions: actions,
+		// A reload is ready first.
+		RequireReady: true,
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
