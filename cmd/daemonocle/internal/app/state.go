@@ -159,7 +159,9 @@ func (d *definition) prepare() (*pending, error) {
 	if err != nil {
 		return nil, cannot(err)
 	}
-	os.Remove(filepath.Dir(at.pidFile(d.Name))) // if it is empty: it is of the user who had it before
+	if dir := filepath.Dir(at.pidFile(d.Name)); d.User != "" || d.Group != "" || !isOwn(dir) {
+		os.Remove(dir) // if it is empty: it is of the user who had it before
+	}
 	b, err := json.MarshalIndent(d, "", "  ")
 	if err != nil {
 		return nil, cannot(err)

@@ -43,6 +43,17 @@ func checkStateDir(op, name, dir string) error {
 	return nil
 }
 
+// isOwn reports whether what is there belongs to this process's user and group, or is not
+// there. To remove a directory takes a file system longer than to look.
+func isOwn(path string) bool {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(st.Uid) == os.Geteuid() && int(st.Gid) == os.Getegid()
+}
+
 // openState opens a file that is ours alone.
 func openState(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
