@@ -47,7 +47,7 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 	k.generations = []*launch.Launch{l}
 	// A generation is the child of the one before it, until that ends.
 	defer proc.AdoptOrphans()()
-	defer reapOrphans(l.PID())()
+	defer reapOrphans(func() { k.reap(l.PID()) })()
 	done := make(chan struct{})
 	defer close(done)
 	go k.forward(signals, done)
@@ -108,11 +108,16 @@ type keeper struct {
 	asked       bool             // the daemon was asked to end
 
 	followed chan struct{} // another generation has come
+
+	reaping sync.Mutex
+	reaped  []proc.Stray // the last ones that can have been a generation
 }
 
 // follow is for a daemon that has let another process take its place.
 func (k *keeper) follow(pid int) {
+	k.reaping.Lock()
 	l := launch.Adopted(pid)
+	k.reaping.Unlock()
 	k.mu.Lock()
 	earlier := k.generations
 	k.generations = append(earlier, l)
@@ -135,6 +140,34 @@ func (k *keeper) follow(pid int) {
 			k.pass(sig)
 		}
 	}
+}
+
+// maxReaped is far more than can end before the keeper has read of it.
+const maxReaped = 100
+
+// reap reaps orphans. A generation that has ended before we have heard of it is one of
+// them: it is not held yet. As it leads a process group, how those ended is kept.
+func (k *keeper) reap(first int) {
+	k.reaping.Lock()
+	defer k.reaping.Unlock()
+	for _, s := range proc.ReapStrays(first) {
+		if s.PID == s.Group {
+			k.reaped = append(k.reaped, s)
+		}
+	}
+	k.reaped = slices.Delete(k.reaped, 0, max(len(k.reaped)-maxReaped, 0))
+}
+
+// ended is how a generation ended that was reaped so.
+func (k *keeper) ended(pid int) (s launch.Status) {
+	k.reaping.Lock()
+	defer k.reaping.Unlock()
+	for _, r := range k.reaped {
+		if r.PID == pid {
+			s = launch.StatusOf(r.Status)
+		}
+	}
+	return s
 }
 
 // take takes the wait status of each as soon as there is one that is ours: that is when
@@ -165,7 +198,9 @@ func (k *keeper) waitForAll() (last launch.Status) {
 	generations := k.generations
 	k.mu.Unlock()
 	for _, l := range generations {
-		last, _ = l.Wait(context.Background())
+		if last, _ = l.Wait(context.Background()); !last.Known {
+			last = k.ended(l.PID())
+		}
 		waitForGroup(l.PID())
 	}
 	return last

@@ -502,6 +502,11 @@ func slurp(path string) string {
 // waitText waits until the file has the text, and returns all that it has.
 func waitText(t *testing.T, path, text string) string {
 	t.Helper()
+	defer func() {
+		if has := slurp(path); !strings.Contains(has, text) {
+			t.Logf("%s has %q", path, has)
+		}
+	}()
 	testkit.WaitFor(t, fmt.Sprintf("%q in %s", text, filepath.Base(path)), func() bool {
 		return strings.Contains(slurp(path), text)
 	})

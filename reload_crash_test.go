@@ -110,8 +110,7 @@ func regen() {
 
 // at does what the file of the phase says.
 func at(phase string) error {
-	path := filepath.Join(os.Getenv("R_DIR"), phase)
-	what, arg, _ := strings.Cut(slurp(path), " ")
+	what, arg, _ := strings.Cut(slurp(filepath.Join(os.Getenv("R_DIR"), phase)), " ")
 	switch what {
 	case "exit":
 		fmt.Fprintln(os.Stderr, "about to exit")
@@ -122,7 +121,7 @@ func at(phase string) error {
 	case "error":
 		return errors.New(arg)
 	case "gate":
-		pass(path + ".gate")
+		pass(filepath.Join(os.Getenv("R_DIR"), arg))
 	case "hang":
 		select {}
 	}
@@ -134,6 +133,7 @@ type reloader struct {
 	*described
 	mode   string
 	keeper *running // nil if detached
+	holds  int
 }
 
 // modes of a daemon's life.
@@ -274,19 +274,20 @@ func (s *reloader) unplan(phase string) {
 	}
 }
 
-// hold makes the next process that comes to the phase wait there.
+// hold makes the next process that comes to the phase wait there, at a barrier of its own:
+// another may wait at an earlier one still.
 func (s *reloader) hold(phase string) *barrier {
 	s.t.Helper()
-	b := s.barrier(s.path(phase + ".gate"))
-	s.plan(phase, "gate")
+	s.holds++
+	name := fmt.Sprintf("%s.gate%d", phase, s.holds)
+	b := s.barrier(s.path(name))
+	s.plan(phase, "gate "+name)
 	return b
 }
 
 func (s *reloader) barrier(path string) *barrier {
 	s.t.Helper()
-	if !onDisk(path) {
-		must(s.t, unix.Mkfifo(path, 0o666), os.Chmod(path, 0o666))
-	}
+	must(s.t, unix.Mkfifo(path, 0o666), os.Chmod(path, 0o666))
 	b := &barrier{t: s.t, path: path}
 	s.t.Cleanup(func() { // until then it is in use, which the garbage collector must know
 		if b.w != nil {
@@ -417,13 +418,14 @@ func TestReloadThatFailsLeavesTheDaemonAlone(t *testing.T) {
 		}
 		next := s.await(pid)
 		s.only(next)
+		s.with("D_STOP_TIMEOUT=" + testkit.Patience.String()) // a stop's own, from here on
 		s.down()
 	})
 }
 
 func TestReloadThatTakesTooLongLeavesTheDaemonAlone(t *testing.T) {
 	eachMode(t, func(t *testing.T, mode, order string) {
-		s := newReloader(t, mode, order, "D_STOP_TIMEOUT=100ms", "D_START_TIMEOUT="+(5*testkit.Settle).String())
+		s := newReloader(t, mode, order, "D_STOP_TIMEOUT=100ms", "D_START_TIMEOUT="+(10*testkit.Settle).String())
 		pid := s.up()
 		for _, f := range delays {
 			if f.readyFirst && s.setting("D_REQUIRE_READY") == "" {
@@ -437,6 +439,7 @@ func TestReloadThatTakesTooLongLeavesTheDaemonAlone(t *testing.T) {
 			})
 		}
 		s.only(pid)
+		s.with("D_STOP_TIMEOUT=" + testkit.Patience.String()) // a stop's own, from here on
 		s.down()
 	})
 }

@@ -5,6 +5,7 @@ package daemonocle_test
 import (
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -182,7 +183,24 @@ func (s *reloader) lingers() (at *barrier) {
 	}
 	at.reached()
 	s.unplan("goodbye")
+	if s.keeper != nil { // which may not have heard yet that another is the daemon
+		next := fmt.Sprintf("Pid:\t%d\n", s.holder())
+		testkit.WaitFor(s.t, "the keeper to hold the new process", func() bool {
+			return slices.ContainsFunc(fdinfo(s.t, s.keeper.cmd.Process.Pid), func(info string) bool { return strings.Contains(info, next) })
+		})
+	}
 	return at
+}
+
+// fdinfo is what the kernel says of each descriptor of the process.
+func fdinfo(t *testing.T, pid int) (all []string) {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", pid))
+	must(t, err)
+	for _, file := range files {
+		all = append(all, slurp(file))
+	}
+	return all
 }
 
 // What cuts the end short does so for an old process, too, that is at work still.
@@ -403,4 +421,28 @@ func TestHangUpThatIsTheStopSignal(t *testing.T) {
 			t.Errorf("the hook got %q, want %q", got, want)
 		}
 	})
+}
+
+// A keeper that is slow to hear of the last generation still has how that ended.
+func TestKeeperHearsOfAGenerationThatHasEnded(t *testing.T) {
+	for _, mode := range []string{"foreground", "PID 1"} {
+		t.Run(mode, func(t *testing.T) {
+			eachOrder(t, func(t *testing.T, order string) {
+				for range 10 {
+					s := newReloader(t, mode, order)
+					pid := s.up()
+					freeze(t, s.keeper.cmd.Process.Pid)
+					if r := s.do("reload"); r != (ending{reloadedLine, "", 0}) {
+						t.Fatalf("reload: %+v", r)
+					}
+					testkit.WaitGone(t, pid)
+					kill(t, s.holder())
+					s.keeper.signal(syscall.SIGCONT)
+					if got := s.keeper.wait(); got.code != 128+9 || strings.Count(got.out, childlessLine) != 1 {
+						t.Errorf("the keeper: %+v", got)
+					}
+				}
+			})
+		})
+	}
 }

@@ -127,7 +127,7 @@ func (d *Daemon) runHere(ctx, until context.Context, op string, args []string, s
 	stop := context.AfterFunc(until, func() { l.end(0, context.Cause(until)) })
 	defer stop()
 	if environ.PID1() {
-		defer reapOrphans()()
+		defer reapOrphans(func() { proc.ReapStrays() })()
 	}
 	if err := l.setUp(); err != nil {
 		l.takeBack()
@@ -732,15 +732,15 @@ func (l *life) complain(act string, err error) {
 	speak(os.Stderr).Error(fmt.Errorf("%s: %w", act, err))
 }
 
-// reapOrphans reaps those that the kernel gives to PID 1 or a subreaper, and leaves alone
-// what os/exec waits for.
-func reapOrphans(keep ...int) (stop func()) {
+// reapOrphans calls reap whenever there may be one: for PID 1 or a subreaper, which the
+// kernel gives them to.
+func reapOrphans(reap func()) (stop func()) {
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, childSignal...)
 	done := make(chan struct{})
 	go func() {
 		for {
-			proc.ReapStrays(keep...)
+			reap()
 			select {
 			case <-children:
 			case <-done:

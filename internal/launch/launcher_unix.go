@@ -260,7 +260,7 @@ func withCleanMask(fork func() error) error {
 }
 
 // adopt notes the daemon's PID. It is an unreaped child of ours, so the number
-// is its own.
+// is its own; a zombie is held as well, or it would be a stray.
 func (l *Launch) adopt(pid int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -268,7 +268,10 @@ func (l *Launch) adopt(pid int) {
 		return
 	}
 	l.pid = pid
-	l.handle, _ = proc.Open(pid) // without one the end of the socket must do
+	var err error // without a handle the end of the socket must do
+	if l.handle, err = proc.Open(pid); errors.Is(err, proc.ErrGone) {
+		l.handle = proc.OpenFD(pid, -1)
+	}
 }
 
 // PID is the daemon's process ID, 0 while it is unknown.
@@ -310,7 +313,8 @@ func (l *Launch) Receive(ctx context.Context) (Message, error) {
 			l.adopt(m.PID)
 			return m, nil
 		case exited:
-			l.ended(&Status{Known: true, Code: waitCode(syscall.WaitStatus(m.Code))})
+			s := StatusOf(syscall.WaitStatus(m.Code))
+			l.ended(&s)
 			return m, io.EOF
 		default:
 			return m, nil
@@ -418,6 +422,9 @@ func wait4(pid int) (syscall.WaitStatus, error) {
 		}
 	}
 }
+
+// StatusOf is for who has taken a wait status by other means than Wait.
+func StatusOf(ws syscall.WaitStatus) Status { return Status{Known: true, Code: waitCode(ws)} }
 
 func waitCode(ws syscall.WaitStatus) int {
 	if ws.Signaled() {

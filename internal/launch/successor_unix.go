@@ -131,7 +131,7 @@ func Successor(h Hello, pass []Passed, files []*os.File, sibling bool) (*Launch,
 }
 
 // Adopted is a keeper's hold on a daemon that another daemon has started to take its
-// place. It says nothing: the wire is the first one's still.
+// place, or a zombie of that. It says nothing: the wire is the first one's still.
 func Adopted(pid int) *Launch {
 	l := &Launch{}
 	l.adopt(pid)

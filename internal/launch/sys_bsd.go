@@ -68,7 +68,7 @@ func (l *Launch) reap(pid int) Status {
 	if err != nil {
 		return Status{}
 	}
-	return Status{Known: true, Code: waitCode(ws)}
+	return StatusOf(ws)
 }
 
 func socketpair() ([2]int, error) {

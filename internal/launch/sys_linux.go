@@ -67,7 +67,7 @@ func (l *Launch) reap(pid int) Status {
 	if err != nil {
 		return Status{} // ECHILD: somebody in this program was faster
 	}
-	return Status{Known: true, Code: waitCode(ws)}
+	return StatusOf(ws)
 }
 
 func socketpair() ([2]int, error) {

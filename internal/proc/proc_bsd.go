@@ -131,7 +131,7 @@ func (k *kinfo) field(name string) any {
 	return nil
 }
 
-func reapStrays([]int) []int { return nil }
+func reapStrays([]int) []Stray { return nil }
 
 func nanosleep(d time.Duration) { time.Sleep(d) }
 

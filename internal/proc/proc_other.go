@@ -31,7 +31,7 @@ func used(int, bool) (reading, error)                { return reading{}, errOthe
 func usedSince(int, reading, bool) (reading, error)  { return reading{}, errOther }
 func totalMemory() (uint64, error)                   { return 0, errOther }
 func snapshot(int, []string) (map[string]any, error) { return nil, errOther }
-func reapStrays([]int) []int                         { return nil }
+func reapStrays([]int) []Stray                       { return nil }
 
 func signalText(sig syscall.Signal) string { return sig.String() }
 

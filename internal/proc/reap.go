@@ -1,7 +1,15 @@
 package proc
 
+import "syscall"
+
+// Stray is a process that ReapStrays has reaped.
+type Stray struct {
+	PID, Group int
+	Status     syscall.WaitStatus
+}
+
 // ReapStrays reaps zombie children of this process that nobody in this program
-// will wait for, and returns their numbers: for a process with the number 1,
+// will wait for, and returns them: for a process with the number 1,
 // or a subreaper, which orphans are given to.
 //
 // A child is somebody's when this process holds a pidfd for it, as os.Process
@@ -14,4 +22,4 @@ package proc
 // their own group must be in keep then.
 //
 // Only Linux has this; elsewhere nothing is reaped.
-func ReapStrays(keep ...int) []int { return reapStrays(keep) }
+func ReapStrays(keep ...int) []Stray { return reapStrays(keep) }

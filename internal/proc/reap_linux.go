@@ -4,18 +4,20 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-func reapStrays(keep []int) []int {
-	var reaped []int
+func reapStrays(keep []int) []Stray {
+	var reaped []Stray
 	try := func(pid int) bool {
-		// The wait status of a stray interests nobody.
-		n, err := unix.Wait4(pid, nil, unix.WNOHANG, nil)
+		s := Stray{PID: pid}
+		s.Group, _ = unix.Getpgid(pid)
+		n, err := syscall.Wait4(pid, &s.Status, syscall.WNOHANG, nil)
 		if err == nil && n == pid {
-			reaped = append(reaped, pid)
+			reaped = append(reaped, s)
 		}
 		return err == nil && n == pid
 	}

@@ -82,6 +82,14 @@ func adopt() (int, error) {
 	return pid, h.Wait(context.Background())
 }
 
+// reap gives the numbers of those that ReapStrays has reaped.
+func reap(keep ...int) (pids []int) {
+	for _, s := range ReapStrays(keep...) {
+		pids = append(pids, s.PID)
+	}
+	return pids
+}
+
 // endedChild starts a child that has exited with code 7 and was not waited for.
 func endedChild(attr *syscall.SysProcAttr) (*exec.Cmd, error) {
 	cmd := exec.Command("/proc/self/exe")
@@ -119,16 +127,16 @@ var keepers = map[string]func() error{
 		if err != nil {
 			return err
 		}
-		if got := ReapStrays(kept); !slices.Equal(got, []int{stray}) {
+		if got := reap(kept); !slices.Equal(got, []int{stray}) {
 			return fmt.Errorf("ReapStrays = %v, want %d (not %d, nor %d)", got, stray, kept, cmd.Process.Pid)
 		}
-		if got := ReapStrays(kept); len(got) != 0 {
+		if got := reap(kept); len(got) != 0 {
 			return fmt.Errorf("ReapStrays again = %v, want none", got)
 		}
 		if err := wantCode7(cmd); err != nil {
 			return err
 		}
-		if got := ReapStrays(); !slices.Equal(got, []int{kept}) {
+		if got := reap(); !slices.Equal(got, []int{kept}) {
 			return fmt.Errorf("ReapStrays = %v, want %d", got, kept)
 		}
 		return nil
@@ -146,11 +154,11 @@ var keepers = map[string]func() error{
 		if err := h.Wait(context.Background()); err != nil {
 			return err
 		}
-		if got := ReapStrays(); len(got) != 0 {
+		if got := reap(); len(got) != 0 {
 			return fmt.Errorf("ReapStrays = %v, want none", got)
 		}
 		h.Close()
-		if got := ReapStrays(); !slices.Equal(got, []int{pid}) {
+		if got := reap(); !slices.Equal(got, []int{pid}) {
 			return fmt.Errorf("ReapStrays = %v, want %d", got, pid)
 		}
 		return nil
@@ -161,7 +169,7 @@ var keepers = map[string]func() error{
 		reaped := make(map[int]bool)
 		wg.Go(func() {
 			for {
-				for _, pid := range ReapStrays() {
+				for _, pid := range reap() {
 					reaped[pid] = true
 				}
 				select {
@@ -200,7 +208,7 @@ var keepers = map[string]func() error{
 		loops.Wait()
 		close(stop)
 		wg.Wait()
-		for _, pid := range ReapStrays() {
+		for _, pid := range reap() {
 			reaped[pid] = true
 		}
 		for _, pid := range strays {
@@ -221,7 +229,7 @@ var keepers = map[string]func() error{
 		if err != nil {
 			return err
 		}
-		if got := ReapStrays(ours.Process.Pid); len(got) != 0 {
+		if got := reap(ours.Process.Pid); len(got) != 0 {
 			return fmt.Errorf("ReapStrays = %v, want none", got)
 		}
 		if err := wantCode7(cmd); err != nil {
@@ -243,7 +251,7 @@ var keepers = map[string]func() error{
 		if got := firstZombie(); got != pid {
 			return fmt.Errorf("firstZombie = %d, want %d", got, pid)
 		}
-		if got := ReapStrays(); !slices.Equal(got, []int{pid}) {
+		if got := reap(); !slices.Equal(got, []int{pid}) {
 			return fmt.Errorf("ReapStrays = %v, want %d", got, pid)
 		}
 		if got := firstZombie(); got != 0 {
@@ -289,11 +297,11 @@ func init() {
 		if m, err := Snapshot(os.Getpid(), []string{"pid", "exe"}); err != nil || m["exe"] != nil {
 			return fmt.Errorf("Snapshot = %v, %v", m, err)
 		}
-		got := ReapStrays() // nothing, when cmd is the first that the kernel shows
+		got := reap() // nothing, when cmd is the first that the kernel shows
 		if err := wantCode7(cmd); err != nil {
 			return err
 		}
-		if got = append(got, ReapStrays()...); !slices.Equal(got, []int{pid}) {
+		if got = append(got, reap()...); !slices.Equal(got, []int{pid}) {
 			return fmt.Errorf("ReapStrays = %v, want %d", got, pid)
 		}
 		return nil
