@@ -110,7 +110,8 @@ func regen() {
 
 // at does what the file of the phase says.
 func at(phase string) error {
-	what, arg, _ := strings.Cut(slurp(filepath.Join(os.Getenv("R_DIR"), phase)), " ")
+	dir := os.Getenv("R_DIR")
+	what, arg, _ := strings.Cut(slurp(filepath.Join(dir, phase)), " ")
 	switch what {
 	case "exit":
 		fmt.Fprintln(os.Stderr, "about to exit")
@@ -121,7 +122,7 @@ func at(phase string) error {
 	case "error":
 		return errors.New(arg)
 	case "gate":
-		pass(filepath.Join(os.Getenv("R_DIR"), arg))
+		pass(filepath.Join(dir, arg))
 	case "hang":
 		select {}
 	}
@@ -133,7 +134,7 @@ type reloader struct {
 	*described
 	mode   string
 	keeper *running // nil if detached
-	holds  int
+	holds  int      // barriers so far
 }
 
 // modes of a daemon's life.

@@ -424,11 +424,9 @@ func wait4(pid int) (syscall.WaitStatus, error) {
 }
 
 // StatusOf is for who has taken a wait status by other means than Wait.
-func StatusOf(ws syscall.WaitStatus) Status { return Status{Known: true, Code: waitCode(ws)} }
-
-func waitCode(ws syscall.WaitStatus) int {
+func StatusOf(ws syscall.WaitStatus) Status {
 	if ws.Signaled() {
-		return -int(ws.Signal())
+		return Status{Known: true, Code: -int(ws.Signal())}
 	}
-	return ws.ExitStatus()
+	return Status{Known: true, Code: ws.ExitStatus()}
 }
