@@ -219,13 +219,19 @@ func TestPID1PassesSignalsOn(t *testing.T) {
 	testkit.RequireRoot(t)
 	s := describe(t, "life", "L_HEAR=1")
 	r, _ := s.beginPID1("start")
-	for _, sig := range []syscall.Signal{syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2} {
+	pass := func(sig syscall.Signal) {
+		t.Helper()
 		r.signal(sig)
 		waitText(t, r.out, "heard "+unix.SignalName(sig)+"\n")
 	}
+	pass(syscall.SIGUSR1)
+	pass(syscall.SIGUSR2)
 	if out := slurp(r.out); strings.Contains(out, "cause:") {
 		t.Errorf("the worker's context ended: %q", out)
 	}
+	pass(syscall.SIGHUP) // which reloads it as well
+	waitText(t, r.out, reloadedLine)
+	waitText(t, r.out, "cause: reloading")
 	r.signal(syscall.SIGTERM)
 	r.wait()
 }
