@@ -37,7 +37,7 @@ var houseRules = map[string]struct {
 }{
 	"": {
 		[]string{"internal/console", "internal/control", "internal/environ", "internal/launch", "internal/paths", "internal/pidfile",
-			"internal/privs", "internal/proc", "internal/sdnotify", "internal/sockets", unixes},
+			"internal/privs", "internal/proc", "internal/sdnotify", "internal/sockets", "internal/systemd", unixes},
 		"the root is the daemon; it stands on its rooms and on the kernel, and brings its users no other module",
 	},
 	"internal/console":  {[]string{term, unixes}, "it speaks; what it says is the callers' business"},
@@ -49,6 +49,7 @@ var houseRules = map[string]struct {
 	"internal/pidfile":  {[]string{"internal/paths", "internal/proc", unixes}, "a PID file is a path and the process behind it"},
 	"internal/sockets":  {[]string{unixes}, "it knows sockets by their names, not what daemons are"},
 	"internal/sdnotify": {[]string{unixes}, "it speaks a protocol; when to say what is the daemon's part"},
+	"internal/systemd":  {nil, "it asks a question; what follows from the answer is the daemon's part"},
 	"internal/launch":   {[]string{"internal/proc", unixes}, "it makes processes; PID files and users are the daemon's part"},
 
 	"internal/testkit":       {[]string{unixes}, "what tests the rooms must not stand on them"},
