@@ -74,11 +74,18 @@ func socketpair() ([2]int, error) {
 	return unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 }
 
-// trusted: a socket pair made by our own user. A setuid program must not take
-// orders from the user who runs it.
+// trusted: a socket pair made by our own user. A setuid program must not take orders from
+// the user who runs it: a connection to a service of root's, which that user could have
+// made, has root behind it as well, but a name at one end.
 func trusted(fd int) bool {
 	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
-	return err == nil && int(cred.Uid) == os.Geteuid()
+	return err == nil && int(cred.Uid) == os.Geteuid() && unnamed(unix.Getsockname(fd)) && unnamed(unix.Getpeername(fd))
+}
+
+// unnamed: x/sys shows a name of no length as an abstract one of no length.
+func unnamed(name unix.Sockaddr, err error) bool {
+	u, ok := name.(*unix.SockaddrUnix)
+	return err == nil && ok && (u.Name == "" || u.Name == "@")
 }
 
 // scratch is where the daemon's stderr goes until it is ready: memory, which
