@@ -99,6 +99,25 @@ func TestHello(t *testing.T) {
 	}
 }
 
+// FuzzHello: what a message says to a new process is what it says when it is sent again.
+func FuzzHello(f *testing.F) {
+	f.Add("foreground,deaf\x00comm\x00foo\x00/run/foo.pid\x003\x00@x\x00tcp :80", 7, 2)
+	f.Add(strings.Repeat("\x00", 5), 0, 0)
+	f.Add(",,jailed,banana\x00\x00\x00\x00\x00\x00\x00", -1, -1)
+	f.Fuzz(func(t *testing.T, text string, pid, code int) {
+		h, ok := parseHello(Message{Kind: hello, PID: pid, Code: code, Text: text})
+		if !ok {
+			if strings.Count(text, "\x00") >= 5 {
+				t.Fatalf("%q was refused", text)
+			}
+			return
+		}
+		if again, ok := parseHello(h.message()); !ok || !reflect.DeepEqual(again, h) {
+			t.Errorf("%q: %+v came back as %+v, %v", text, h, again, ok)
+		}
+	})
+}
+
 func FuzzDecode(f *testing.F) {
 	for _, m := range messages {
 		f.Add(m.encode()[4:])
