@@ -176,6 +176,23 @@ func TestLogicAsksForNoSystem(t *testing.T) {
 	})
 }
 
+// TestMemoryIsLeftAlone: memory is the Go runtime's, the linker's or a C library's. To give
+// a page back undoes what the dynamic linker has written into it, and with it every program
+// that is position independent; it takes away a tracer's breakpoints as well.
+func TestMemoryIsLeftAlone(t *testing.T) {
+	calls := []string{"Madvise", "Mprotect", "Mmap", "Munmap", "Mremap", "Mlock", "Mlockall", "Munlock", "Munlockall", "ProcessMadvise",
+		"MmapPtr", "MunmapPtr", "SYS_MADVISE", "SYS_MPROTECT", "SYS_MMAP", "SYS_MUNMAP", "SYS_MREMAP", "SYS_REMAP_FILE_PAGES",
+		"SYS_PKEY_MPROTECT", "SYS_PROCESS_MADVISE", "SYS_BRK", "SYS_MSEAL", "PR_SET_MM", "FreeOSMemory"}
+	eachGoFile(t, func(name string, file *ast.File) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok && slices.Contains(calls, s.Sel.Name) {
+				t.Errorf("%s uses %s: no code of ours gives back, remaps or protects memory", name, s.Sel.Name)
+			}
+			return true
+		})
+	})
+}
+
 func TestOnePackageComment(t *testing.T) {
 	comments := map[string][]string{}
 	eachGoFile(t, func(name string, file *ast.File) {

@@ -297,7 +297,7 @@ func (l *life) listen() {
 			if !deaf || !l.cancelStart() {
 				l.letGo()
 			}
-			l.detached()
+			l.link.Close() // nothing is left to say or to hear
 			return
 		case m.Kind == launch.Listening:
 			deaf = false
@@ -308,7 +308,7 @@ func (l *life) listen() {
 		case m.Kind == launch.Release:
 			l.letGo()
 			if !l.foreground {
-				l.detached()
+				l.link.Close() // nothing is left to say or to hear
 				return
 			}
 		}
@@ -324,12 +324,6 @@ func (l *life) cancelStart() bool {
 		l.end(0, ErrStartCancelled)
 	}
 	return !late
-}
-
-// detached: nothing is left to say or to hear.
-func (l *life) detached() {
-	l.link.Close()
-	launch.Settle()
 }
 
 // sayReady lets go of the launcher's stderr before it speaks, so that nothing

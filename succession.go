@@ -284,7 +284,7 @@ func (l *life) takeOver() {
 		l.link.Send(launch.Message{Kind: launch.Took, PID: os.Getpid()})
 		go l.listen()
 	} else {
-		l.detached()
+		l.link.Close()
 	}
 	l.answer(control.Answer{PID: os.Getpid(), Generation: s.generation})
 	l.open()

@@ -67,8 +67,9 @@ func bench(runs, tries int, full bool) error {
 		measures = append(measures, func() (figure, error) { return b.speed(a, max(runs/5, 1)) })
 	}
 	measures = append(measures,
-		func() (figure, error) { return b.memory("") },
-		func() (figure, error) { return b.memory("web") },
+		func() (figure, error) { return b.resources("", "RssAnon", "private memory", "KB", 1024) },
+		func() (figure, error) { return b.resources("web", "RssAnon", "private memory", "KB", 1024) },
+		func() (figure, error) { return b.resources("", "Threads", "threads", "", 1) }, // which of two the runtime needed on its way is chance
 		b.wakeups,
 		func() (figure, error) { return b.startedCommand(runs) },
 		func() (figure, error) { return b.listed(max(runs/2, 1)) },
@@ -290,8 +291,10 @@ func (b *subjects) pair(kind string) (daemon, plain int, stop func() error, err 
 	return daemon, cmd.Process.Pid, stop, nil
 }
 
-// memory compares what is resident.
-func (b *subjects) memory(kind string) (figure, error) {
+// resources compares how much of something an idle daemon has with what the plain program
+// with the same worker has. Of the memory only what is private counts: the pages of the
+// program's file are the page cache's, and resident for as long as the kernel likes.
+func (b *subjects) resources(kind, field, what, unit string, limit float64) (figure, error) {
 	var daemons, plains []float64
 	for range 9 {
 		daemon, plain, stop, err := b.pair(kind)
@@ -299,16 +302,16 @@ func (b *subjects) memory(kind string) (figure, error) {
 			return figure{}, err
 		}
 		time.Sleep(100 * time.Millisecond) // for what the runtime does after a start
-		d, derr := procNumber(daemon, "status", "VmRSS")
-		p, perr := procNumber(plain, "status", "VmRSS")
+		d, derr := procNumber(daemon, "status", field)
+		p, perr := procNumber(plain, "status", field)
 		if err := errors.Join(derr, perr, stop()); err != nil {
 			return figure{}, err
 		}
 		daemons, plains = append(daemons, float64(d)), append(plains, float64(p))
 	}
 	d, p := median(daemons), median(plains)
-	what := strings.TrimSpace("resident, daemon to plain " + kind)
-	return figure{what: what, got: d / p, limit: 1.1, unit: "x", detail: fmt.Sprintf("%.0f KB, plain %.0f KB", d, p)}, nil
+	what = strings.TrimSpace(what + ", more than plain " + kind)
+	return figure{what: what, got: d - p, limit: limit, unit: unit, detail: strings.TrimSpace(fmt.Sprintf("%.0f, plain %.0f %s", d, p, unit))}, nil
 }
 
 // wakeups compares how often the idle programs were given a processor.

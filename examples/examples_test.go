@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,36 +30,57 @@ type example struct {
 	path string
 	dir  string
 	env  []string
+	via  []string // the command that runs it; nil: none
 }
 
 func build(t *testing.T, name string, env ...string) *example {
+	t.Helper()
+	e := buildWith(t, name, nil)
+	e.env = append(e.env, env...)
+	return e
+}
+
+// buildWith gives the go command variables and flags of its own.
+func buildWith(t *testing.T, name string, env []string, flags ...string) *example {
 	t.Helper()
 	e := &example{t: t, name: name, dir: testkit.TempDir(t)}
 	e.path = filepath.Join(e.dir, "bin", name)
 	if err := exec.Command("go", "list", "-deps", "./"+name).Run(); err != nil {
 		testkit.Skip(t, "go", "the go command cannot load this module here: "+err.Error())
 	}
-	e.compile(e.path)
+	e.compileWith(e.path, env, flags...)
 	e.env = append(os.Environ(), "XDG_RUNTIME_DIR="+e.dir, "XDG_STATE_HOME="+e.dir)
-	e.env = append(e.env, env...)
 	t.Cleanup(func() { e.run("stop") })
 	return e
 }
 
 func (e *example) compile(path string, flags ...string) {
 	e.t.Helper()
-	args := append(append([]string{"build", "-o", path}, flags...), "./"+e.name)
-	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+	e.compileWith(path, nil, flags...)
+}
+
+func (e *example) compileWith(path string, env []string, flags ...string) {
+	e.t.Helper()
+	cmd := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), "./"+e.name)...)
+	cmd.Env = append(os.Environ(), env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
 		e.t.Fatalf("go build: %v\n%s", err, out)
 	}
+}
+
+func (e *example) command(args ...string) *exec.Cmd {
+	args = append(append(slices.Clone(e.via), e.path), args...)
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = e.env
+	return cmd
 }
 
 // run gives what the program wrote, first to stdout, and its exit code.
 func (e *example) run(action string) (string, int) {
 	e.t.Helper()
 	var out, errs strings.Builder
-	cmd := exec.Command(e.path, strings.Fields(action)...)
-	cmd.Env, cmd.Stdout, cmd.Stderr = e.env, &out, &errs
+	cmd := e.command(strings.Fields(action)...)
+	cmd.Stdout, cmd.Stderr = &out, &errs
 	var exit *exec.ExitError
 	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
 		e.t.Fatal(err)

@@ -62,8 +62,5 @@ func SealInheritable()                {}
 
 func Redirect(int, int) error { return errors.ErrUnsupported }
 
-// Settle has nothing to do here.
-func Settle() {}
-
 func Exec(string, []string, []string, bool) error { return errors.ErrUnsupported }
 func Unseal([]int)                                {}

@@ -122,6 +122,3 @@ func defaultSignals() {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT,
 		syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGCONT)
 }
-
-// Settle has nothing to do here.
-func Settle() {}
