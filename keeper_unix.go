@@ -23,13 +23,12 @@ import (
 // signals on to it, and returns when nothing of that group is left. The keeper
 // has the terminal; its death is the daemon's SIGTERM.
 func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
-	k := &keeper{d: d, w: w, followed: make(chan struct{}, 1)}
-	// From before the start, so that none is lost. SIGPIPE is among them so
-	// that a reader who goes away ends the reading, not the daemon.
-	signals := make(chan os.Signal, 16)
+	k := &keeper{d: d, w: w, at: standing(), followed: make(chan struct{}, 1)}
+	signals := make(chan os.Signal, maxSignal)
+	defer signal.Stop(signals)
+	// From before the start, so that none is lost.
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP,
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP, syscall.SIGCONT, syscall.SIGPIPE)
-	defer signal.Stop(signals)
 
 	k.absent = d.absent()
 	files, names, err := inheritance(ctx)
@@ -54,6 +53,11 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 	go k.followStops(done)
 	stop := context.AfterFunc(ctx, func() { k.pass(syscall.SIGTERM) })
 	defer stop()
+	for sig := syscall.Signal(1); sig <= maxSignal; sig++ { // while the daemon is on its way: this takes as long
+		if k.fateOf(sig) != unheard {
+			signal.Notify(signals, sig)
+		}
+	}
 
 	if err := k.setUp(); err != nil {
 		return Started{}, err
@@ -73,7 +77,9 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 			s.PID = m.PID
 		}
 	}
+	k.noMore()
 	status := k.waitForAll()
+	k.rest()
 	if d.foreign != nil && d.pid != nil {
 		d.pid.Remove() // the program does not know of it
 	}
@@ -96,8 +102,9 @@ func exitText(s launch.Status) string {
 }
 
 type keeper struct {
-	d *Daemon
-	w watcher
+	d  *Daemon
+	w  watcher
+	at station
 
 	absent []string // see attempt
 
@@ -106,12 +113,27 @@ type keeper struct {
 	forwarded   []syscall.Signal
 	missed      []syscall.Signal // by a generation that was gone
 	asked       bool             // the daemon was asked to end
+	complete    bool             // no generation comes any more
+	impatience  *time.Timer      // kills what is left; nil: that was not asked to end yet
 
 	followed chan struct{} // another generation has come
 
 	reaping sync.Mutex
 	reaped  []proc.Stray // the last ones that can have been a generation
 }
+
+// standing is asked once, when the keeper begins: when a terminal has gone there is none.
+func standing() station {
+	switch {
+	case environ.PID1():
+		return firstProcess
+	case environ.ControllingTerminal():
+		return onTerminal
+	}
+	return offTerminal
+}
+
+func (k *keeper) fateOf(sig syscall.Signal) fate { return fateOf(sig, k.at, k.d.stopSignal()) }
 
 // follow is for a daemon that has let another process take its place.
 func (k *keeper) follow(pid int) {
@@ -123,7 +145,7 @@ func (k *keeper) follow(pid int) {
 	k.generations = append(earlier, l)
 	missed := k.missed
 	k.missed = nil
-	if k.asked && !slices.ContainsFunc(missed, asksToEnd) {
+	if k.asked && !slices.ContainsFunc(missed, k.asksToEnd) {
 		// It came too late for the one before. Twice is no more than once.
 		missed = append(missed, syscall.SIGTERM)
 	}
@@ -181,9 +203,7 @@ func take(generations []*launch.Launch) {
 	}
 }
 
-func asksToEnd(sig syscall.Signal) bool {
-	return sig == syscall.SIGTERM || sig == syscall.SIGINT || sig == syscall.SIGQUIT
-}
+func (k *keeper) asksToEnd(sig syscall.Signal) bool { return k.fateOf(sig) == announced }
 
 func (k *keeper) current() *launch.Launch {
 	k.mu.Lock()
@@ -250,26 +270,23 @@ func (k *keeper) forward(signals <-chan os.Signal, done <-chan struct{}) {
 			return
 		case s := <-signals:
 			sig := s.(syscall.Signal)
-			switch sig {
-			case syscall.SIGPIPE:
-			case syscall.SIGTSTP: // followStops does the rest
+			switch k.fateOf(sig) {
+			case stops: // followStops does the rest
 				k.passToGroups(syscall.SIGSTOP)
-			case syscall.SIGCONT:
+			case continues:
 				k.passToGroups(syscall.SIGCONT)
-			case syscall.SIGHUP:
-				if environ.PID1() { // nobody's terminal has gone: it is a message
-					k.pass(sig)
-				} else {
-					k.pass(syscall.SIGTERM)
-				}
-			case syscall.SIGUSR1, syscall.SIGUSR2:
+			case terminates:
+				k.pass(syscall.SIGTERM)
+			case passed:
 				k.pass(sig)
-			default:
+			case announced:
 				if k.w.forwarding != nil {
 					k.w.forwarding(sig)
 				}
 				k.mu.Lock()
-				k.forwarded = append(k.forwarded, sig)
+				if !slices.Contains(k.forwarded, sig) {
+					k.forwarded = append(k.forwarded, sig)
+				}
 				k.mu.Unlock()
 				k.pass(sig)
 			}
@@ -278,7 +295,7 @@ func (k *keeper) forward(signals <-chan os.Signal, done <-chan struct{}) {
 }
 
 func (k *keeper) pass(sig syscall.Signal) {
-	if asksToEnd(sig) {
+	if k.asksToEnd(sig) {
 		k.mu.Lock()
 		k.asked = true
 		k.mu.Unlock()
@@ -291,21 +308,95 @@ func (k *keeper) pass(sig syscall.Signal) {
 		}
 		k.mu.Lock()
 		n := len(k.generations) - 1
-		last, earlier := k.generations[n] == l, k.generations[:n]
-		if last {
+		last, earlier, complete := k.generations[n] == l, k.generations[:n], k.complete
+		if last && !complete {
 			k.missed = append(k.missed, sig)
 		}
 		k.mu.Unlock()
 		if !last {
 			continue
 		}
+		reached := false
 		for _, l := range earlier { // one that is at work still is all that is left
-			if h := l.Handle(); h != nil {
-				h.Signal(sig)
+			if h := l.Handle(); h != nil && h.Signal(sig) == nil {
+				reached = true
 			}
+		}
+		if complete && !reached && k.asksToEnd(sig) {
+			k.endLeftovers(sig)
 		}
 		return
 	}
+}
+
+// noMore is for the end of the wire: the generations are all that there will be. What
+// the last one has missed is for what it has left.
+func (k *keeper) noMore() {
+	k.mu.Lock()
+	k.complete = true
+	missed := k.missed
+	k.missed = nil
+	k.mu.Unlock()
+	for _, sig := range missed {
+		if k.asksToEnd(sig) {
+			k.pass(sig)
+		}
+	}
+}
+
+// endLeftovers is for processes that the daemon has left in its groups, and that keep
+// the keeper: they are asked to end, and killed when they have not after StopTimeout.
+func (k *keeper) endLeftovers(sig syscall.Signal) {
+	k.eachLeftover(func(h *proc.Handle) {
+		h.Signal(sig)
+		h.Signal(syscall.SIGCONT)
+	})
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.impatience == nil {
+		k.impatience = time.AfterFunc(k.d.cfg.StopTimeout, k.killLeftovers)
+	}
+}
+
+// rest is for a keeper whose daemon has left nothing.
+func (k *keeper) rest() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.impatience != nil {
+		k.impatience.Stop()
+	}
+}
+
+// killLeftovers looks more than once: one that is being born can be missed.
+func (k *keeper) killLeftovers() {
+	limit, stop := context.WithTimeout(context.Background(), killPatience)
+	defer stop()
+	for range 10 {
+		met := k.eachLeftover(func(h *proc.Handle) {
+			h.Signal(syscall.SIGKILL)
+			h.Wait(limit)
+		})
+		if !met {
+			return
+		}
+	}
+}
+
+// eachLeftover calls do for the members of the daemon's process groups, whose leaders
+// are gone, and reports whether there was one.
+func (k *keeper) eachLeftover(do func(*proc.Handle)) (met bool) {
+	k.mu.Lock()
+	generations := k.generations
+	k.mu.Unlock()
+	for _, l := range generations {
+		if proc.Alive(l.PID()) {
+			continue // nobody was left, and the number is somebody else's by now
+		}
+		if len(eachMember(l.PID(), do)) > 0 {
+			met = true
+		}
+	}
+	return met
 }
 
 // passToGroups is for the daemon, and for those before it that are on their way out.
