@@ -54,6 +54,27 @@ func (h *Handle) Signal(sig syscall.Signal) error {
 	return nil
 }
 
+// IDs are the users and groups of a process: real, effective, saved.
+type IDs struct{ UID, GID [3]int }
+
+// Only reports whether the process is that user and nobody else. One that executes a
+// set-user-ID program, or has given its rights away for a while, has several users.
+func (i IDs) Only(uid int) bool { return i.UID == [3]int{uid, uid, uid} }
+
+// IDs returns whose the process is. It is of the very process that the handle names, at
+// a moment of the call; ErrGone when that is gone. An error that is not ErrGone says
+// that it cannot be told: a /proc that is not there, or hides the process.
+func (h *Handle) IDs() (IDs, error) {
+	ids, err := h.sys.ids()
+	if err == nil && h.Gone() { // what was read can be of a later process of its number
+		err = ErrGone
+	}
+	if err != nil {
+		return IDs{}, fmt.Errorf("read users of process %d: %w", h.pid, err)
+	}
+	return ids, nil
+}
+
 // Gone reports whether the process is gone. It does not wait. On a closed
 // handle it reports only what was known before.
 func (h *Handle) Gone() bool { return h.sys.gone() }

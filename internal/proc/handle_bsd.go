@@ -234,3 +234,17 @@ func (h *handle) close() error {
 	}
 	return nil
 }
+
+func (h *handle) ids() (IDs, error) {
+	if h.gone() {
+		return IDs{}, ErrGone
+	}
+	if h.err != nil {
+		return IDs{}, h.err
+	}
+	k, err := info(h.pid)
+	if err != nil {
+		return IDs{}, err
+	}
+	return idsOf(k.uids, k.gids), nil
+}

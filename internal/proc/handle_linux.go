@@ -207,6 +207,42 @@ func (h *handle) signal(sig syscall.Signal) error {
 	return err
 }
 
+// pidfdInfo is a variable so that a test can be a kernel without it.
+var pidfdInfo = unix.IoctlPidfdInfo
+
+// ids asks the pidfd itself, which works without /proc, since Linux 6.13.
+func (h *handle) ids() (IDs, error) {
+	if h.gone() {
+		return IDs{}, ErrGone
+	}
+	if h.err != nil {
+		return IDs{}, h.err
+	}
+	if h.closed.Load() {
+		return IDs{}, os.ErrClosed
+	}
+	if h.file != nil {
+		info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_CREDS}
+		err := error(os.ErrClosed)
+		h.conn.Control(func(fd uintptr) { err = pidfdInfo(int(fd), &info) })
+		if err == nil && info.Mask&unix.PIDFD_INFO_CREDS != 0 {
+			return IDs{
+				UID: [3]int{int(info.Ruid), int(info.Euid), int(info.Suid)},
+				GID: [3]int{int(info.Rgid), int(info.Egid), int(info.Sgid)},
+			}, nil
+		}
+	}
+	b, err := readFile(procPath(h.pid, "status"))
+	if err != nil {
+		return IDs{}, goneOr(h.pid, err)
+	}
+	s, err := parseStatus(b)
+	if err != nil {
+		return IDs{}, err
+	}
+	return idsOf(s.uids, s.gids), nil
+}
+
 func (h *handle) wait(ctx context.Context) error {
 	if h.gone() {
 		return nil

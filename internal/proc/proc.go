@@ -162,3 +162,10 @@ func ended(ctx context.Context) error {
 	}
 	return fmt.Errorf("%w: %w", err, cause)
 }
+
+func idsOf(uids, gids [3]int64) (i IDs) {
+	for k := range uids {
+		i.UID[k], i.GID[k] = int(uids[k]), int(gids[k])
+	}
+	return i
+}

@@ -18,6 +18,7 @@ func open(int) (*handle, error)             { return nil, errOther }
 func openFD(int, int) *handle               { return &handle{} }
 func (*handle) signal(syscall.Signal) error { return errOther }
 func (*handle) fd() int                     { return -1 }
+func (*handle) ids() (IDs, error)           { return IDs{}, errOther }
 func (*handle) gone() bool                  { return false }
 func (*handle) wait(context.Context) error  { return errOther }
 func (*handle) close() error                { return nil }
