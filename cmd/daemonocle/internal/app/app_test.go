@@ -227,6 +227,9 @@ func FuzzState(f *testing.F) {
 	f.Add([]byte(`{"version": 1, "name": "web", "program": "/bin/sleep", "args": ["1"], "directory": "/"}`))
 	f.Add([]byte(`{"version": 1, "name": "../x", "program": "/bin/sleep", "directory": "/"}`))
 	f.Add([]byte(`{"version": 1, "name": "web", "program": "/x", "directory": "/", "ready_line": "("}`))
+	f.Add([]byte(`{"version": 1, "name": "web", "program": {"base64": "L2Jpbi//"}, "args": ["x", {"base64": "/wA="}], "directory": {"base64": "L/8="}}`))
+	f.Add([]byte(`{"version": 1, "name": "web", "program": {"base64": null}, "directory": {}}`))
+	f.Add([]byte("{\"version\": 1, \"name\": \"web\", \"program\": \"/\xff\", \"directory\": \"/\"}"))
 	f.Add([]byte(`{"version": 1}{}`))
 	f.Add([]byte(`[]`))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -237,7 +240,7 @@ func FuzzState(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if checkName("start", d.Name) != nil || !filepath.IsAbs(d.Directory) {
+		if checkName("start", d.Name) != nil || !filepath.IsAbs(string(d.Directory)) {
 			t.Errorf("%s was taken: %+v", b, d)
 		}
 		again, err := json.Marshal(d)

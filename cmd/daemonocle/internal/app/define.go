@@ -20,23 +20,23 @@ import (
 
 // definition is what start was told about a daemon. It is what the state file has.
 type definition struct {
-	Version      int      `json:"version"`
-	Name         string   `json:"name"`
-	Program      string   `json:"program"` // absolute
-	Args         []string `json:"args,omitempty"`
-	Directory    string   `json:"directory"`
-	Env          []string `json:"env,omitempty"`
-	User         string   `json:"user,omitempty"`
-	Group        string   `json:"group,omitempty"`
-	Umask        string   `json:"umask,omitempty"`
-	Nice         int      `json:"nice,omitempty"`
-	StopSignal   string   `json:"stop_signal,omitempty"`
-	ReloadSignal string   `json:"reload_signal,omitempty"`
-	StopTimeout  string   `json:"stop_timeout,omitempty"`
-	Notify       bool     `json:"notify,omitempty"`
-	ReadyPort    string   `json:"ready_port,omitempty"`
-	ReadySocket  string   `json:"ready_socket,omitempty"`
-	ReadyLine    string   `json:"ready_line,omitempty"`
+	Version      int    `json:"version"`
+	Name         string `json:"name"`
+	Program      text   `json:"program"` // absolute
+	Args         words  `json:"args,omitempty"`
+	Directory    text   `json:"directory"`
+	Env          words  `json:"env,omitempty"`
+	User         text   `json:"user,omitempty"`
+	Group        text   `json:"group,omitempty"`
+	Umask        string `json:"umask,omitempty"`
+	Nice         int    `json:"nice,omitempty"`
+	StopSignal   string `json:"stop_signal,omitempty"`
+	ReloadSignal string `json:"reload_signal,omitempty"`
+	StopTimeout  string `json:"stop_timeout,omitempty"`
+	Notify       bool   `json:"notify,omitempty"`
+	ReadyPort    text   `json:"ready_port,omitempty"`
+	ReadySocket  text   `json:"ready_socket,omitempty"`
+	ReadyLine    text   `json:"ready_line,omitempty"`
 }
 
 // version of the state files that this program writes.
@@ -54,10 +54,10 @@ func (f *definitionFlags) add(cmd *cobra.Command, detached bool) {
 	s.SortFlags = false
 	d := &f.def
 	s.StringVar(&f.name, "name", "", "`NAME` of the daemon, by default the program's.")
-	s.StringVarP(&d.Directory, "directory", "C", "", "Working `DIRECTORY`, by default the current one.")
-	s.StringArrayVarP(&d.Env, "env", "e", nil, "Set a variable, `NAME=VALUE`, or remove it, NAME.")
-	s.StringVar(&d.User, "user", "", "`USER` who the daemon runs as.")
-	s.StringVar(&d.Group, "group", "", "`GROUP` that it has, by default the user's.")
+	s.StringVarP((*string)(&d.Directory), "directory", "C", "", "Working `DIRECTORY`, by default the current one.")
+	s.StringArrayVarP((*[]string)(&d.Env), "env", "e", nil, "Set a variable, `NAME=VALUE`, or remove it, NAME.")
+	s.StringVar((*string)(&d.User), "user", "", "`USER` who the daemon runs as.")
+	s.StringVar((*string)(&d.Group), "group", "", "`GROUP` that it has, by default the user's.")
 	s.StringVar(&d.Umask, "umask", "", "File mode creation `MASK`, by default 022.")
 	s.IntVar(&d.Nice, "nice", 0, "Add `N` to the niceness.")
 	if detached {
@@ -65,9 +65,9 @@ func (f *definitionFlags) add(cmd *cobra.Command, detached bool) {
 		s.StringVar(&d.StopTimeout, "stop-timeout", "", "How long stop waits, a `DURATION`, by default 10.")
 		s.StringVar(&d.ReloadSignal, "reload-signal", "", "`SIGNAL` that reload sends, by default HUP.")
 		s.BoolVar(&d.Notify, "notify", false, "It is ready when it says so, by sd_notify.")
-		s.StringVar(&d.ReadyPort, "ready-port", "", "It is ready when it accepts connections at [`ADDRESS`:]PORT.")
-		s.StringVar(&d.ReadySocket, "ready-socket", "", "It is ready when it accepts connections at the Unix socket `PATH`.")
-		s.StringVar(&d.ReadyLine, "ready-line", "", "It is ready when it has written a line that matches the regular `EXPRESSION`.")
+		s.StringVar((*string)(&d.ReadyPort), "ready-port", "", "It is ready when it accepts connections at [`ADDRESS`:]PORT.")
+		s.StringVar((*string)(&d.ReadySocket), "ready-socket", "", "It is ready when it accepts connections at the Unix socket `PATH`.")
+		s.StringVar((*string)(&d.ReadyLine), "ready-line", "", "It is ready when it has written a line that matches the regular `EXPRESSION`.")
 	}
 	f.set = s
 	cmd.Flags().AddFlagSet(s)
@@ -100,14 +100,16 @@ func (f *definitionFlags) define(op, name string, words []string) (*definition, 
 	if err != nil {
 		return nil, failure(op, d.Name, err, "")
 	}
-	d.Program = program
-	for _, path := range []*string{&d.Directory, &d.ReadySocket} {
+	d.Program = text(program)
+	for _, path := range []*text{&d.Directory, &d.ReadySocket} {
 		if *path == "" && path != &d.Directory {
 			continue
 		}
-		if *path, err = filepath.Abs(*path); err != nil {
+		abs, err := filepath.Abs(string(*path))
+		if err != nil {
 			return nil, failure(op, d.Name, fmt.Errorf("find the current directory: %w", err), "Use --directory.")
 		}
+		*path = text(abs)
 	}
 	if _, err := d.config(); err != nil {
 		return nil, misuse(op, err.Error(), fmt.Sprintf(`See "daemonocle %s --help".`, op))
@@ -133,8 +135,8 @@ func find(name string) (string, error) {
 
 // config makes the settings of the library. The errors name options.
 func (d *definition) config() (daemonocle.Config, error) {
-	c := daemonocle.Config{Name: d.Name, Layout: layout, WorkDir: d.Directory, User: d.User, Group: d.Group,
-		Help: fmt.Sprintf("Run %q as a daemon.", filepath.Base(d.Program))}
+	c := daemonocle.Config{Name: d.Name, Layout: layout, WorkDir: string(d.Directory), User: string(d.User), Group: string(d.Group),
+		Help: fmt.Sprintf("Run %q as a daemon.", filepath.Base(string(d.Program)))}
 	var errs []error
 	bad := func(option string, err error) { errs = append(errs, fmt.Errorf("option --%s: %w", option, err)) }
 
@@ -158,7 +160,7 @@ func (d *definition) config() (daemonocle.Config, error) {
 			bad("stop-timeout", err)
 		}
 	}
-	p := daemonocle.Program{Name: d.Program, Args: d.Args, Env: d.Env, Nice: d.Nice}
+	p := daemonocle.Program{Name: string(d.Program), Args: d.Args, Env: d.Env, Nice: d.Nice}
 	ways := 0
 	if d.Notify {
 		ways++
@@ -166,7 +168,7 @@ func (d *definition) config() (daemonocle.Config, error) {
 	}
 	if d.ReadyPort != "" {
 		ways++
-		address, err := portAddress(d.ReadyPort)
+		address, err := portAddress(string(d.ReadyPort))
 		if err != nil {
 			bad("ready-port", err)
 		}
@@ -174,11 +176,11 @@ func (d *definition) config() (daemonocle.Config, error) {
 	}
 	if d.ReadySocket != "" {
 		ways++
-		p.Ready = daemonocle.ReadySocket("unix", d.ReadySocket)
+		p.Ready = daemonocle.ReadySocket("unix", string(d.ReadySocket))
 	}
 	if d.ReadyLine != "" {
 		ways++
-		pattern, err := regexp.Compile(d.ReadyLine)
+		pattern, err := regexp.Compile(string(d.ReadyLine))
 		if err != nil {
 			bad("ready-line", err)
 		} else {

@@ -143,7 +143,7 @@ func showCommand() *cobra.Command {
 		for _, line := range [][2]string{
 			{"status", status},
 			{"start", def.commandLine()},
-			{"directory", def.Directory},
+			{"directory", printable(string(def.Directory))},
 			{"PID file", files.PIDFile},
 			{"stdout", files.StdoutFile},
 			{"stderr", files.StderrFile},
@@ -169,12 +169,12 @@ func (d *definition) commandLine() string {
 			words = append(words, "--"+name, value)
 		}
 	}
-	option("directory", d.Directory)
+	option("directory", string(d.Directory))
 	for _, v := range d.Env {
 		option("env", v)
 	}
-	option("user", d.User)
-	option("group", d.Group)
+	option("user", string(d.User))
+	option("group", string(d.Group))
 	option("umask", d.Umask)
 	if d.Nice != 0 {
 		words = append(words, fmt.Sprintf("--nice=%d", d.Nice))
@@ -185,25 +185,14 @@ func (d *definition) commandLine() string {
 	if d.Notify {
 		words = append(words, "--notify")
 	}
-	option("ready-port", d.ReadyPort)
-	option("ready-socket", d.ReadySocket)
-	option("ready-line", d.ReadyLine)
-	words = append(append(words, "--", d.Program), d.Args...)
+	option("ready-port", string(d.ReadyPort))
+	option("ready-socket", string(d.ReadySocket))
+	option("ready-line", string(d.ReadyLine))
+	words = append(append(words, "--", string(d.Program)), d.Args...)
 	for i, w := range words {
 		words[i] = quote(w)
 	}
 	return strings.Join(words, " ")
-}
-
-// quote makes a word of a shell's command line.
-func quote(word string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-./:=,+@%", r)
-	}
-	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 func forgetCommand() *cobra.Command {

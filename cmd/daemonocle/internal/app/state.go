@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/daemonocle/daemonocle"
 )
@@ -103,8 +104,9 @@ func load(op, name string) (*definition, error) {
 	return d, nil
 }
 
-// maxState is far beyond what an argument list can be.
-const maxState = 8 << 20
+// maxState is beyond what an argument list can be: three quarters of 8 MiB, each byte of
+// which JSON may write as six.
+const maxState = 64 << 20
 
 // parseState reads a state file. The error goes on from its name.
 func parseState(b []byte) (*definition, error) {
@@ -119,21 +121,33 @@ func parseState(b []byte) (*definition, error) {
 	if *v.Version != version {
 		return nil, fmt.Errorf("has version %d, and this program knows only %d", *v.Version, version)
 	}
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&d); err != nil {
+	if !utf8.Valid(b) { // it would be read as something else
+		return nil, errors.New("is damaged: it is not UTF-8")
+	}
+	if err := strict(b, &d); err != nil {
 		return nil, fmt.Errorf("is damaged: %w", err)
 	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, errors.New("is damaged: something follows the description")
-	}
-	if checkName("start", d.Name) != nil || !filepath.IsAbs(d.Program) && strings.Contains(d.Program, "/") || d.Program == "" || !filepath.IsAbs(d.Directory) {
+	program := string(d.Program)
+	if checkName("start", d.Name) != nil || !filepath.IsAbs(program) && strings.Contains(program, "/") || program == "" || !filepath.IsAbs(string(d.Directory)) {
 		return nil, errors.New("is damaged: name, program and directory must be there")
 	}
 	if _, err := d.config(); err != nil {
 		return nil, fmt.Errorf("is damaged: %w", err)
 	}
 	return &d, nil
+}
+
+// strict reads one JSON value with no unknown keys, and nothing behind it.
+func strict(b []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return errors.New("something follows the description")
+	}
+	return nil
 }
 
 // pending is a state file that is written, and not in its place yet: whether the
