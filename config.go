@@ -476,3 +476,12 @@ func Args(ctx context.Context) []string {
 // not done so yet. The program's main runs again in such a process: banners and
 // one-time work belong behind a look at this.
 func Launched() bool { return waitingForClaim() }
+
+// Goodbye is how long the worker may take to return when its context has ended: StopTimeout,
+// after which a stop has waited in vain, or AbandonAfter if that is shorter.
+func (d *Daemon) Goodbye() time.Duration {
+	if d.cfg.AbandonAfter > 0 {
+		return min(d.cfg.StopTimeout, d.cfg.AbandonAfter)
+	}
+	return d.cfg.StopTimeout
+}

@@ -58,15 +58,17 @@ var houseRules = map[string]struct {
 	"cli": {[]string{"", cobra, "github.com/spf13/pflag"},
 		"it stands on what everybody can use: if it could not, the public API would not be done"},
 
+	"httpserver": {[]string{""}, "it is a convenience for one kind of worker, and needs no more than others can have"},
+
 	"cmd/daemonocle": {[]string{"cmd/daemonocle/internal/app"}, "it only calls what can be tested and documented"},
 	"cmd/daemonocle/internal/app": {[]string{"", "cli", cobra, "github.com/spf13/pflag", unixes, term},
 		"it is a user's program: what it needs of daemons everybody can have"},
 
 	"examples/heartbeat":   {[]string{""}, "an example uses what its readers can use"},
-	"examples/fileserver":  {[]string{""}, "an example uses what its readers can use"},
+	"examples/fileserver":  {[]string{"", "httpserver"}, "an example uses what its readers can use"},
 	"examples/filewatcher": {[]string{""}, "an example uses what its readers can use"},
 	"examples/short":       {[]string{"", "cli"}, "an example uses what its readers can use"},
-	"examples/pool":        {[]string{"", "cli"}, "an example uses what its readers can use"},
+	"examples/pool":        {[]string{"", "cli", "httpserver"}, "an example uses what its readers can use"},
 	"examples/service":     {[]string{"", "cli", cobra}, "it is a program that has cobra commands already"},
 	"examples":             {nil, "it is a test only, of programs that it builds"},
 	"bench":                {nil, "it measures programs from outside"},
@@ -144,6 +146,17 @@ func TestCoreReachesNothingDear(t *testing.T) {
 	}
 }
 
+// TestOnlyServersLinkHTTP: net/http is for those who ask for it.
+func TestOnlyServersLinkHTTP(t *testing.T) {
+	for _, p := range []string{".", "./cli", "./cmd/daemonocle"} {
+		for _, reached := range goList(t, "linux", "-deps", p) {
+			if reached.ImportPath == "net/http" || reached.ImportPath == module+"/httpserver" {
+				t.Errorf("%s reaches %s", p, reached.ImportPath)
+			}
+		}
+	}
+}
+
 // TestDeadCodeIsEliminated looks at a real program. A call of
 // reflect.Value.MethodByName with a name that is no constant, anywhere in it,
 // makes the linker keep every exported method of every type.
@@ -214,13 +227,15 @@ func TestOnePackageComment(t *testing.T) {
 // TestPublicAPI shows every change of what users can call as a change of one
 // file, which a reviewer sees.
 func TestPublicAPI(t *testing.T) {
-	file := filepath.Join("docs", "api.txt")
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := goCommand(t, "linux", "doc", "-all", "."); got != string(want) {
-		t.Errorf("the public API is not that of %s. If that is meant: go doc -all . > %s", file, file)
+	for pkg, name := range map[string]string{".": "api.txt", "./httpserver": "api-httpserver.txt"} {
+		file := filepath.Join("docs", name)
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := goCommand(t, "linux", "doc", "-all", pkg); got != string(want) {
+			t.Errorf("the public API is not that of %s. If that is meant: go doc -all %s > %s", file, pkg, file)
+		}
 	}
 }
 

@@ -32,7 +32,7 @@ func documents(t *testing.T) []string {
 var goBlock = regexp.MustCompile("(?s)\n```go\n(.*?)```")
 
 // packages are those that a snippet without a package clause can name.
-var packages = []string{"context", "errors", "fmt", "log", "log/slog", "net", "net/http", "os", "sync", "sync/atomic", "time", module, module + "/cli"}
+var packages = []string{"context", "crypto/tls", "errors", "fmt", "log", "log/slog", "net", "net/http", "os", "sync", "sync/atomic", "time", module, module + "/cli", module + "/httpserver"}
 
 // TestSnippetsCompile builds every block of Go in the documents. One that
 // begins with a package clause is a file. Any other is the body of a function in

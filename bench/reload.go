@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -53,7 +55,10 @@ func (b *subjects) reloads(times int) (_ []figure, err error) {
 	defer wait.Wait()
 	defer stop()
 	look := &lookout{path: dir + "/" + name + "/" + name + ".pid"}
-	made, kept := &requests{}, &requests{keep: true}
+	made, kept, posted := &requests{}, &requests{keep: true}, &requests{keep: true, post: true}
+	for range 16 { // who mostly wait
+		wait.Go(func() { posted.send(over, "http://"+addr+"/file") })
+	}
 	for range 2 {
 		wait.Go(func() { made.send(over, "http://"+addr+"/file") })
 		wait.Go(func() { kept.send(over, "http://"+addr+"/file") })
@@ -74,6 +79,7 @@ func (b *subjects) reloads(times int) (_ []figure, err error) {
 	return []figure{
 		made.figure(fmt.Sprintf("requests lost in %d reloads, new connections", times)),
 		kept.figure(fmt.Sprintf("requests lost in %d reloads, kept connections", times)),
+		posted.figure(fmt.Sprintf("POSTs lost in %d reloads, kept connections", times)),
 		{what: "times that nobody held the lock", got: float64(look.free),
 			detail: fmt.Sprintf("%d looks in %.1f s; %d found it held and nobody named yet", look.looks, took.Seconds(), look.unnamed)},
 	}, nil
@@ -82,13 +88,14 @@ func (b *subjects) reloads(times int) (_ []figure, err error) {
 // requests are those of one kind of client.
 type requests struct {
 	keep bool // the connection
+	post bool // which is not sent again
 
 	sent, again, lost atomic.Int64
 	first             atomic.Value // the first that was lost: why
 }
 
-// send asks until ctx ends. What was sent on a connection that the server closed while it
-// was idle is sent once more, on another one, by net/http: that is what HTTP/1.1 says.
+// send asks until ctx ends. A GET that was sent on a connection that the server closed while
+// it was idle is sent once more, on another one, by net/http: that is what HTTP/1.1 says.
 func (r *requests) send(ctx context.Context, url string) {
 	t := &http.Transport{DisableKeepAlives: !r.keep}
 	defer t.CloseIdleConnections()
@@ -96,7 +103,10 @@ func (r *requests) send(ctx context.Context, url string) {
 	for ctx.Err() == nil {
 		tries := 0
 		traced := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { tries++ }})
-		err := fetch(traced, client, url)
+		if r.post { // so that the connection is idle for a while, in all phases of a reload
+			time.Sleep(rand.N(10 * time.Millisecond))
+		}
+		err := r.fetch(traced, client, url)
 		r.sent.Add(1)
 		if tries > 1 {
 			r.again.Add(1)
@@ -108,8 +118,12 @@ func (r *requests) send(ctx context.Context, url string) {
 	}
 }
 
-func fetch(ctx context.Context, client *http.Client, url string) error {
-	ask, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+func (r *requests) fetch(ctx context.Context, client *http.Client, url string) error {
+	method, body := http.MethodGet, io.Reader(nil)
+	if r.post {
+		method, body = http.MethodPost, strings.NewReader("what is said")
+	}
+	ask, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
 		return err
 	}

@@ -7,9 +7,9 @@
 //	fileserver reload
 //	fileserver stop
 //
-// A reload loses no request: a new process serves beside the old one before that stops
-// to accept connections, answers what it has accepted, and goes. What is executed is what
-// the program's file is by then, so a reload is an upgrade as well:
+// In a reload a new process serves beside the old one before that stops to accept
+// connections, answers what it is asked, and goes: see package httpserver. What is executed
+// is what the program's file is by then, so a reload is an upgrade as well:
 //
 //	go build -ldflags '-X main.version=2' -o fileserver.new ./examples/fileserver
 //	mv fileserver.new fileserver
@@ -20,15 +20,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/daemonocle/daemonocle"
+	"github.com/daemonocle/daemonocle/httpserver"
 )
 
 // version is what the build says; the header Server has it.
@@ -62,62 +62,19 @@ func setting(name, usual string) string {
 	return usual
 }
 
-// goodbye is how long answers may take when the daemon ends: less than StopTimeout, more
-// than a connection may take to ask.
-const goodbye = 8 * time.Second
-
 func serve(ctx context.Context, addr, dir string) error {
-	listener, err := daemonocle.Listen(ctx, "tcp", addr)
-	if err != nil {
-		return err
-	}
 	requests := log.New(os.Stdout, "", log.LstdFlags)
 	files := http.FileServer(http.Dir(dir))
-	var open sync.WaitGroup // connections
-	server := &http.Server{
+	err := httpserver.Serve(ctx, "tcp", addr, &http.Server{
 		ReadHeaderTimeout: 5 * time.Second,
-		ConnState: func(_ net.Conn, s http.ConnState) {
-			switch s {
-			case http.StateNew:
-				open.Add(1)
-			case http.StateClosed, http.StateHijacked:
-				open.Done()
-			}
-		},
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			requests.Printf("%s %s %q", r.RemoteAddr, r.Method, r.URL.Path)
 			w.Header().Set("Server", "fileserver/"+version)
 			files.ServeHTTP(w, r)
 		}),
+	})
+	if errors.Is(err, httpserver.ErrCutOff) {
+		log.Print(err)
 	}
-	defer server.Close()
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	// Whoever connects from now on is served: a daemon that is reloading may go.
-	if err := daemonocle.Ready(ctx); err != nil {
-		return err
-	}
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-
-	// Shutdown would be shorter, but hangs up on a connection whose first request it
-	// has not read yet. This hangs up on idle ones only: the others get their answer,
-	// which says "Connection: close".
-	listener.Close()
-	<-served
-	server.SetKeepAlivesEnabled(false)
-	drained := make(chan struct{})
-	go func() {
-		open.Wait()
-		close(drained)
-	}()
-	select {
-	case <-drained:
-	case <-time.After(goodbye):
-		log.Printf("some answers took longer than %v and were cut off", goodbye)
-	}
-	return ctx.Err()
+	return err
 }

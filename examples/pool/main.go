@@ -21,6 +21,7 @@ import (
 
 	"github.com/daemonocle/daemonocle"
 	"github.com/daemonocle/daemonocle/cli"
+	"github.com/daemonocle/daemonocle/httpserver"
 )
 
 func main() {
@@ -47,32 +48,12 @@ func main() {
 }
 
 func serve(ctx context.Context, addr string) error {
-	listener, err := daemonocle.Listen(ctx, "tcp", addr) // the one from the start hook
-	if err != nil {
-		return err
-	}
 	n, of := daemonocle.From(ctx).Worker()
-	server := &http.Server{
+	// At the socket that the start hook has opened.
+	return httpserver.Serve(ctx, "tcp", addr, &http.Server{
 		ReadHeaderTimeout: 10 * time.Second,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintf(w, "worker %d of %d, PID %d\n", n, of, os.Getpid())
 		}),
-	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	if err := daemonocle.Ready(ctx); err != nil {
-		return err
-	}
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	// Serve has returned before what is on its way is answered; Shutdown waits for it.
-	goodbye, cancel := context.WithTimeout(context.Background(), 8*time.Second)
-	defer cancel()
-	if err := server.Shutdown(goodbye); err != nil {
-		log.Printf("some answers were cut off: %v", err)
-	}
-	return ctx.Err()
+	})
 }
