@@ -172,6 +172,26 @@ func TestAnAnswerThatCannotBePrintedIsAnError(t *testing.T) {
 	}
 }
 
+// Who reads no answer, as head -0, is not told that it could not be printed.
+func TestAReaderOfAStatusWhoHasGoneAway(t *testing.T) {
+	f := newFoo(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	defer w.Close()
+	cmd := f.command("status")
+	var stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = w, &stderr
+	if code := exitCode(t, cmd.Run()); code != 141 {
+		t.Errorf("exit code %d, want 141", code)
+	}
+	if stderr.Len() > 0 {
+		t.Errorf("stderr %q, want nothing", stderr.String())
+	}
+}
+
 // What is caught in the launcher must not be handed on: the daemon's children
 // expect to die of a closed pipe, as everybody does.
 func TestTheDaemonInheritsNoSignalDisposition(t *testing.T) {
