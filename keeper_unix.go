@@ -5,12 +5,15 @@ package daemonocle
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -43,7 +46,7 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 		return Started{}, d.fail("start", err)
 	}
 	defer l.Close()
-	k.generations = []*launch.Launch{l}
+	k.first, k.generations = l, []*launch.Launch{l}
 	// A generation is the child of the one before it, until that ends.
 	defer proc.AdoptOrphans()()
 	defer reapOrphans(func() { k.reap(l.PID()) })()
@@ -73,8 +76,9 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 		case launch.Ready:
 			s.Ready = true
 		case launch.Took:
-			k.follow(m.PID)
-			s.PID = m.PID
+			if k.follow(m.PID) {
+				s.PID = m.PID
+			}
 		}
 	}
 	k.noMore()
@@ -106,7 +110,9 @@ type keeper struct {
 	w  watcher
 	at station
 
-	absent []string // see attempt
+	absent     []string       // see attempt
+	first      *launch.Launch // the generation that we have started
+	complaints atomic.Int32
 
 	mu          sync.Mutex
 	generations []*launch.Launch // the last one is the daemon
@@ -135,11 +141,21 @@ func standing() station {
 
 func (k *keeper) fateOf(sig syscall.Signal) fate { return fateOf(sig, k.at, k.d.stopSignal()) }
 
-// follow is for a daemon that has let another process take its place.
-func (k *keeper) follow(pid int) {
+// maxComplaints is how many of the words that prove false are spoken of: whoever sends
+// one may send millions.
+const maxComplaints = 10
+
+// follow is for a daemon that says that another process has taken its place. It reports
+// whether that has proved true.
+func (k *keeper) follow(pid int) bool {
 	k.reaping.Lock()
-	l := launch.Adopted(pid)
+	h, err := k.prove(pid)
 	k.reaping.Unlock()
+	if err != nil {
+		k.complain("follow a reload", err)
+		return false
+	}
+	l := launch.Adopted(h)
 	k.mu.Lock()
 	earlier := k.generations
 	k.generations = append(earlier, l)
@@ -161,6 +177,100 @@ func (k *keeper) follow(pid int) {
 		} else {
 			k.pass(sig)
 		}
+	}
+	return true
+}
+
+// prove opens a process that is said to be the next generation. Who says so may have
+// given up the rights that we have, so that it need not be true: it must be a child of
+// the daemon, or an orphan that the kernel has given us, and of the daemon's user. One
+// that is gone already is never signalled. k.reaping is held: what is ours stays a zombie
+// meanwhile.
+func (k *keeper) prove(pid int) (*proc.Handle, error) {
+	if pid <= 1 || pid > math.MaxInt32 || pid == os.Getpid() {
+		return nil, fmt.Errorf("process %d cannot be the daemon", pid)
+	}
+	h := proc.OpenFD(pid, -1)
+	err := k.descends(h)
+	if err == nil {
+		err = k.owned(h)
+	}
+	if errors.Is(err, proc.ErrGone) {
+		err = nil
+		if !slices.ContainsFunc(k.reaped, func(s proc.Stray) bool { return s.PID == pid }) {
+			err = fmt.Errorf("there is no process %d", pid)
+		}
+	}
+	if err != nil {
+		h.Close()
+		return nil, err
+	}
+	return h, nil
+}
+
+// descends proves that the process comes from the daemon.
+func (k *keeper) descends(h *proc.Handle) error {
+	daemon := k.current()
+	for range 2 {
+		parent, err := h.Parent()
+		switch {
+		case errors.Is(err, errors.ErrUnsupported) && !k.d.id.SwitchUser:
+			return nil // the daemon has our rights: its word counts
+		case err != nil:
+			return err
+		case parent == proc.OrphanParent():
+			return nil
+		case parent != daemon.PID():
+			return fmt.Errorf("process %d is no child of the daemon", h.PID())
+		}
+		// The number is the daemon's own while that lives. Whose child it is when that
+		// is gone is asked again.
+		if held := daemon.Handle(); held == nil || !held.Gone() {
+			return nil
+		}
+	}
+	return fmt.Errorf("process %d is no child of the daemon", h.PID())
+}
+
+// owned proves that the process has the daemon's user, and no other beside.
+func (k *keeper) owned(h *proc.Handle) error {
+	ids, err := h.IDs()
+	if err != nil {
+		if errors.Is(err, proc.ErrGone) || !k.d.id.SwitchUser {
+			return nil // never signalled; or the daemon has our rights
+		}
+		return err
+	}
+	user := [3]int{os.Getuid(), os.Geteuid(), os.Geteuid()}
+	if id := k.d.id; id.SwitchUser {
+		user = [3]int{id.UID, id.UID, id.UID}
+	}
+	if ids.UID != user {
+		return fmt.Errorf("process %d is not the daemon's user's", h.PID())
+	}
+	return nil
+}
+
+// signal signals a generation. One that we have not started ourselves may have become
+// somebody else since it was proved: then it counts as gone.
+func (k *keeper) signal(l *launch.Launch, sig syscall.Signal) error {
+	h := l.Handle()
+	if h == nil {
+		return nil
+	}
+	if l != k.first {
+		if err := k.owned(h); err != nil {
+			k.complain("pass on "+signalName(sig), err)
+			return proc.ErrGone
+		}
+	}
+	return h.Signal(sig)
+}
+
+// complain is for what a stranger can bring about.
+func (k *keeper) complain(act string, err error) {
+	if k.complaints.Add(1) <= maxComplaints {
+		k.d.complain(act, err)
 	}
 }
 
@@ -302,8 +412,7 @@ func (k *keeper) pass(sig syscall.Signal) {
 	}
 	for {
 		l := k.current()
-		h := l.Handle()
-		if h == nil || !errors.Is(h.Signal(sig), proc.ErrGone) {
+		if !errors.Is(k.signal(l, sig), proc.ErrGone) {
 			return
 		}
 		k.mu.Lock()
@@ -318,7 +427,7 @@ func (k *keeper) pass(sig syscall.Signal) {
 		}
 		reached := false
 		for _, l := range earlier { // one that is at work still is all that is left
-			if h := l.Handle(); h != nil && h.Signal(sig) == nil {
+			if l.Handle() != nil && k.signal(l, sig) == nil {
 				reached = true
 			}
 		}
@@ -392,9 +501,16 @@ func (k *keeper) eachLeftover(do func(*proc.Handle)) (met bool) {
 		if proc.Alive(l.PID()) {
 			continue // nobody was left, and the number is somebody else's by now
 		}
-		if len(eachMember(l.PID(), do)) > 0 {
+		eachMember(l.PID(), func(h *proc.Handle) {
+			if k.at != firstProcess && k.d.id.SwitchUser { // else all end with us, or have our rights
+				if err := k.owned(h); err != nil {
+					k.complain("end what the daemon has left", err)
+					return
+				}
+			}
 			met = true
-		}
+			do(h)
+		})
 	}
 	return met
 }

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle"
+	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/testkit"
 	"golang.org/x/sys/unix"
 )
@@ -40,7 +41,7 @@ func init() {
 //	L_PRIV      privileged hook: say, ready, panic, or the text of its error
 //	L_REFUSE    a file: its text is an error of the privileged hook; no file: none
 //	L_FAIL      a file: its text is an error of the worker, at once; no file: none
-//	L_START     start hook: panic, late, or the text of its error
+//	L_START     start hook: panic, late, innocent, or the text of its error
 //	L_LOGGER    set: a Logger that writes to stdout
 //	L_STUBBORN  set: the worker ignores the end of its context
 //	L_RETURN    what the worker returns when its context ends; see giveBack
@@ -113,6 +114,8 @@ func lifeProgram() {
 			case "late":
 				go waitLate()
 				return nil
+			case "innocent":
+				return startInnocent()
 			}
 			return fmt.Errorf("%s, debug: %v", what, info.Debug)
 		}
@@ -194,6 +197,11 @@ func obey(ctx context.Context, from *os.File) error {
 				fmt.Println("ready:", daemonocle.Ready(ctx))
 			case "note":
 				fmt.Println("note:", daemonocle.Notify(ctx, arg))
+			case "forge": // the word that another process has taken this one's place
+				pid, err := strconv.Atoi(arg)
+				fmt.Println("forge:", errors.Join(err, forge(launch.Took, pid, 0, "")))
+			case "forge-all": // what a launcher hears from its own processes only; a file that is not ours
+				fmt.Println("forged:", forgeAll(arg))
 			case "beat":
 				fmt.Println("beat:", daemonocle.Heartbeat(ctx))
 			case "status":

@@ -718,9 +718,11 @@ func (l *life) release() {
 }
 
 // complain is for what no caller can be told.
-func (l *life) complain(act string, err error) {
-	if log := l.d.cfg.Logger; log != nil {
-		log.Error(act, "daemon", l.d.cfg.Name, "error", err)
+func (l *life) complain(act string, err error) { l.d.complain(act, err) }
+
+func (d *Daemon) complain(act string, err error) {
+	if log := d.cfg.Logger; log != nil {
+		log.Error(act, "daemon", d.cfg.Name, "error", err)
 		return
 	}
 	speak(os.Stderr).Error(fmt.Errorf("%s: %w", act, err))

@@ -253,7 +253,8 @@ type attempt struct {
 	err     error
 	over    func() // called with it; may be nil
 
-	gate func(context.Context) error // opens the way for it, once it has come as far as it can; nil: it is open
+	gate   func(context.Context) error // opens the way for it, once it has come as far as it can; nil: it is open
+	opened bool
 
 	vigil    vigil          // nil: the worker is Go code
 	outLog   launch.Message // as for stderr, of a daemon that becomes a program
@@ -373,7 +374,8 @@ func (a *attempt) wait(ctx context.Context, timeout time.Duration) (ready bool, 
 		lived := patience.Err() != nil && limit.Err() == nil
 		done()
 		switch {
-		case err == nil && m.Kind == launch.Waiting:
+		case err == nil && m.Kind == launch.Waiting && a.gate != nil && !a.opened:
+			a.opened = true
 			if err := a.gate(ctx); err != nil {
 				a.w = watcher{} // there was no start
 				a.cancel(ctx)
@@ -416,10 +418,14 @@ func (a *attempt) heard(m launch.Message) (done, ready bool, err error) {
 		a.claimed = true
 	case launch.Locked:
 		a.begin()
-	case launch.Stderr:
-		a.logFrom, a.logFile = int64(m.Code), m.Text
+	case launch.Stderr: // the first one comes before the daemon has given up any rights
+		if a.logFrom < 0 {
+			a.logFrom, a.logFile = int64(m.Code), m.Text
+		}
 	case launch.Stdout:
-		a.outLog = m
+		if a.outLog.Kind == 0 {
+			a.outLog = m
+		}
 	case launch.Executing:
 		a.executed, a.since = true, time.Now()
 	case launch.Running:

@@ -308,17 +308,15 @@ func (l *Launch) Receive(ctx context.Context) (Message, error) {
 		if err != nil {
 			return m, err
 		}
-		switch m.Kind {
-		case spawned, Claimed: // the latter if the stage was killed before it could
+		switch {
+		case m.Kind == spawned, m.Kind == Claimed: // the latter if the stage was killed before it could
 			l.adopt(m.PID)
-			return m, nil
-		case exited:
+		case m.Kind == exited && stageStays:
 			s := StatusOf(syscall.WaitStatus(m.Code))
 			l.ended(&s)
 			return m, io.EOF
-		default:
-			return m, nil
 		}
+		return m, nil
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -131,9 +132,5 @@ func Successor(h Hello, pass []Passed, files []*os.File, sibling bool) (*Launch,
 }
 
 // Adopted is a keeper's hold on a daemon that another daemon has started to take its
-// place, or a zombie of that. It says nothing: the wire is the first one's still.
-func Adopted(pid int) *Launch {
-	l := &Launch{}
-	l.adopt(pid)
-	return l
-}
+// place. It says nothing: the wire is the first one's still.
+func Adopted(h *proc.Handle) *Launch { return &Launch{pid: h.PID(), handle: h} }

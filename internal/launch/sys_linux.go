@@ -55,6 +55,10 @@ func ownName(path string) bool { return path == selfExe }
 // before that of the stage.
 func spawnedOne(_, socket int) { unix.Close(socket) }
 
+// stageStays: else the daemon is the launcher's child, whose wait status nobody else
+// can tell.
+const stageStays = false
+
 // stay: the stage has nothing left to do.
 func stay(int) int { return 0 }
 

@@ -123,6 +123,10 @@ func Session(sid int) ([]int, error) {
 // adopts orphans anyway, it does nothing.
 func AdoptOrphans() (stop func()) { return adoptOrphans() }
 
+// OrphanParent is who becomes the parent of orphans while this process adopts them, and
+// PID 1 where no process can do that.
+func OrphanParent() int { return orphanParent() }
+
 // Orphans returns the living processes that AdoptOrphans has brought, and that
 // have left our session.
 func Orphans() []int { return orphans() }
