@@ -114,11 +114,14 @@ func Command(p Program) *cobra.Command {
 	g := &group{host{cmd: cmd, p: p, op: "do"}}
 	cmd.Args = g.noAction
 	cmd.SetFlagErrorFunc(g.flagError)
-	g.options = []*option{newOption(cmd, helpOption, true)}
+	h := newOption(cmd, helpOption, true)
+	h.unless = func() bool { return len(cmd.Flags().Args()) > 0 }
+	g.options = []*option{h}
 	g.arrange()
 	for _, spec := range p.Specs() {
 		cmd.AddCommand(newAction(p, spec, cmd).cmd)
 	}
+	g.guardHelp()
 	return cmd
 }
 
@@ -128,6 +131,9 @@ func Command(p Program) *cobra.Command {
 //
 // It is an error, and nothing is added, if the parent has a command of the name
 // of an action already.
+//
+// A word behind the parent that names no command is an error with exit code 2, as it
+// is for Command, unless the parent does something by itself and takes it.
 func AddTo(parent *cobra.Command, p Program) error {
 	specs := p.Specs()
 	var errs []error
@@ -155,6 +161,7 @@ func AddTo(parent *cobra.Command, p Program) error {
 		parent.AddCommand(a.cmd)
 		a.arrange()
 	}
+	(&guard{host: host{cmd: parent, p: p, op: "do"}}).install()
 	return nil
 }
 
@@ -256,7 +263,7 @@ type group struct{ host }
 // noAction is called when the arguments name none.
 func (g *group) noAction(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return g.unknown(args[0])
+		return g.unknown(g.cmd, args[0])
 	}
 	g.silence(true)
 	out := cmd.ErrOrStderr()
@@ -267,20 +274,10 @@ func (g *group) noAction(cmd *cobra.Command, args []string) error {
 	return daemonocle.MarkShown(&daemonocle.Error{Op: g.op, Name: g.p.Name(), Code: exitUsage, Err: &misuse{errors.New("no action was named")}})
 }
 
-func (g *group) unknown(name string) error {
-	hint := g.seeHelp()
-	if !g.cmd.DisableSuggestions {
-		if s := g.cmd.SuggestionsFor(name); len(s) > 0 {
-			hint = "Did you mean " + strings.Join(s, ", or ") + "?"
-		}
-	}
-	return g.misuse(fmt.Errorf("unknown action %q for %q", name, g.cmd.CommandPath()), hint)
-}
-
 // flagError: an option behind an unknown action is not what is wrong.
 func (g *group) flagError(cmd *cobra.Command, err error) error {
 	if args := cmd.Flags().Args(); len(args) > 0 {
-		return g.unknown(args[0])
+		return g.unknown(g.cmd, args[0])
 	}
 	return g.misuse(wording(g.theirs(cmd, err)), g.seeHelp())
 }

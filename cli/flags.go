@@ -23,6 +23,8 @@ type option struct {
 	flags []*pflag.Flag
 	plain []string // their names where the program has none like them
 
+	unless func() bool // it does not count then; nil: never
+
 	texts []string // what was given
 	parse []string // and in which parse; see current
 }
@@ -162,7 +164,7 @@ func (v *value) Set(text string) error {
 // String is the value as programs see it that look at flags, and cobra does for
 // --help.
 func (v *value) String() string {
-	if v.option == nil || !v.current() {
+	if v.option == nil || !v.current() || v.unless != nil && v.unless() {
 		return v.start()
 	}
 	text := strings.Join(v.texts, ",")

@@ -40,11 +40,20 @@ commands need nothing but that.`
 // Tree makes the commands.
 func Tree() *cobra.Command {
 	root := &cobra.Command{Use: "daemonocle", Short: "Run any command as a daemon", Long: long,
-		SilenceErrors: true, SilenceUsage: true, Args: cobra.ArbitraryArgs}
-	root.RunE = func(cmd *cobra.Command, args []string) error {
-		if len(args) > 0 {
-			return misuse("do", fmt.Sprintf("there is no command %q", args[0]), `See "daemonocle --help".`)
+		SilenceErrors: true, SilenceUsage: true, SuggestionsMinimumDistance: 2}
+	root.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
 		}
+		hint := `See "daemonocle --help".`
+		// A slip of the finger is rarely in the first letter.
+		far := func(s string) bool { return args[0] == "" || s[0] != args[0][0] }
+		if s := slices.DeleteFunc(cmd.SuggestionsFor(args[0]), far); len(s) > 0 {
+			hint = "Did you mean " + strings.Join(s, ", or ") + "?"
+		}
+		return misuse("do", fmt.Sprintf("there is no command %q", args[0]), hint)
+	}
+	root.RunE = func(cmd *cobra.Command, args []string) error {
 		fmt.Fprint(cmd.ErrOrStderr(), long+"\n\n"+cmd.UsageString())
 		return daemonocle.MarkShown(misuse("do", "no command was given", ""))
 	}
