@@ -177,10 +177,9 @@ func builtin() []Action {
 
 var builtinNames = []string{"start", "stop", "restart", "status", "reload"}
 
-// setActions checks the program's own actions and joins them to the built-in
-// ones.
+// setActions checks the program's own actions. The built-in ones join them where they are
+// asked for: whoever calls none of that links none of them.
 func (d *Daemon) setActions(own []Action) error {
-	d.actions = builtin()
 	var errs []error
 	seen := map[string]bool{}
 	for _, a := range own {
@@ -199,30 +198,33 @@ func (d *Daemon) setActions(own []Action) error {
 			continue
 		}
 		seen[a.name] = true
-		if i := slices.IndexFunc(d.actions, func(b Action) bool { return b.name == a.name }); i >= 0 {
-			d.actions[i] = a
-		} else {
-			d.actions = append(d.actions, a)
-		}
-	}
-	for i := range d.actions {
-		a := &d.actions[i]
-		if a.builtin {
-			continue // read when it is asked for, not in each process on the way to main
-		}
 		var err error
 		if a.bound, err = a.bind(a.typ); err != nil {
 			errs = append(errs, fmt.Errorf("action %q: %w", a.name, err))
 		}
+		d.own = append(d.own, a)
 	}
 	return errors.Join(errs...)
+}
+
+// actions are the built-in ones, or the program's own in their places, and its others.
+func (d *Daemon) actions() []Action {
+	list := builtin()
+	for _, a := range d.own {
+		if i := slices.IndexFunc(list, func(b Action) bool { return b.name == a.name }); i >= 0 {
+			list[i] = a
+		} else {
+			list = append(list, a)
+		}
+	}
+	return list
 }
 
 // Actions lists the names that Do knows: start, stop, restart, status, reload, then
 // the program's own in the order of Config.Actions.
 func (d *Daemon) Actions() []string {
 	var names []string
-	for _, a := range d.actions {
+	for _, a := range d.actions() {
 		names = append(names, a.name)
 	}
 	return names
@@ -240,7 +242,7 @@ type ActionSpec struct {
 // Specs describes the actions, in the order of Actions.
 func (d *Daemon) Specs() []ActionSpec {
 	var specs []ActionSpec
-	for _, a := range d.actions {
+	for _, a := range d.actions() {
 		specs = append(specs, ActionSpec{
 			Name: a.name, Help: a.help, Options: slices.Clone(a.forCommandLine().bound.options),
 			Builtin: slices.Contains(builtinNames, a.name), Args: a.args,
@@ -303,7 +305,7 @@ func (d *Daemon) dispatch(ctx context.Context, out Output, name string, args []s
 	if done, err := d.claim(ctx, args); done {
 		return err
 	}
-	for _, a := range d.actions {
+	for _, a := range d.actions() {
 		if a.name == name {
 			return d.call(ctx, a, out, args, func() (any, error) { return options(a) })
 		}
@@ -381,10 +383,10 @@ func (d *Daemon) usage() error {
 	c.Line("Usage: " + d.cfg.Name + " ACTION")
 	c.Line("")
 	width := 0
-	for _, a := range d.actions {
+	for _, a := range d.actions() {
 		width = max(width, len(a.name))
 	}
-	for _, a := range d.actions {
+	for _, a := range d.actions() {
 		c.Line(strings.TrimRight(fmt.Sprintf("  %-*s  %s", width, a.name, a.help), " "))
 	}
 	return MarkShown(d.misused("do", errors.New("no action was named")))

@@ -188,7 +188,7 @@ type Daemon struct {
 	private string // directory that must be this user's alone
 	laid    laid
 	id      privs.Identity
-	actions []Action
+	own     []Action
 	foreign foreign              // nil: the worker is Go code
 	life    atomic.Pointer[life] // set in the daemon's own process
 }

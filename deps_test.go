@@ -73,6 +73,7 @@ var houseRules = map[string]struct {
 	"examples":             {nil, "it is a test only, of programs that it builds"},
 	"bench":                {nil, "it measures programs from outside"},
 	"bench/program":        {nil, "it is a program that knows nothing of this library"},
+	"bench/size":           {nil, "it is a program with or without this library"},
 	"bench/subject":        {[]string{""}, "it is a user's program"},
 }
 

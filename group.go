@@ -579,11 +579,12 @@ func (g *Group) dispatch(ctx context.Context, out Output, name string, args []st
 		return err
 	}
 	some := g.some()
-	i := slices.IndexFunc(some.actions, func(a Action) bool { return a.name == name })
+	actions := some.actions()
+	i := slices.IndexFunc(actions, func(a Action) bool { return a.name == name })
 	if i < 0 {
 		return some.dispatch(ctx, out, name, args, options) // it says so
 	}
-	a := some.actions[i]
+	a := actions[i]
 	if a.forCommandLine().has(workerID) {
 		given = nil
 	}

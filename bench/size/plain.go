@@ -1,0 +1,5 @@
+//go:build !daemon
+
+package main
+
+func use() error { return nil }
