@@ -130,12 +130,17 @@ type Output struct {
 
 // Explain prints an error as the actions do: an ERROR line, what the daemon had
 // to say, and what can be done. An error that was shown before is not printed
-// again. What it returns is the same error, now shown; see Shown.
+// again. With JSON there is an object on Out as well, unless the call was a mistake.
+// What it returns is the same error, now shown; see Shown.
 func (o Output) Explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	return newVoice(nil, o).failed(err)
+	v := newVoice(nil, o)
+	if !Shown(err) {
+		v.object(failedObject(err), err)
+	}
+	return v.failed(err)
 }
 
 func (o Output) filled() Output {

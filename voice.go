@@ -299,13 +299,19 @@ func (v *voice) object(make func() map[string]any, err error) {
 		return
 	}
 	m := make()
-	m["name"] = v.d.cfg.Name
-	m["error"], m["reason"], m["code"] = nil, nil, int64(ExitCode(err))
+	m["name"], m["error"], m["reason"], m["code"] = nil, nil, nil, int64(ExitCode(err))
 	if err != nil {
 		m["error"] = err.Error()
 	}
 	var e *Error
-	if errors.As(err, &e) {
+	known := errors.As(err, &e)
+	switch {
+	case v.d != nil:
+		m["name"] = v.d.cfg.Name
+	case known:
+		m["name"] = e.Name
+	}
+	if known {
 		if e == err {
 			m["error"] = e.Err.Error()
 		}

@@ -298,7 +298,7 @@ func TestTwoDaemonsOfOneName(t *testing.T) {
 		switch {
 		case out == "Starting one ... OK\n" && winner < 0:
 			winner = i
-		case !strings.HasPrefix(out, "WARNING: one already running with PID "):
+		case !strings.HasPrefix(out, "ERROR: The daemon one is running another command (PID "):
 			t.Errorf("start %d: %s", i, out)
 		}
 	}

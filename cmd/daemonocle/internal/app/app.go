@@ -155,7 +155,7 @@ func (c *commands) Invoke(ctx context.Context, out daemonocle.Output, action str
 			return err
 		}
 		if def != nil {
-			return start(ctx, out, def, options)
+			return start(ctx, out, def, c.given.replace, options)
 		}
 		args = names
 	}
@@ -213,28 +213,47 @@ func (c *commands) what(args []string) (*definition, []string, error) {
 }
 
 // start starts a new daemon and remembers it.
-func start(ctx context.Context, out daemonocle.Output, def *definition, options map[string][]string) error {
+func start(ctx context.Context, out daemonocle.Output, def *definition, replace bool, options map[string][]string) error {
 	d, err := def.daemon("start")
 	if err != nil {
 		return out.Explain(err)
 	}
-	if daemonocle.Launched() || inForeground(options) { // it becomes the daemon, or lasts as long as that
+	if daemonocle.Launched() { // it becomes the daemon
 		return d.Invoke(ctx, out, "start", options)
 	}
-	unlock, err := lockName("start", def.Name)
-	if err != nil {
-		return out.Explain(err)
+	foreground := inForeground(options) // it lasts as long as the daemon
+	if !foreground {
+		unlock, err := lockName("start", def.Name)
+		if err != nil {
+			return out.Explain(err)
+		}
+		defer unlock()
 	}
-	defer unlock()
-	if s, err := d.Status(ctx, daemonocle.StatusOptions{Fields: []string{"pid"}}); err == nil && s.Running {
-		return d.Invoke(ctx, out, "start", options) // it says so, and another one's settings stay
+	action := "start"
+	if now := running(ctx, d); now != nil {
+		different := def.compare(now)
+		switch {
+		case replace:
+			action = "restart"
+			d, err = def.inPlaceOf(now)
+		case different == "":
+			return d.Invoke(ctx, out, "start", options) // it says so
+		default:
+			err = def.taken("start", now, different)
+		}
+		if err != nil {
+			return out.Explain(err)
+		}
+	}
+	if foreground {
+		return d.Invoke(ctx, out, action, options)
 	}
 	pending, err := def.prepare()
 	if err != nil {
 		return out.Explain(err)
 	}
 	defer pending.discard()
-	err = d.Invoke(ctx, out, "start", options)
+	err = d.Invoke(ctx, out, action, options)
 	if err != nil && !errors.Is(err, daemonocle.ErrStillStarting) {
 		return err
 	}

@@ -44,9 +44,10 @@ const version = 1
 
 // definitionFlags are the options that make a definition.
 type definitionFlags struct {
-	name string
-	def  definition
-	set  *pflag.FlagSet
+	name    string
+	replace bool
+	def     definition
+	set     *pflag.FlagSet
 }
 
 func (f *definitionFlags) add(cmd *cobra.Command, detached bool) {
@@ -68,6 +69,9 @@ func (f *definitionFlags) add(cmd *cobra.Command, detached bool) {
 		s.StringVar((*string)(&d.ReadyPort), "ready-port", "", "It is ready when it accepts connections at [`ADDRESS`:]PORT.")
 		s.StringVar((*string)(&d.ReadySocket), "ready-socket", "", "It is ready when it accepts connections at the Unix socket `PATH`.")
 		s.StringVar((*string)(&d.ReadyLine), "ready-line", "", "It is ready when it has written a line that matches the regular `EXPRESSION`.")
+	}
+	if detached {
+		s.BoolVar(&f.replace, "replace", false, "Stop the daemon of that name first if it runs, when it is known that the program can be executed.")
 	}
 	f.set = s
 	cmd.Flags().AddFlagSet(s)

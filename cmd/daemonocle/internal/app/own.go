@@ -45,6 +45,13 @@ is the daemon of that name while it runs, and not without.`, func(cmd *cobra.Com
 		if err != nil {
 			return err
 		}
+		if given.name != "" && !daemonocle.Launched() {
+			if now := running(background, d); now != nil {
+				if different := def.compare(now); different != "" {
+					return def.taken("run", now, different)
+				}
+			}
+		}
 		return d.DoWith(background, outputOf(cmd), "start", daemonocle.StartOptions{Debug: true})
 	})
 	given.add(cmd, false)
