@@ -1,10 +1,13 @@
 package sdnotify
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,9 +21,19 @@ import (
 type Conn struct {
 	address string
 
-	mu     sync.Mutex
+	mu     sync.Mutex // never held while anything waits
 	fd     int
-	silent bool // another process is the main one
+	silent bool            // another process is the main one
+	queue  []*notification // for which the manager has no room yet
+	idle   chan struct{}   // closed when the queue is empty again; nil: it is
+	late   error           // of what had to wait
+}
+
+// notification is one message.
+type notification struct {
+	text, rights []byte
+	until        time.Time    // when it is given up
+	sent         chan<- error // buffered; nil: nobody waits for it
 }
 
 // Dial connects to the socket that NOTIFY_SOCKET names: a path, or an abstract name
@@ -49,7 +62,11 @@ func connect(address string) (int, error) {
 }
 
 // FD is the connected socket, for a successor to inherit.
-func (c *Conn) FD() int { return c.fd }
+func (c *Conn) FD() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.fd
+}
 
 // Adopt is the connection of which a predecessor has handed over the socket. The
 // manager is told by the kernel who sends each message.
@@ -58,10 +75,9 @@ func Adopt(fd int, address string) *Conn { return &Conn{address: address, fd: fd
 // Address is the one that was dialled.
 func (c *Conn) Address() string { return c.address }
 
-// patience is for a manager that is busy: its queue has room for few messages.
-const patience = 5 * time.Second
-
-// Send tells the manager; the fields are one message.
+// Send tells the manager; the fields are one message. It never waits: while the manager
+// has no room, messages queue up in their order, and one replaces an earlier one of the
+// same fields. The error of a message that had to wait is the next call's.
 func (c *Conn) Send(fields ...string) error {
 	if c == nil {
 		return nil
@@ -71,7 +87,24 @@ func (c *Conn) Send(fields ...string) error {
 	if c.silent {
 		return nil
 	}
-	return c.send([]byte(strings.Join(fields, "\n")), nil)
+	return c.post(&notification{text: []byte(strings.Join(fields, "\n"))})
+}
+
+// Flush waits for what Send has left in the queue, for a process that is about to end:
+// it is sent, or given up.
+func (c *Conn) Flush() error {
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	idle := c.idle
+	c.mu.Unlock()
+	if idle != nil {
+		<-idle
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.takeLate()
 }
 
 // HandOver makes that process the service's main one, and returns when the manager
@@ -87,12 +120,28 @@ func (c *Conn) HandOver(ctx context.Context, pid int) error {
 	}
 	r := os.NewFile(uintptr(pipe[0]), "barrier")
 	defer r.Close()
+	sent := make(chan error, 2)
+	both := []*notification{
+		{text: []byte(mainPID(pid)), sent: sent},
+		{text: []byte("BARRIER=1"), rights: unix.UnixRights(pipe[1]), sent: sent},
+	}
 	c.mu.Lock()
 	c.silent = true
-	err := c.send([]byte(mainPID(pid)), nil)
-	if err == nil {
-		err = c.send([]byte("BARRIER=1"), unix.UnixRights(pipe[1]))
+	for _, n := range both {
+		c.post(n)
 	}
+	c.mu.Unlock()
+	var err error
+	for range both {
+		select {
+		case one := <-sent:
+			err = cmp.Or(err, one)
+		case <-ctx.Done():
+			err = cmp.Or(err, fmt.Errorf("wait for the service manager: %w", context.Cause(ctx)))
+		}
+	}
+	c.mu.Lock()
+	c.queue = slices.DeleteFunc(c.queue, func(n *notification) bool { return slices.Contains(both, n) })
 	c.mu.Unlock()
 	unix.Close(pipe[1])
 	if err != nil {
@@ -115,18 +164,94 @@ func (c *Conn) TakeBack() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.silent = false
-	return c.send([]byte(mainPID(os.Getpid())), nil)
+	return c.post(&notification{text: []byte(mainPID(os.Getpid()))})
 }
 
-// send is for who holds c.mu.
-func (c *Conn) send(message, rights []byte) error {
-	err := c.write(message, rights)
+// patience is for a manager that is busy: its queue has room for few messages.
+const patience = 5 * time.Second
+
+// post sends the notification, or leaves it in the queue. c.mu is held. The error is for
+// a notification for which nobody waits.
+func (c *Conn) post(n *notification) error {
+	if len(c.queue) == 0 {
+		if err := c.try(n); !errors.Is(err, unix.EAGAIN) {
+			c.done(n, err)
+			return c.takeLate()
+		}
+	}
+	n.until = time.Now().Add(patience)
+	if n.sent == nil {
+		c.queue = slices.DeleteFunc(c.queue, func(earlier *notification) bool {
+			return earlier.sent == nil && slices.Equal(names(earlier.text), names(n.text))
+		})
+	}
+	c.queue = append(c.queue, n)
+	if c.idle == nil {
+		c.idle = make(chan struct{})
+		go c.drain(c.idle)
+	}
+	return c.takeLate()
+}
+
+// done notes what has become of a notification. c.mu is held.
+func (c *Conn) done(n *notification, err error) {
+	switch {
+	case n.sent != nil:
+		n.sent <- err
+	case err != nil:
+		c.late = err
+	}
+}
+
+func (c *Conn) takeLate() error {
+	err := c.late
+	c.late = nil
+	return err
+}
+
+// names are those of the message's fields.
+func names(text []byte) (list []string) {
+	for field := range bytes.SplitSeq(text, []byte("\n")) {
+		name, _, _ := bytes.Cut(field, []byte("="))
+		list = append(list, string(name))
+	}
+	return list
+}
+
+// drain sends what is in the queue.
+func (c *Conn) drain(idle chan<- struct{}) {
+	defer close(idle)
+	for {
+		c.mu.Lock()
+		if len(c.queue) == 0 {
+			c.idle = nil
+			c.mu.Unlock()
+			return
+		}
+		n := c.queue[0]
+		err := c.try(n)
+		left := time.Until(n.until)
+		if errors.Is(err, unix.EAGAIN) && left > 0 {
+			fd := c.fd // which nobody but this goroutine changes while there is a queue
+			c.mu.Unlock()
+			unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, int(left.Milliseconds())+1)
+			continue
+		}
+		c.queue = c.queue[1:]
+		c.done(n, err)
+		c.mu.Unlock()
+	}
+}
+
+// try sends without waiting. c.mu is held.
+func (c *Conn) try(n *notification) error {
+	err := c.write(n)
 	if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOTCONN) {
 		// The manager has made a new socket. From a chroot it is out of reach.
 		if fd, again := connect(c.address); again == nil {
 			unix.Close(c.fd)
 			c.fd = fd
-			err = c.write(message, rights)
+			err = c.write(n)
 		}
 	}
 	if err != nil {
@@ -135,16 +260,10 @@ func (c *Conn) send(message, rights []byte) error {
 	return nil
 }
 
-func (c *Conn) write(message, rights []byte) error {
-	end := time.Now().Add(patience)
+func (c *Conn) write(n *notification) error {
 	for {
-		err := unix.Sendmsg(c.fd, message, rights, nil, unix.MSG_NOSIGNAL)
-		left := time.Until(end)
-		switch {
-		case err == unix.EINTR:
-		case err == unix.EAGAIN && left > 0:
-			unix.Poll([]unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLOUT}}, int(left.Milliseconds())+1)
-		default:
+		err := unix.Sendmsg(c.fd, n.text, n.rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+		if err != unix.EINTR {
 			return err
 		}
 	}

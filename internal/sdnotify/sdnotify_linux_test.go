@@ -161,17 +161,35 @@ func TestManagerThatIsBusyOrNew(t *testing.T) {
 	n := 0
 	for ; unix.Sendmsg(c.fd, []byte("STATUS=full"), nil, nil, unix.MSG_DONTWAIT) == nil; n++ {
 	}
-	sent := make(chan error)
-	go func() { sent <- c.Send(Ready) }()
+	// It does not wait, and what is out of date by now is not sent.
+	for i := range 1000 {
+		for _, fields := range [][]string{{Status(fmt.Sprint(i))}, {Watchdog}, {Ready, Status("serving")}, {Reloading()}} {
+			if err := c.Send(fields...); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := c.Send(Stopping); err != nil {
+		t.Fatal(err)
+	}
+	handed := make(chan error)
+	go func() { handed <- c.HandOver(context.Background(), 42) }()
 	for range n {
 		receive(t, manager)
 	}
-	if got, _ := receive(t, manager); got != Ready {
-		t.Errorf("got %q", got)
+	for _, want := range []string{Status("999"), Watchdog, Ready + "\n" + Status("serving"), "RELOADING=1\n", Stopping, "MAINPID=42"} {
+		if got, _ := receive(t, manager); got != want && (want != "RELOADING=1\n" || !strings.HasPrefix(got, want)) {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
-	if err := <-sent; err != nil {
+	_, fds := receive(t, manager)
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
+	if err := errors.Join(<-handed, c.Flush(), c.TakeBack()); err != nil {
 		t.Error(err)
 	}
+	receive(t, manager)
 
 	manager.Close()
 	os.Remove(address)
@@ -184,6 +202,29 @@ func TestManagerThatIsBusyOrNew(t *testing.T) {
 	}
 	if got, _ := receive(t, manager); got != Stopping {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A message for which there is no room in time is given up, and the next call says so.
+func TestManagerThatHangs(t *testing.T) {
+	address := path(t)
+	listen(t, address)
+	c := dial(t, address)
+	for unix.Sendmsg(c.fd, []byte("STATUS=full"), nil, nil, unix.MSG_DONTWAIT) == nil {
+	}
+	if err := c.Send(Stopping); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancelCause(context.Background())
+	stop(errors.New("coconut"))
+	if err := c.HandOver(ctx, 42); err == nil || !strings.Contains(err.Error(), "coconut") {
+		t.Errorf("got %v", err)
+	}
+	if err := c.Flush(); !errors.Is(err, unix.EAGAIN) {
+		t.Errorf("got %v", err)
+	}
+	if err := c.Flush(); err != nil {
+		t.Errorf("got %v once more", err)
 	}
 }
 

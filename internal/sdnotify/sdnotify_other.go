@@ -17,6 +17,7 @@ func Adopt(int, string) *Conn { return nil }
 func (c *Conn) FD() int                             { return -1 }
 func (c *Conn) Address() string                     { return "" }
 func (c *Conn) Send(...string) error                { return nil }
+func (c *Conn) Flush() error                        { return nil }
 func (c *Conn) HandOver(context.Context, int) error { return nil }
 func (c *Conn) TakeBack() error                     { return nil }
 
