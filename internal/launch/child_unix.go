@@ -3,8 +3,10 @@
 package launch
 
 import (
+	"context"
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -157,20 +159,96 @@ func (c *Child) open() (*os.File, error) {
 	if c.closed {
 		return nil, os.ErrClosed
 	}
+	return c.file(), nil
+}
+
+// file is open for who holds c.mu.
+func (c *Child) file() *os.File {
 	if c.conn == nil {
 		unix.SetNonblock(c.fd, true)
 		c.conn = os.NewFile(uintptr(c.fd), "launcher")
 	}
-	return c.conn, nil
+	return c.conn
 }
 
-// Send tells the launcher. A launcher that is gone is no error. It writes to the
+// Send tells the launcher. A launcher that is gone is no error. It never waits: while the
+// launcher does not read, as when it is stopped, messages queue up in their order. There
+// are few of them, for a note takes the place of one that waits still. It writes to the
 // descriptor itself, so that the first words need not wait for the poller.
 func (c *Child) Send(m Message) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.closed {
-		send(c.fd, m)
+	if c.closed {
+		return
+	}
+	c.queue = slices.DeleteFunc(c.queue, func(o outgoing) bool { return o.note && m.Kind == Note })
+	c.queue = append(c.queue, outgoing{m.encode(), m.Kind == Note})
+	if c.idle == nil && !c.flush() {
+		c.idle = make(chan struct{})
+		go c.drain(c.file(), c.idle)
+	}
+}
+
+// flush writes as much of the queue as there is room for, and reports whether that is all.
+// c.mu is held.
+func (c *Child) flush() bool {
+	for len(c.queue) > 0 {
+		first := &c.queue[0]
+		n, err := unix.SendmsgN(c.fd, first.bytes, nil, nil, unix.MSG_DONTWAIT)
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			return false
+		case err != nil: // the launcher is gone: nobody is there to be told
+			c.queue = nil
+		case n < len(first.bytes):
+			first.bytes, first.note = first.bytes[n:], false
+		default:
+			c.queue = c.queue[1:]
+		}
+	}
+	return true
+}
+
+// drain writes the queue as soon as there is room, until it is empty or the connection is
+// closed.
+func (c *Child) drain(conn *os.File, idle chan struct{}) {
+	defer close(idle)
+	raw, err := conn.SyscallConn()
+	if err == nil {
+		err = raw.Write(func(uintptr) (done bool) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if c.conn != conn || c.closed || c.flush() {
+				if c.idle == idle {
+					c.idle = nil
+				}
+				return true
+			}
+			return false
+		})
+	}
+	if err != nil { // closed, or it cannot be waited for: the next message tries again
+		c.mu.Lock()
+		if c.idle == idle {
+			c.idle = nil
+		}
+		c.mu.Unlock()
+	}
+}
+
+// Flush waits until the launcher has room for all that Send has left in the queue, or is
+// gone. It is for a process that is about to end, or to be another program.
+func (c *Child) Flush(ctx context.Context) {
+	c.mu.Lock()
+	idle := c.idle
+	c.mu.Unlock()
+	if idle == nil {
+		return
+	}
+	select {
+	case <-idle:
+	case <-ctx.Done():
 	}
 }
 
@@ -187,7 +265,7 @@ func (c *Child) Receive() (Message, error) {
 func (c *Child) Close() {
 	if f, err := c.open(); err == nil {
 		c.mu.Lock()
-		c.closed = true
+		c.closed, c.queue, c.idle = true, nil, nil
 		c.mu.Unlock()
 		f.Close()
 	}

@@ -129,9 +129,17 @@ type Child struct {
 	inherited []inherited
 	claimed   atomic.Bool
 
-	mu     sync.Mutex // held while writing to fd, so that it is not closed then
+	mu     sync.Mutex // held while writing to fd, so that it is not closed then, and never while anything waits
 	closed bool
 	conn   *os.File
+	queue  []outgoing    // for which the launcher has no room yet
+	idle   chan struct{} // closed when the queue is empty again, or given up; nil: it is empty
+}
+
+// outgoing is a message on its way, or what is left of it.
+type outgoing struct {
+	bytes []byte
+	note  bool // the next note takes its place
 }
 
 // Claim makes this process the daemon it was launched for. Only the first call

@@ -48,6 +48,7 @@ func (l *Launch) Output() io.ReaderAt                      { return nil }
 func (l *Launch) Close()                                   {}
 
 func (c *Child) Send(Message)                {}
+func (c *Child) Flush(context.Context)       {}
 func (c *Child) Receive() (Message, error)   { return Message{}, errors.ErrUnsupported }
 func (c *Child) Close()                      {}
 func (c *Child) Files() []*os.File           { return nil }
