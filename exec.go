@@ -295,7 +295,10 @@ func (p *program) become(ctx context.Context, l *life) error {
 	}
 	env := p.environment(l)
 	argv := slices.Concat([]string{p.Name}, p.Args, l.args)
-	l.deafen()
+	l.deafen(true)
+	if l.revert != nil {
+		defer l.revert()
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -4,6 +4,7 @@ package daemonocle
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"os"
 	"os/user"
@@ -83,6 +84,7 @@ func (p *program) execute(l *life, path string, argv, env []string) error {
 	}
 	if l.link != nil {
 		l.link.Send(launch.Message{Kind: launch.Executing})
+		l.link.Flush(context.Background()) // a signal still ends this process
 	}
 	// Its own errors could fill the launcher's memory for the rest of its life.
 	l.mu.Lock()

@@ -36,13 +36,25 @@ func (l *life) reopenLogs() error {
 	if l.hasLeft() {
 		l.passOn(reopenSignal)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	if !l.isWorking() {
+		l.unopened.Store(true) // until they are open, and under the name that they have then
+		if !l.isWorking() || !l.unopened.Swap(false) {
+			return nil
+		}
+	}
+	l.logs.Lock()
+	defer l.logs.Unlock()
 	out, err, failed := openLogs(inside(l.d.stdout), inside(l.d.stderr), paths.Nobody, nil)
 	if failed != nil {
 		return failed
 	}
 	return errors.Join(putOn(1, out), putOn(2, err))
+}
+
+func (l *life) isWorking() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.working
 }
 
 // inside is the name after the root directory has changed.

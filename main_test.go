@@ -166,6 +166,31 @@ func progWorker(spec string) func(context.Context) error {
 			<-ctx.Done()
 			return nil
 		}
+	case "signal": // gets that signal as it begins, the first of its generations
+		return func(ctx context.Context) error {
+			if daemonocle.Generation(ctx) == 1 {
+				syscall.Kill(os.Getpid(), syscall.Signal(number()))
+			}
+			if err := daemonocle.Ready(ctx); err != nil {
+				return err
+			}
+			<-ctx.Done()
+			return nil
+		}
+	case "flood": // says more than anybody has room for, then that it is ready, then so to that file
+		return func(ctx context.Context) error {
+			for i := range 2000 {
+				if err := daemonocle.Notify(ctx, fmt.Sprint(i, strings.Repeat(" ", 1000))); err != nil {
+					return err
+				}
+			}
+			if err := daemonocle.Ready(ctx); err != nil {
+				return err
+			}
+			appendLine(arg, "ready")
+			<-ctx.Done()
+			return nil
+		}
 	case "none": // no worker at all
 		return nil
 	}

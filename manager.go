@@ -50,7 +50,7 @@ func (s *status) say(l *life, states ...string) {
 	err := l.manager.Load().Send(append(states, sdnotify.Status(s.text))...)
 	s.mu.Unlock()
 	if err != nil {
-		l.complain("notify", err)
+		l.complainSoon("notify", err)
 	}
 }
 
@@ -138,7 +138,7 @@ func (w *watchdog) begin() {
 // tell tells the service manager, if there is one.
 func (l *life) tell(fields ...string) {
 	if err := l.manager.Load().Send(fields...); err != nil {
-		l.complain("notify", err)
+		l.complainSoon("notify", err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -44,6 +45,8 @@ type life struct {
 	inode      string // of the PID file
 	opened     atomic.Bool
 	owed       atomic.Bool // a SIGHUP that came before
+	unopened   atomic.Bool // log files that were to be opened again before they were open
+	reopening  repeated
 	hanging    atomic.Int32
 	rereading  sync.Mutex
 	heard      heard
@@ -53,20 +56,25 @@ type life struct {
 	undo paths.Undo // what a cancelled start takes back; l.mu once it is complete
 	null *os.File   // for stderr, once the launcher need not see it
 
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	abrupt chan syscall.Signal // cuts the goodbye short
-	heeds  chan struct{}       // closed when signals end the context
-	hears  chan struct{}       // closed when all handlers are installed
-	over   chan struct{}       // closed when they need not any more
-	calm   chan struct{}       // closed when that has had its effect
-	enough sync.Once           // closes over
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	abrupt  chan syscall.Signal // cuts the goodbye short
+	safe    chan struct{}       // closed when only a signal that asks for the end is the end
+	hears   chan struct{}       // closed when all handlers are installed
+	over    chan struct{}       // closed when they need not any more
+	calm    chan struct{}       // closed when that has had its effect
+	enough  sync.Once           // closes over
+	becomes bool                // another program: before over is closed
+	revert  func()              // the signals' dispositions, if it does not come to that
 
 	released chan struct{} // closed with the verdict
 	gate     chan struct{} // closed when the daemon that was in the way is gone
 
-	mu       sync.Mutex
-	working  bool // set up: the worker may say that it is ready
+	complaints sync.WaitGroup // that are on their way
+	logs       sync.Mutex     // held by who opens the log files
+
+	mu       sync.Mutex // never held while anything waits
+	working  bool       // set up: the worker may say that it is ready
 	ready    bool
 	verdict  bool           // the launcher knows all it will ever know
 	complete bool           // the set-up is, and undo with it
@@ -137,6 +145,7 @@ func (d *Daemon) runHere(ctx, until context.Context, op string, args []string, s
 			e.Op = op
 			l.tell(sdnotify.Status(e.Err.Error()))
 		}
+		l.takeLeave()
 		return err
 	}
 	l.undo.Keep()
@@ -151,8 +160,10 @@ func (d *Daemon) runHere(ctx, until context.Context, op string, args []string, s
 	if err != nil {
 		err.Op = op
 		l.tell(sdnotify.Status(err.Err.Error()))
+		l.takeLeave()
 		return err
 	}
+	l.takeLeave()
 	return nil
 }
 
@@ -186,7 +197,7 @@ func (d *Daemon) claim(ctx context.Context, args []string) (done bool, err error
 // newLife gives nil if the daemon lives in this process already.
 func newLife(ctx context.Context, d *Daemon, link *launch.Child, foreground bool, args []string) *life {
 	l := &life{d: d, link: link, foreground: foreground, args: args, sockets: socketsOf(ctx), abrupt: make(chan syscall.Signal, 1), released: make(chan struct{}),
-		gate: make(chan struct{}), heeds: make(chan struct{}), hears: make(chan struct{}), over: make(chan struct{}), calm: make(chan struct{})}
+		gate: make(chan struct{}), safe: make(chan struct{}), hears: make(chan struct{}), over: make(chan struct{}), calm: make(chan struct{})}
 	if link != nil && heirloom != nil {
 		l.succession, l.watchdog.limit = heirloom, heirloom.watchdog
 	}
@@ -208,6 +219,7 @@ func (l *life) live() int {
 	if err := l.setUp(); err != nil {
 		l.takeBack()
 		l.link.Send(failureMessage(err))
+		l.farewell()
 		return 1
 	}
 	l.mu.Lock()
@@ -215,7 +227,7 @@ func (l *life) live() int {
 	l.keep()
 	l.mu.Unlock()
 	if l.d.foreign != nil {
-		l.hush() // takes a while
+		l.hush(true) // takes a while
 	}
 	l.sayRunning()
 	if s := l.succession; s != nil && s.readyFirst {
@@ -233,11 +245,35 @@ func (l *life) live() int {
 		l.mu.Unlock()
 	}
 	if err == nil {
+		l.takeLeave()
 		return 0
 	}
 	l.tell(sdnotify.Status(err.Err.Error()))
 	l.report(err)
+	l.farewell()
 	return ExitCode(err)
+}
+
+// farewellTime is how long a process that ends for a reason waits for a launcher that is
+// stopped, and does not hear it.
+const farewellTime = 5 * time.Second
+
+// farewell waits for last words that are still on their way.
+func (l *life) farewell() {
+	if l.link != nil {
+		limit, stop := context.WithTimeout(context.Background(), farewellTime)
+		defer stop()
+		l.link.Flush(limit)
+	}
+	l.takeLeave()
+}
+
+// takeLeave waits for what the service manager or a logger has not heard yet.
+func (l *life) takeLeave() {
+	if err := l.manager.Load().Flush(); err != nil {
+		l.complain("notify", err)
+	}
+	l.complaints.Wait()
 }
 
 // keep forgets how to take the set-up back as soon as nobody can cancel the
@@ -251,9 +287,7 @@ func (l *life) keep() {
 // sayRunning reports the set-up. In the foreground the keeper's line comes before
 // all that the worker has to say.
 func (l *life) sayRunning() {
-	if l.foreground || l.succession != nil {
-		<-l.hears
-	}
+	<-l.hears
 	l.link.Send(launch.Message{Kind: launch.Running})
 	if l.foreground && l.succession == nil {
 		select {
@@ -329,7 +363,6 @@ func (l *life) cancelStart() bool {
 // sayReady lets go of the launcher's stderr before it speaks, so that nothing
 // of the launcher's can break under a daemon that counts as started.
 func (l *life) sayReady() error {
-	<-l.hears
 	l.mu.Lock()
 	first := l.working && !l.ready
 	l.mu.Unlock()
@@ -381,7 +414,7 @@ func (l *life) dropStderr() {
 		return // the caller's streams, a file, or done
 	}
 	if err := launch.Redirect(int(l.null.Fd()), 2); err != nil {
-		l.complain("let go of stderr", err)
+		l.complainSoon("let go of stderr", err)
 	}
 	l.null.Close()
 	l.null = nil
@@ -419,13 +452,16 @@ func (l *life) stop() {
 
 // work runs the worker and says goodbye. The process is set up.
 func (l *life) work() *Error {
-	<-l.heeds
+	<-l.hears
 	if l.held != nil && l.d.foreign == nil {
 		l.inode = l.held.Inode()
 	}
 	l.mu.Lock()
 	l.working = true
 	l.mu.Unlock()
+	if l.unopened.Swap(false) {
+		l.signalled(reopenSignal)
+	}
 	l.open()
 	ended := make(chan outcome, 1)
 	go l.callWorker(ended)
@@ -462,23 +498,59 @@ func (l *life) patience() <-chan time.Time {
 	return time.After(l.d.cfg.AbandonAfter)
 }
 
-// heed turns signals into the end of the context.
-func (l *life) heed() {
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, endSignals...)
-	if stop := l.d.cfg.StopSignal; stop != 0 && stop != syscall.SIGKILL {
-		signal.Notify(signals, stop)
+// handlers are channels with handlers behind them. Where there is no room a signal is
+// lost: those of which two mean no more than one have a place of their own.
+type handlers struct{ ends, hangUps, reopenings chan os.Signal }
+
+func newHandlers() handlers {
+	return handlers{make(chan os.Signal, 16), make(chan os.Signal, 1), make(chan os.Signal, 1)}
+}
+
+func (h handlers) install(sig os.Signal) {
+	c := h.ends
+	if sig == hangUpSignal {
+		c = h.hangUps
+	} else if sig == reopenSignal {
+		c = h.reopenings
 	}
-	defer close(l.calm)
-	close(l.heeds)
-	// These have time until somebody is told of this daemon: each signal takes some
-	// 50 microseconds.
+	signal.Notify(c, sig)
+}
+
+// remove gives what came before.
+func (h handlers) remove() (pending []syscall.Signal) {
+	for _, c := range []chan os.Signal{h.ends, h.hangUps, h.reopenings} {
+		signal.Stop(c) // which waits for those that are on their way
+		close(c)
+		for s := range c {
+			pending = append(pending, s.(syscall.Signal))
+		}
+	}
+	return pending
+}
+
+// heed turns signals into the end of the context. Nothing in it waits for anybody.
+func (l *life) heed() {
+	h := newHandlers()
+	if l.succession != nil {
+		h = l.succession.handlers
+	}
+	// First those that would kill a daemon for which they mean something else: whoever finds
+	// its PID file may send them. Each takes some 50 microseconds.
 	if l.d.foreign == nil {
-		signal.Notify(signals, reopenSignal)
+		h.install(reopenSignal)
 	}
 	if l.d.cfg.Hooks.Reload != nil || l.d.foreign == nil && (l.d.pid != nil && l.link != nil || l.manager.Load() != nil) {
-		signal.Notify(signals, hangUpSignal)
+		h.install(hangUpSignal)
 	}
+	close(l.safe)
+	stop := l.d.cfg.StopSignal
+	for _, sig := range endSignals {
+		h.install(sig)
+	}
+	if stop != 0 && stop != syscall.SIGKILL {
+		h.install(stop)
+	}
+	defer close(l.calm)
 	if l.link != nil && l.d.foreign == nil {
 		// Go's answer to a broken pipe on 1 or 2 is death: of a daemon, because of
 		// whoever read its output. With this it is the error of a write.
@@ -488,18 +560,21 @@ func (l *life) heed() {
 	for {
 		select {
 		case <-l.over:
-			signal.Stop(signals) // which waits for those that are on their way
-			for {
-				select {
-				case s := <-signals:
-					l.signalled(s.(syscall.Signal))
-				default:
-					return
-				}
+			if l.becomes {
+				// Before they are not heard any more: what comes between is the kernel's.
+				l.revert = launch.DefaultSignals(append(slices.Clone(endSignals), hangUpSignal, stop))
 			}
+			for _, sig := range h.remove() {
+				l.signalled(sig)
+			}
+			return
 		case <-l.watchdog.ticks():
 			l.feed()
-		case s := <-signals:
+		case s := <-h.ends:
+			l.signalled(s.(syscall.Signal))
+		case s := <-h.hangUps:
+			l.signalled(s.(syscall.Signal))
+		case s := <-h.reopenings:
 			l.signalled(s.(syscall.Signal))
 		}
 	}
@@ -507,9 +582,11 @@ func (l *life) heed() {
 
 func (l *life) signalled(sig syscall.Signal) {
 	if sig == reopenSignal && sig != l.d.cfg.StopSignal {
-		if err := l.reopenLogs(); err != nil {
-			l.complain("open the log files again", err)
-		}
+		l.reopening.soon(func() {
+			if err := l.reopenLogs(); err != nil {
+				l.complain("open the log files again", err)
+			}
+		})
 		return
 	}
 	if sig == hangUpSignal && sig != l.d.cfg.StopSignal {
@@ -538,15 +615,41 @@ func (l *life) signalled(sig syscall.Signal) {
 }
 
 // deafen gives the signals back to Go's runtime, where each has the effect of its
-// default disposition. What came before has ended the context when it returns.
-func (l *life) deafen() {
+// default disposition; to the kernel, if this process becomes another program, for a
+// signal that Go's runtime has taken and not yet acted upon is lost with the runtime. What
+// came before has ended the context when it returns.
+func (l *life) deafen(becomes bool) {
 	<-l.hears
-	l.hush()
+	l.hush(becomes)
 	<-l.calm
 }
 
-// hush begins with it.
-func (l *life) hush() { l.enough.Do(func() { close(l.over) }) }
+// hush lets deafen begin.
+func (l *life) hush(becomes bool) {
+	l.enough.Do(func() {
+		l.becomes = becomes
+		close(l.over)
+	})
+}
+
+// repeated is something that is done once more if it was asked for meanwhile.
+type repeated struct{ asked atomic.Int32 }
+
+// soon does it in a goroutine.
+func (r *repeated) soon(do func()) {
+	if r.asked.Add(1) > 1 {
+		return
+	}
+	go func() {
+		for {
+			n := r.asked.Load()
+			do()
+			if r.asked.CompareAndSwap(n, 0) {
+				return
+			}
+		}
+	}()
+}
 
 // dumpGoroutines writes all stacks to stderr, like the Go runtime does on
 // SIGQUIT.
@@ -706,7 +809,7 @@ func (l *life) takeBack() {
 // release makes this process an ordinary one again, for a program that goes on
 // after Run.
 func (l *life) release() {
-	l.deafen()
+	l.deafen(false)
 	if l.watchdog.ticker != nil {
 		l.watchdog.ticker.Stop()
 	}
@@ -715,6 +818,11 @@ func (l *life) release() {
 	}
 	l.cancel(context.Canceled)
 	l.d.life.CompareAndSwap(l, nil)
+}
+
+// complainSoon is for who holds a lock, or must not wait: the logger is the program's.
+func (l *life) complainSoon(act string, err error) {
+	l.complaints.Go(func() { l.complain(act, err) })
 }
 
 // complain is for what no caller can be told.

@@ -132,6 +132,7 @@ func (l *life) takePIDFile() error {
 	if d.pid == nil {
 		return nil
 	}
+	<-l.safe // from here on others know whom to signal
 	held, err := d.pid.Acquire(l.ctx, d.owner(), &l.undo)
 	if err != nil {
 		return d.pidFileError("start", err)

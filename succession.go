@@ -40,6 +40,7 @@ type succession struct {
 	generation int
 	readyFirst bool
 	jailed     bool
+	handlers   handlers
 
 	held    *pidfile.Held
 	granted <-chan struct{} // closed when the lock is ours
@@ -78,8 +79,11 @@ func inherit(c *launch.Child) *succession {
 	s := &succession{
 		generation: c.Generation, readyFirst: c.ReadyFirst, jailed: c.Jailed, predecessor: c.Predecessor,
 		leaving: make(chan struct{}), insist: make(chan struct{}), cancelled: make(chan struct{}), released: make(chan struct{}),
-		settled: make(chan struct{}), keeper: -1,
+		settled: make(chan struct{}), keeper: -1, handlers: newHandlers(),
 	}
+	// Whose lock it is may be signalled.
+	s.handlers.install(hangUpSignal)
+	s.handlers.install(reopenSignal)
 	file, dir := -1, -1
 	c.Take(func(name string, fd int) bool {
 		manager, isManager := strings.CutPrefix(name, passManager)

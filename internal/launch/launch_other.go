@@ -33,6 +33,8 @@ type Status struct {
 func Detached([]Hello, []*os.File) ([]*Launch, error) { return nil, errors.ErrUnsupported }
 func Foreground(Hello, []*os.File) (*Launch, error)   { return nil, errors.ErrUnsupported }
 
+func DefaultSignals([]os.Signal) (revert func()) { return func() {} }
+
 func Adopted(int) *Launch { return &Launch{} }
 func Locate()             {}
 
