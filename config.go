@@ -387,7 +387,8 @@ func (d *Daemon) absolute(path string) (string, error) {
 }
 
 // directory resolves and checks a directory. One that may not be looked at is
-// left to the start, which has more rights than a mere status.
+// left to the start, which has more rights than a mere status, and so is one to
+// which a stranger's link leads: a stop needs no working directory.
 func (d *Daemon) directory(setting, dir string, bad func(setting, value string, err error, hint string)) string {
 	if dir == "" {
 		return ""
@@ -405,8 +406,9 @@ func (d *Daemon) directory(setting, dir string, bad func(setting, value string, 
 		bad(setting, dir, err, "give an absolute path")
 		return dir
 	}
+	var link *paths.LinkError
 	switch isDir, err := seen.Stat(); {
-	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrPermission), errors.As(err, &link):
 	case errors.Is(err, fs.ErrNotExist) && setting == "WorkDir" && d.isPrefix(abs):
 		seen.Path = abs
 		d.laid.workDir = &seen

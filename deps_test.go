@@ -47,7 +47,7 @@ var houseRules = map[string]struct {
 	"internal/proc":     {[]string{unixes}, "it asks the kernel, not our files"},
 	"internal/privs":    {[]string{unixes}, "what runs as root and then gives it up must fit into one head"},
 	"internal/pidfile":  {[]string{"internal/paths", "internal/proc", unixes}, "a PID file is a path and the process behind it"},
-	"internal/sockets":  {[]string{unixes}, "it knows sockets by their names, not what daemons are"},
+	"internal/sockets":  {[]string{"internal/paths", unixes}, "it knows sockets by their names, not what daemons are"},
 	"internal/sdnotify": {[]string{unixes}, "it speaks a protocol; when to say what is the daemon's part"},
 	"internal/systemd":  {nil, "it asks a question; what follows from the answer is the daemon's part"},
 	"internal/launch":   {[]string{"internal/proc", unixes}, "it makes processes; PID files and users are the daemon's part"},

@@ -3,9 +3,14 @@ package daemonocle
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/daemonocle/daemonocle/internal/paths"
+	"github.com/daemonocle/daemonocle/internal/proc"
 )
 
 // What callers branch on, with errors.Is. The errors that the methods return
@@ -211,4 +216,26 @@ func plural(n int, one, many string) string {
 		return one
 	}
 	return strings.ReplaceAll(many, "%d", strconv.Itoa(n))
+}
+
+// cause is the innermost reason of a system call's error: its path is named
+// already.
+func cause(err error) string {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = path.Err
+	}
+	var call *os.SyscallError
+	if errors.As(err, &call) {
+		err = call.Err
+	}
+	var link *paths.LinkError
+	if errors.As(err, &link) {
+		return "symbolic link " + link.Path + " belongs to user " + proc.Username(link.UID)
+	}
+	return err.Error()
+}
+
+func linkHint(setting string) string {
+	return "Remove the link, give it to root, or set " + setting + " to another path."
 }

@@ -19,6 +19,3 @@ func notifications() probe { return unsupportedProbe{} }
 type unsupportedProbe struct{}
 
 func (unsupportedProbe) suits(*Daemon) error { return ErrUnsupported }
-
-// cause has no layers to take off here.
-func cause(err error) string { return err.Error() }

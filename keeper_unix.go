@@ -19,6 +19,7 @@ import (
 
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/launch"
+	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/proc"
 )
 
@@ -110,7 +111,7 @@ type keeper struct {
 	w  watcher
 	at station
 
-	absent     []string       // see attempt
+	absent     []paths.Name   // see attempt
 	first      *launch.Launch // the generation that we have started
 	complaints atomic.Int32
 

@@ -21,7 +21,8 @@ import (
 // root, nor the user who starts, nor User owns, or that everybody can write to
 // without the sticky bit. That is the directory of the PID file or of a log file,
 // and the one in which that directory is, or if it is missing, the innermost that
-// exists. Paths that are set in Config are the program's own choice.
+// exists. Paths that are set in Config are the program's own choice, but for whose the
+// PID file's directory is.
 type Layout func(name string) (Paths, error)
 
 // Paths are what a Layout fills in; see the fields of Config of the same names.

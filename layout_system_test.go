@@ -354,10 +354,10 @@ var hostileDirs = []struct {
 	}, "%s/run (everybody can write to it: mode 0777, owner ME)", "PIDFile"},
 	{"run is a link of somebody's", true, false, func(app string) error {
 		return errors.Join(makeDir(app, fs.ModeSticky|0o777), makeDir(app+"-run", 0o755), os.Symlink(app+"-run", app+"/run"), os.Lchown(app+"/run", 12345, 12345))
-	}, "%s/run (it is a symbolic link that belongs to 12345)", "PIDFile"},
+	}, "%s/run/foo.pid (symbolic link %s/run belongs to user 12345)", "PIDFile"},
 	{"prefix is a link of somebody's", true, false, func(app string) error {
 		return errors.Join(makeDir(app+"-run", 0o755), os.Symlink(app+"-run", app), os.Lchown(app, 12345, 12345))
-	}, "%s (it is a symbolic link that belongs to 12345)", "PIDFile"},
+	}, "%s/run/foo.pid (symbolic link %s belongs to user 12345)", "PIDFile"},
 	{"run is somebody's", true, false, func(app string) error {
 		return errors.Join(makeDir(app+"/run", 0o755), os.Chown(app+"/run", 12345, 12345))
 	}, "%s/run (it belongs to 12345: mode 0755)", "PIDFile"},
@@ -403,12 +403,12 @@ func TestFHSDaemonRefusesDirectoriesOfOthers(t *testing.T) {
 				s.stop()
 				return
 			}
-			hint := "Give it to root or to the daemon's user (chown)"
+			what, hint := "directory", "Give it to root or to the daemon's user (chown)"
 			switch {
 			case strings.Contains(tt.text, "everybody"):
 				hint = "Take the right to write from others (chmod o-w)"
 			case strings.Contains(tt.text, "link"):
-				hint = "Remove it"
+				what, hint = "PID file", "Remove the link, give it to root"
 			}
 			text := strings.NewReplacer("%s", app, "ME", username(t, os.Getuid()), "NOBODY", username(t, 65534)).Replace(tt.text)
 			touched := func() (times []string) {
@@ -420,7 +420,7 @@ func TestFHSDaemonRefusesDirectoriesOfOthers(t *testing.T) {
 				return times
 			}
 			before := touched()
-			s.refused("Unable to use directory "+text, hint+", or set "+tt.setting+" to another path.")
+			s.refused("Unable to use "+what+" "+text, hint+", or set "+tt.setting+" to another path.")
 			if after := touched(); !slices.Equal(after, before) {
 				t.Errorf("something was created and taken back: %v, %v", before, after)
 			}

@@ -43,12 +43,29 @@ func (l *life) layoutDirs() []layoutDir {
 	return list
 }
 
-// checkLayout comes before anything is created.
+// checkLayout comes before anything is created. The directory of the PID file is
+// looked at wherever it comes from: who can rename it decides what runs.
 func (l *life) checkLayout() error {
+	d := l.d
 	for _, dir := range l.layoutDirs() {
-		if err := l.d.safe(dir); err != nil {
+		if err := d.safe(dir); err != nil {
 			return err
 		}
+	}
+	if d.pid == nil || d.laid.pid {
+		return nil
+	}
+	var odd *paths.UnsafeError
+	if err := (paths.Name{Root: d.pid.Root, Path: filepath.Dir(d.pid.Path)}).Owned(d.trusted()); errors.As(err, &odd) {
+		return d.unsafe(odd, "PIDFile")
+	}
+	return nil
+}
+
+// trusted are the users, besides root and this process's, whose directories are good.
+func (d *Daemon) trusted() []int {
+	if d.id.SwitchUser {
+		return []int{d.id.UID}
 	}
 	return nil
 }
@@ -86,25 +103,24 @@ func (l *life) makeLayoutDirs(early bool) error {
 // safe words what is wrong with a directory of the layout. What cannot be looked
 // at cannot be used either, which the use will say.
 func (d *Daemon) safe(dir layoutDir) error {
-	var trusted []int
-	if d.id.SwitchUser {
-		trusted = append(trusted, d.id.UID)
-	}
 	var odd *paths.UnsafeError
-	if !errors.As(dir.Safe(trusted), &odd) {
-		return nil
+	var link *paths.LinkError
+	switch err := dir.Safe(d.trusted()); {
+	case errors.As(err, &odd):
+		return d.unsafe(odd, dir.setting)
+	case errors.As(err, &link):
+		return d.unable("use directory", link.Path, errors.New("it is a symbolic link that belongs to "+proc.Username(link.UID)), linkHint(dir.setting))
 	}
-	var why, remedy string
+	return nil
+}
+
+func (d *Daemon) unsafe(odd *paths.UnsafeError, setting string) *Error {
 	owner := proc.Username(odd.UID)
-	switch {
-	case odd.Mode&fs.ModeSymlink != 0:
-		why, remedy = "it is a symbolic link that belongs to "+owner, "Remove it"
-	case odd.Mode&0o002 != 0:
+	why := fmt.Sprintf("it belongs to %s: mode %04o", owner, odd.Mode.Perm())
+	remedy := "Give it to root or to the daemon's user (chown)"
+	if odd.Mode&0o002 != 0 {
 		why = fmt.Sprintf("everybody can write to it: mode %04o, owner %s", odd.Mode.Perm(), owner)
 		remedy = "Take the right to write from others (chmod o-w)"
-	default:
-		why = fmt.Sprintf("it belongs to %s: mode %04o", owner, odd.Mode.Perm())
-		remedy = "Give it to root or to the daemon's user (chown)"
 	}
-	return d.unable("use directory", odd.Path, errors.New(why), remedy+", or set "+dir.setting+" to another path.")
+	return d.unable("use directory", odd.Path, errors.New(why), remedy+", or set "+setting+" to another path.")
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/daemonocle/daemonocle/internal/environ"
+	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/sockets"
 )
 
@@ -53,6 +54,9 @@ func Listen(ctx context.Context, network, address string) (net.Listener, error) 
 	ln, err := s.Listen(ctx, network, address, passedByManager)
 	if errors.Is(err, fs.ErrPermission) && strings.HasPrefix(network, "tcp") {
 		err = fmt.Errorf("%w (ports below 1024 are root's: start as root, and listen in Hooks.Privileged)", err)
+	}
+	if link, ok := errors.AsType[*paths.LinkError](err); ok {
+		err = because("listen "+network+" "+address+": "+cause(link), err)
 	}
 	return ln, err
 }

@@ -168,12 +168,22 @@ func (l *life) inheritPIDFile() error {
 func (d *Daemon) pidFileError(op string, err error) *Error {
 	var busy *pidfile.BusyError
 	var odd *pidfile.UntrustedError
+	var unsafe *paths.UnsafeError
+	var link *paths.LinkError
 	switch {
 	case errors.As(err, &busy):
 		return d.reported(op, busy.Report)
 	case errors.As(err, &odd):
 		e := d.fail(op, because(err.Error(), ErrBlocked, err))
 		e.Hint = "Remove it, or set PIDFile to another path."
+		return e
+	case errors.As(err, &unsafe):
+		e := d.unsafe(unsafe, "PIDFile")
+		e.Op = op
+		return e
+	case errors.As(err, &link):
+		e := d.unable("use PID file", d.pidPath(), err, linkHint("PIDFile"))
+		e.Op = op
 		return e
 	}
 	e := d.unable("use PID file", d.pidPath(), err, "")
@@ -192,20 +202,6 @@ func (d *Daemon) unable(act, thing string, err error, hint string) *Error {
 	e := d.fail("start", because(text+" ("+cause(err)+")", err))
 	e.Hint = hint
 	return e
-}
-
-// cause is the innermost reason of a system call's error: its path is named
-// already.
-func cause(err error) string {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		err = path.Err
-	}
-	var call *os.SyscallError
-	if errors.As(err, &call) {
-		err = call.Err
-	}
-	return err.Error()
 }
 
 func (l *life) takeStreams() error {
@@ -285,7 +281,12 @@ func (d *Daemon) cannotLog(err error) *Error {
 	if errors.As(err, &path) {
 		thing += " " + path.Path
 	}
-	return d.unable("open", thing, err, "")
+	hint := ""
+	var link *paths.LinkError
+	if errors.As(err, &link) {
+		hint = "Remove the link, give it to root, or set another path."
+	}
+	return d.unable("open", thing, err, hint)
 }
 
 // inheritStreams opens the log files anew, as a start does, or goes on with those that the
@@ -361,12 +362,12 @@ func (l *life) confine() error {
 	}
 	defer change.Close()
 	if dir := d.cfg.ChrootDir; dir != "" && !jailed() {
-		err := syscall.Chroot(dir)
-		if err == nil {
-			err = syscall.Chdir("/") // or the old root stays within reach
-		}
-		if err != nil {
+		if err := (paths.Name{Path: dir}).Chroot(); err != nil {
 			hint := ""
+			var link *paths.LinkError
+			if errors.As(err, &link) {
+				hint = linkHint("ChrootDir")
+			}
 			if errors.Is(err, syscall.EPERM) {
 				hint = "Only root can change the root directory; start as root, or leave ChrootDir empty."
 			}
@@ -381,8 +382,13 @@ func (l *life) confine() error {
 	} else if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
 		return d.unable("switch off core dumps", "", err, "")
 	}
-	if err := os.Chdir(d.cfg.WorkDir); err != nil {
-		return d.unable("change working directory", "", err, "")
+	if err := (paths.Name{Path: d.cfg.WorkDir}).Chdir(); err != nil {
+		hint := ""
+		var link *paths.LinkError
+		if errors.As(err, &link) {
+			hint = linkHint("WorkDir")
+		}
+		return d.unable("change working directory", "", err, hint)
 	}
 	if err := change.Drop(); err != nil {
 		e := d.fail("start", err)

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -243,10 +241,10 @@ type attempt struct {
 	running bool      // the worker runs
 	since   time.Time // when it began to
 	reason  string
-	note    string   // what the daemon says it is doing
-	absent  []string // paths that this start has created, if they exist by now
-	logFrom int64    // length of the stderr file when the daemon opened it, -1: none
-	logFile string   // which file that is
+	note    string       // what the daemon says it is doing
+	absent  []paths.Name // paths that this start has created, if they exist by now
+	logFrom int64        // length of the stderr file when the daemon opened it, -1: none
+	logFile string       // which file that is
 
 	// The verdict.
 	started Started
@@ -508,27 +506,18 @@ func (a *attempt) cleanUp() {
 	if a.d.pid != nil {
 		a.d.pid.Remove()
 	}
-	for _, path := range a.absent {
-		info, err := os.Lstat(path)
-		if err == nil && (info.IsDir() || info.Mode().IsRegular() && info.Size() == 0) {
-			os.Remove(path) // not a directory that is in use by now
-		}
+	for _, n := range a.absent {
+		n.RemoveEmpty() // not a directory that is in use by now
 	}
 }
 
 // absent lists what of the daemon's paths does not exist yet, the innermost
 // first.
-func (d *Daemon) absent() []string {
-	var list []string
+func (d *Daemon) absent() []paths.Name {
+	var list []paths.Name
 	for _, n := range []*paths.Name{d.stdout, d.stderr, d.pidName(), d.laid.workDir} {
-		if n == nil {
-			continue
-		}
-		for path := n.String(); path != "/"; path = filepath.Dir(path) {
-			if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-				break
-			}
-			list = append(list, path)
+		if n != nil {
+			list = append(list, n.Absent()...)
 		}
 	}
 	return list

@@ -36,16 +36,26 @@ func (n Name) split() (dir, base string, err error) {
 	return filepath.Clean(dir), base, nil
 }
 
-// UnsafeError names a directory, or a symbolic link to one, that somebody who is
-// not trusted decides about.
+// UnsafeError names a directory that somebody who is not trusted decides about.
 type UnsafeError struct {
 	Path string
-	UID  int         // of its owner
-	Mode fs.FileMode // ModeSymlink: it is a link
+	UID  int // of its owner
+	Mode fs.FileMode
 }
 
 func (e *UnsafeError) Error() string {
 	return fmt.Sprintf("%s is not safe: owner %d, mode %v", e.Path, e.UID, e.Mode)
+}
+
+// LinkError names a symbolic link on the way to a file or directory that belongs
+// neither to root nor to this process's user.
+type LinkError struct {
+	Path string
+	UID  int // of its owner, or of the directory's if that one has given it this name
+}
+
+func (e *LinkError) Error() string {
+	return fmt.Sprintf("symbolic link %s belongs to user %d", e.Path, e.UID)
 }
 
 func elements(dir string) []string {

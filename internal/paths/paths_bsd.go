@@ -4,19 +4,38 @@ package paths
 
 import (
 	"errors"
-	"path/filepath"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-const dirFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC
+const dirFlags = search | unix.O_DIRECTORY | unix.O_CLOEXEC
 
-// openDir follows absolute links inside root out of it: these systems have no
-// call that resolves a path in another root.
-func openDir(root, dir string) (int, error) {
-	return retry(func() (int, error) { return unix.Open(filepath.Join("/", root, dir), dirFlags, 0) })
+// readLink cannot open a link: between the look at it and its reading somebody could
+// put another one in its place, and back.
+func readLink(dir int, name string) (target string, st unix.Stat_t, err error) {
+	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return "", st, err
+	}
+	if uint32(st.Mode)&unix.S_IFMT != unix.S_IFLNK {
+		return "", st, unix.ENOTDIR
+	}
+	var b [4096]byte
+	n, err := unix.Readlinkat(dir, name, b[:])
+	if err != nil {
+		return "", st, err
+	}
+	var after unix.Stat_t
+	if err := unix.Fstatat(dir, name, &after, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return "", st, err
+	}
+	if after.Ino != st.Ino || after.Uid != st.Uid {
+		return "", st, unix.ELOOP
+	}
+	return string(b[:n]), st, nil
 }
+
+func ofKernel(int) bool { return false }
 
 func chown(fd int, o Owner) error { return unix.Fchown(fd, o.UID, o.GID) }
 

@@ -1,51 +1,41 @@
 package paths
 
 import (
-	"errors"
-	"path/filepath"
-	"strings"
-
 	"golang.org/x/sys/unix"
 )
 
 // A directory that cannot be read, only passed through, can be a base as well.
 const dirFlags = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC
 
-// openDir resolves dir as it will be resolved once root is the root directory:
-// an absolute link inside must not lead out of it, for we may be root and the
-// tree somebody else's.
-func openDir(root, dir string) (int, error) {
-	if root == "" {
-		return retry(func() (int, error) { return unix.Open(dir, dirFlags, 0) })
-	}
-	at, err := retry(func() (int, error) { return unix.Open(root, dirFlags, 0) })
+// readLink gives the target of a link and what it is, of one and the same link. What
+// is no link is ENOTDIR.
+func readLink(dir int, name string) (target string, st unix.Stat_t, err error) {
+	fd, err := retry(func() (int, error) {
+		return unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	})
 	if err != nil {
-		return -1, err
+		return "", st, err
 	}
-	defer unix.Close(at)
-	rel := strings.TrimPrefix(filepath.Clean("/"+dir), "/")
-	if rel == "" {
-		rel = "."
+	defer unix.Close(fd)
+	if err := unix.Fstat(fd, &st); err != nil {
+		return "", st, err
 	}
-	how := unix.OpenHow{Flags: dirFlags, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	fd, err := retry(func() (int, error) { return unix.Openat2(at, rel, &how) })
-	if errors.Is(err, unix.ENOSYS) { // before Linux 5.6: no links at all
-		return openPlain(at, rel)
+	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
+		return "", st, unix.ENOTDIR
 	}
-	return fd, err
+	var b [unix.PathMax]byte
+	n, err := unix.Readlinkat(fd, "", b[:])
+	if err != nil {
+		return "", st, err
+	}
+	return string(b[:n]), st, nil
 }
 
-func openPlain(at int, rel string) (int, error) {
-	fd, err := unix.FcntlInt(uintptr(at), unix.F_DUPFD_CLOEXEC, 3)
-	for _, name := range elements(rel) {
-		if err != nil {
-			return -1, err
-		}
-		next, e := retry(func() (int, error) { return unix.Openat(fd, name, dirFlags|unix.O_NOFOLLOW, 0) })
-		unix.Close(fd)
-		fd, err = next, e
-	}
-	return fd, err
+// ofKernel reports whether the links in a directory are the kernel's own, which
+// lead elsewhere than their text says.
+func ofKernel(dir int) bool {
+	var fs unix.Statfs_t
+	return unix.Fstatfs(dir, &fs) == nil && fs.Type == unix.PROC_SUPER_MAGIC
 }
 
 func chown(fd int, o Owner) error {

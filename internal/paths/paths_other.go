@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// Log, Dir, Safe and MakeAll need Unix descriptors.
+// These need Unix descriptors.
 func (n Name) Log(Owner, *Undo) (*os.File, error)        { return nil, errors.ErrUnsupported }
 func (n Name) MakeAll(uint32, Owner, *Undo) error        { return errors.ErrUnsupported }
 func (n Name) Safe([]int) error                          { return errors.ErrUnsupported }
@@ -17,3 +17,8 @@ func (n Name) Stat() (isDir bool, err error) {
 	return err == nil && info.IsDir(), err
 }
 func (n Name) Dir() (int, string, error) { return -1, "", errors.ErrUnsupported }
+func (n Name) Owned([]int) error         { return errors.ErrUnsupported }
+func (n Name) Chdir() error              { return os.Chdir(n.Path) }
+func (n Name) Chroot() error             { return errors.ErrUnsupported }
+func (n Name) Absent() []Name            { return nil }
+func (n Name) RemoveEmpty()              {}

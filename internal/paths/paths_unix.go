@@ -15,79 +15,149 @@ import (
 // Dir opens the directory that holds n and gives n's last element. The
 // descriptor is close-on-exec and serves only as a base for other calls.
 func (n Name) Dir() (fd int, base string, err error) {
+	w, base, err := n.holder(nil)
+	if err != nil {
+		return -1, "", err
+	}
+	return w.fd, base, nil
+}
+
+// holder walks to the directory that holds n. Without create, what is wrong is said
+// of that directory.
+func (n Name) holder(create func(w *walk)) (*walk, string, error) {
 	dir, base, err := n.split()
 	if err != nil {
-		return -1, "", &fs.PathError{Op: "open", Path: n.String(), Err: err}
+		return nil, "", &fs.PathError{Op: "open", Path: n.String(), Err: err}
 	}
-	if fd, err = openDir(n.Root, dir); err != nil {
-		return -1, "", &fs.PathError{Op: "open", Path: filepath.Join("/", n.Root, dir), Err: err}
+	w, err := n.walk(dir, create)
+	return w, base, err
+}
+
+func (n Name) walk(dir string, prepare func(w *walk)) (*walk, error) {
+	w, err := newWalk(n.Root)
+	if err == nil {
+		if prepare != nil {
+			prepare(w)
+		}
+		if err = w.to(dir); err == nil {
+			return w, nil
+		}
+		w.close()
 	}
-	return fd, base, nil
+	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+		return nil, err
+	}
+	return nil, &fs.PathError{Op: "open", Path: filepath.Join("/", n.Root, dir), Err: err}
 }
 
 // MakeDir is Dir, but creates what is missing with mode 0777 less the umask,
 // and gives the last directory, if it was created, to owner.
 func (n Name) MakeDir(owner Owner, undo *Undo) (fd int, base string, err error) {
-	fd, base, err = n.Dir()
-	if err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return fd, base, err
-	}
-	dir, base, err := n.split()
+	w, base, err := n.holder(making(0o777, 0o777, owner, undo))
 	if err != nil {
 		return -1, "", err
 	}
-	fd, err = makeAll(n.Root, dir, 0o777, 0o777, owner, undo)
-	return fd, base, err
+	return w.fd, base, nil
 }
 
 // MakeAll creates the directory n, and its parents, like MakeDir, but the parents
 // are never open to everybody, and n has that mode less the umask.
 func (n Name) MakeAll(mode uint32, owner Owner, undo *Undo) error {
-	fd, err := makeAll(n.Root, n.Path, 0o775, mode, owner, undo)
+	w, err := n.walk(n.Path, making(0o775, mode, owner, undo))
 	if err == nil {
-		unix.Close(fd)
+		w.close()
 	}
 	return err
 }
 
-func makeAll(root, dir string, parents, mode uint32, owner Owner, undo *Undo) (int, error) {
-	list := elements(dir)
-	fd, err := openDir(root, "/")
-	if err != nil {
-		return -1, &fs.PathError{Op: "open", Path: filepath.Join("/", root), Err: err}
-	}
-	done := "/"
-	for i, name := range list {
-		last := i == len(list)-1
-		done = filepath.Join(done, name)
-		shown := filepath.Join("/", root, done)
-		next, err := openDir(root, done)
-		if errors.Is(err, unix.ENOENT) {
+// making lets a walk create what is missing of its path. Where a link leads to
+// nothing, nothing is created.
+func making(parents, mode uint32, owner Owner, undo *Undo) func(*walk) {
+	return func(w *walk) {
+		w.create = func(dir int, name string, last bool) (int, error) {
 			m := parents
 			if last {
 				m = mode
 			}
-			var created bool
-			next, created, err = makeOne(fd, name, m, undo)
-			if err == nil && created && last && (owner.UID >= 0 || owner.GID >= 0) {
-				err = give(next, owner)
+			fd, created, err := makeOne(dir, name, m, undo)
+			if err == nil && created && last && (owner.UID >= 0 || owner.GID >= 0) && empty(fd) {
+				err = give(fd, owner)
 			}
 			if err != nil {
-				err = &fs.PathError{Op: "create directory", Path: shown, Err: err}
+				if fd >= 0 {
+					unix.Close(fd)
+				}
+				return -1, &fs.PathError{Op: "create directory", Path: w.shown(name), Err: err}
 			}
-		} else if err != nil {
-			err = &fs.PathError{Op: "open", Path: shown, Err: err}
+			return fd, nil
 		}
-		unix.Close(fd)
-		if err != nil {
-			if next >= 0 {
-				unix.Close(next)
-			}
-			return -1, err
-		}
-		fd = next
 	}
-	return fd, nil
+}
+
+// empty: what was created is, and where a stranger can rename directories, one that
+// has come to its place since may be full of what is not for the owner's eyes.
+func empty(fd int) bool {
+	open, err := retry(func() (int, error) { return unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) })
+	if err != nil {
+		return errors.Is(err, fs.ErrPermission) // by its mode, in this moment
+	}
+	d := os.NewFile(uintptr(open), "")
+	defer d.Close()
+	names, _ := d.Readdirnames(1)
+	return len(names) == 0
+}
+
+// Chdir makes the directory n the working directory.
+func (n Name) Chdir() error {
+	w, err := n.walk(n.Path, nil)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	if err := unix.Fchdir(w.fd); err != nil {
+		return &fs.PathError{Op: "chdir", Path: n.String(), Err: err}
+	}
+	return nil
+}
+
+// Chroot makes the directory n the root directory, and the working directory as
+// well, or the old root would stay within reach.
+func (n Name) Chroot() error {
+	err := n.Chdir()
+	if err == nil {
+		err = os.NewSyscallError("chroot", unix.Chroot("."))
+	}
+	return err
+}
+
+// Absent lists n and the directories above it that are missing, the innermost first.
+func (n Name) Absent() (list []Name) {
+	for n.Path = filepath.Clean("/" + n.Path); n.Path != "/" && n.missing(); n.Path = filepath.Dir(n.Path) {
+		list = append(list, n)
+	}
+	return list
+}
+
+func (n Name) missing() bool {
+	dir, base, err := n.Dir()
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	defer unix.Close(dir)
+	var st unix.Stat_t
+	return errors.Is(unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW), fs.ErrNotExist)
+}
+
+// RemoveEmpty removes the file or directory n if nothing is in it.
+func (n Name) RemoveEmpty() {
+	dir, base, err := n.Dir()
+	if err != nil {
+		return
+	}
+	defer unix.Close(dir)
+	if unix.Unlinkat(dir, base, unix.AT_REMOVEDIR) != nil {
+		removeEmpty(dir, base)
+	}
 }
 
 // makeOne opens a directory that somebody else was faster to create, too, but
@@ -115,8 +185,8 @@ func makeOne(parent int, name string, mode uint32, undo *Undo) (fd int, created 
 // Stat asks whether n is there, as it will be seen once Root is the root
 // directory, and whether it is a directory.
 func (n Name) Stat() (isDir bool, err error) {
-	if fd, err := openDir(n.Root, filepath.Clean("/"+n.Path)); err == nil {
-		unix.Close(fd)
+	if w, err := n.walk(n.Path, nil); err == nil {
+		w.close()
 		return true, nil
 	} else if !errors.Is(err, unix.ENOTDIR) {
 		return false, err
@@ -155,47 +225,54 @@ func Insist(create func() error) (err error) {
 }
 
 func (n Name) log(owner Owner, undo *Undo) (*os.File, error) {
-	dir, base, err := n.MakeDir(owner, undo)
-	if err != nil {
-		return nil, err
-	}
-	defer unix.Close(dir)
 	fail := func(err error) (*os.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: n.String(), Err: err}
 	}
+	w, base, err := n.holder(making(0o777, 0o777, owner, undo))
+	if link, ok := errors.AsType[*LinkError](err); ok {
+		return fail(link)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer w.close()
 	// Neither a FIFO nor a terminal may hold us up or become ours.
-	const flags = unix.O_WRONLY | unix.O_APPEND | unix.O_CLOEXEC | unix.O_NOCTTY | unix.O_NONBLOCK
+	flags := unix.O_WRONLY | unix.O_APPEND | unix.O_CLOEXEC | unix.O_NOCTTY | unix.O_NONBLOCK | unix.O_NOFOLLOW
 	created := false
 	for range 100 {
-		fd, err := retry(func() (int, error) {
-			return unix.Openat(dir, base, flags|unix.O_NOFOLLOW, 0)
-		})
+		fd, err := retry(func() (int, error) { return unix.Openat(w.fd, base, flags, 0) })
 		switch {
 		case errors.Is(err, unix.ENOENT):
 			fd, err = retry(func() (int, error) {
-				return unix.Openat(dir, base, flags|unix.O_CREAT|unix.O_EXCL, 0o666)
+				return unix.Openat(w.fd, base, flags|unix.O_CREAT|unix.O_EXCL, 0o666)
 			})
 			if errors.Is(err, unix.EEXIST) {
 				continue
 			}
 			created = err == nil
 		case isLink(err):
-			// With a root directory an absolute link would lead out of it.
-			if n.Root != "" || !ours(dir) {
+			if n.Root != "" { // there all links are somebody else's affair
 				return fail(errors.New("is a symbolic link in a directory that others can write"))
 			}
-			fd, err = retry(func() (int, error) { return unix.Openat(dir, base, flags|unix.O_CREAT, 0o666) })
+			var again bool
+			if base, again, err = w.file(base); again {
+				flags &^= unix.O_NOFOLLOW
+			}
+			if err != nil {
+				return fail(err)
+			}
+			continue
 		}
 		if err != nil {
 			return fail(err)
 		}
 		f := os.NewFile(uintptr(fd), n.String())
-		if err := n.checkLog(fd, dir, created, owner); err != nil {
+		if err := n.checkLog(fd, w.fd, created, owner); err != nil {
 			f.Close()
 			return fail(err)
 		}
 		if created {
-			keep, err := unix.FcntlInt(uintptr(dir), unix.F_DUPFD_CLOEXEC, 3)
+			keep, err := unix.FcntlInt(uintptr(w.fd), unix.F_DUPFD_CLOEXEC, 3)
 			if err == nil {
 				undo.add(func() { removeEmpty(keep, base) }, func() { unix.Close(keep) })
 			}
@@ -238,7 +315,7 @@ func give(fd int, owner Owner) error {
 
 func removeEmpty(dir int, base string) {
 	var st unix.Stat_t
-	if unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Size == 0 {
+	if unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && uint32(st.Mode)&unix.S_IFMT == unix.S_IFREG && st.Size == 0 {
 		unix.Unlinkat(dir, base, 0)
 	}
 }

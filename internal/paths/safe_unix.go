@@ -5,9 +5,7 @@ package paths
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
-	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,54 +18,51 @@ import (
 //
 // What cannot be looked at is no UnsafeError: whoever opens it will be told.
 func (n Name) Safe(trusted []int) error {
+	return n.judge(func(st *unix.Stat_t) bool {
+		open := uint32(st.Mode)&0o002 != 0 && uint32(st.Mode)&unix.S_ISVTX == 0
+		return !open && trusts(trusted, st.Uid)
+	})
+}
+
+// Owned is Safe, but asks only whose the directories are.
+func (n Name) Owned(trusted []int) error {
+	return n.judge(func(st *unix.Stat_t) bool { return trusts(trusted, st.Uid) })
+}
+
+func (n Name) judge(good func(*unix.Stat_t) bool) error {
 	dir := filepath.Clean("/" + n.Path)
-	err := safe(n.Root, dir, trusted)
+	err := safe(n.Root, dir, good)
 	if err == nil && dir != "/" {
-		return safe(n.Root, filepath.Dir(dir), trusted)
+		return safe(n.Root, filepath.Dir(dir), good)
 	}
 	for errors.Is(err, unix.ENOENT) && dir != "/" {
 		dir = filepath.Dir(dir)
-		err = safe(n.Root, dir, trusted)
+		err = safe(n.Root, dir, good)
 	}
 	return err
 }
 
-// safe opens dir before it looks at the name. Should the name have been a
-// stranger's link to a good directory, the stranger can put nothing in its place
-// that looks trustworthy.
-func safe(root, dir string, trusted []int) error {
-	shown := filepath.Join("/", root, dir)
-	fd, err := openDir(root, dir)
+func safe(root, dir string, good func(*unix.Stat_t) bool) error {
+	w, err := Name{Root: root}.walk(dir, nil)
 	if err != nil {
-		return &fs.PathError{Op: "open", Path: shown, Err: err}
+		return err
 	}
-	defer unix.Close(fd)
+	defer w.close()
+	return judge(w.fd, filepath.Join("/", root, dir), good)
+}
+
+func judge(fd int, shown string, good func(*unix.Stat_t) bool) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return &fs.PathError{Op: "stat", Path: shown, Err: err}
 	}
-	mode := uint32(st.Mode)
-	open := mode&0o002 != 0 && mode&unix.S_ISVTX == 0
-	if open || !trusts(trusted, st.Uid) {
-		return &UnsafeError{Path: shown, UID: int(st.Uid), Mode: fs.ModeDir | fs.FileMode(mode&0o777)}
-	}
-	if dir == "/" {
-		return nil
-	}
-	holder, base, err := Name{root, dir}.Dir()
-	if err != nil {
-		return err
-	}
-	defer unix.Close(holder)
-	if err := unix.Fstatat(holder, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return &fs.PathError{Op: "stat", Path: shown, Err: err}
-	}
-	if uint32(st.Mode)&unix.S_IFMT == unix.S_IFLNK && !trusts(trusted, st.Uid) {
-		return &UnsafeError{Path: shown, UID: int(st.Uid), Mode: fs.ModeSymlink | 0o777}
+	if !good(&st) {
+		return &UnsafeError{Path: shown, UID: int(st.Uid), Mode: fs.ModeDir | fs.FileMode(uint32(st.Mode)&0o777)}
 	}
 	return nil
 }
 
-func trusts(trusted []int, uid uint32) bool {
-	return uid == 0 || int(uid) == os.Geteuid() || slices.Contains(trusted, int(uid))
+// OwnedDir is Owned for an open directory that holds n.
+func (n Name) OwnedDir(fd int, trusted []int) error {
+	return judge(fd, filepath.Dir(n.String()), func(st *unix.Stat_t) bool { return trusts(trusted, st.Uid) })
 }

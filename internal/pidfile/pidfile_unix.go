@@ -440,6 +440,11 @@ func (f File) acquireIn(ctx context.Context, owner paths.Owner, undo *paths.Undo
 	if err != nil {
 		return nil, err
 	}
+	// Whoever can rename the file can have a second daemon beside the first.
+	if err := f.OwnedDir(dir, f.Trusted); err != nil {
+		unix.Close(dir)
+		return nil, err
+	}
 	var h *Held
 	var report Report
 	err = patiently(ctx, &report, func(last bool) (bool, error) {

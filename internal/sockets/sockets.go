@@ -260,7 +260,7 @@ func (w want) is(a net.Addr) bool {
 
 // open makes a new socket. identity is that of the file, if there is one.
 func open(ctx context.Context, network, address string, shared bool) (ln listener, identity string, err error) {
-	l, err := create(ctx, network, address, shared)
+	l, identity, err := create(ctx, network, address, shared)
 	if err != nil {
 		return nil, "", err
 	}
@@ -270,9 +270,6 @@ func open(ctx context.Context, network, address string, shared bool) (ln listene
 	case *net.UnixListener:
 		// The path is the daemon's, which may go on without this process.
 		l.SetUnlinkOnClose(false)
-		if !strings.HasPrefix(address, "@") {
-			identity = identify(address)
-		}
 		return l, identity, nil
 	}
 	l.Close()

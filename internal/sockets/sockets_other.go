@@ -15,11 +15,10 @@ func listening(int) bool { return false }
 
 func duplicate(*socket) (*os.File, error) { return nil, errors.ErrUnsupported }
 
-func identify(string) string { return "" }
-
-func create(ctx context.Context, network, address string, _ bool) (net.Listener, error) {
+func create(ctx context.Context, network, address string, _ bool) (net.Listener, string, error) {
 	var c net.ListenConfig
-	return c.Listen(ctx, network, address)
+	ln, err := c.Listen(ctx, network, address)
+	return ln, "", err
 }
 
 func removeDead(string, string) {}

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/paths"
 	"golang.org/x/sys/unix"
 )
 
@@ -49,10 +50,40 @@ func duplicate(k *socket) (*os.File, error) {
 	return os.NewFile(uintptr(fd), k.String()), nil
 }
 
+// place is where the file of a Unix socket is, or will be.
+type place struct {
+	dir     int // the directory, however its name may lead elsewhere later
+	base    string
+	address string // by which the kernel finds the file in that directory
+}
+
+// at finds the place of a path. No system call binds a socket relative to a descriptor:
+// where somebody could lead the path elsewhere meanwhile, the address goes through /proc.
+func at(path string) (place, error) {
+	n := paths.Name{Path: path}
+	dir, base, steady, err := n.SteadyDir()
+	if err != nil {
+		return place{}, err
+	}
+	p := place{dir, base, path}
+	if !steady {
+		p.address = "/proc/self/fd/" + strconv.Itoa(dir) + "/" + base
+		var st, through unix.Stat_t
+		if len(p.address) > maxPath || unix.Fstat(dir, &st) != nil || unix.Stat(filepath.Dir(p.address), &through) != nil ||
+			st.Dev != through.Dev || st.Ino != through.Ino {
+			unix.Close(dir)
+			return place{}, &os.PathError{Op: "use", Path: path, Err: errors.New("somebody else can exchange a directory on the way, and there is no /proc to go past him")}
+		}
+	}
+	return p, nil
+}
+
+func (p place) close() { unix.Close(p.dir) }
+
 // identify tells a file from every other that exists at the same time.
-func identify(path string) string {
+func (p place) identify() string {
 	var st unix.Stat_t
-	if unix.Lstat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+	if unix.Fstatat(p.dir, p.base, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
 		return ""
 	}
 	return strconv.FormatUint(uint64(st.Dev), 16) + ":" + strconv.FormatUint(uint64(st.Ino), 16)
@@ -73,65 +104,97 @@ func reusePort(_, _ string, c syscall.RawConn) error {
 }
 
 // create makes a new socket, if need be in the place of a Unix socket's file that
-// a dead process has left behind.
-func create(ctx context.Context, network, address string, shared bool) (net.Listener, error) {
-	ln, err := listen(ctx, network, address, shared)
-	if network != "unix" || strings.HasPrefix(address, "@") || !errors.Is(err, syscall.EADDRINUSE) {
-		return ln, err
+// a dead process has left behind. identity is that of the file, if there is one.
+func create(ctx context.Context, network, address string, shared bool) (ln net.Listener, identity string, err error) {
+	if network != "unix" || strings.HasPrefix(address, "@") {
+		ln, err := listen(ctx, network, address, shared)
+		return ln, "", err
 	}
+	p, err := at(address)
+	if err != nil {
+		return nil, "", fmt.Errorf("listen %s %s: %w", network, address, err)
+	}
+	defer p.close()
+	ln, err = p.create(ctx, address)
+	if err != nil {
+		return nil, "", err
+	}
+	return ln, p.identify(), nil
+}
+
+func (p place) create(ctx context.Context, path string) (net.Listener, error) {
+	ln, err := listen(ctx, "unix", p.address, false)
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return ln, p.named(err, path)
+	}
+	err = p.named(err, path)
 	// Whoever removes the file of a dead one must not remove that of another
 	// process, which has come to the same conclusion a moment earlier.
-	unlock, locked := lockDirectory(ctx, filepath.Dir(address))
+	unlock, locked := p.lock(ctx)
 	if locked != nil {
 		return nil, fmt.Errorf("%w; nobody may be listening there, but %w", err, locked)
 	}
 	defer unlock()
-	was := identify(address)
-	if was == "" || !dead(address) {
+	was := p.identify()
+	if was == "" || !p.dead() {
 		return nil, err
 	}
 	// Between the birth of a file and that of its socket there is a moment in which
 	// it looks like a dead one's. To try again outlasts it: the kernel locks the
 	// directory for both.
-	if ln, err = listen(ctx, network, address, shared); !errors.Is(err, syscall.EADDRINUSE) {
-		return ln, err
+	if ln, err := listen(ctx, "unix", p.address, false); !errors.Is(err, syscall.EADDRINUSE) {
+		return ln, p.named(err, path)
 	}
-	if !dead(address) || identify(address) != was {
+	if !p.dead() || p.identify() != was {
 		return nil, err
 	}
-	if err := unix.Unlink(address); err != nil {
-		return nil, fmt.Errorf("listen unix %s: remove what a dead process has left: %w", address, err)
+	if err := unix.Unlinkat(p.dir, p.base, 0); err != nil {
+		return nil, fmt.Errorf("listen unix %s: remove what a dead process has left: %w", path, err)
 	}
-	return listen(ctx, network, address, shared)
+	ln, err = listen(ctx, "unix", p.address, false)
+	return ln, p.named(err, path)
+}
+
+// named lets an error speak of the path that was asked for.
+func (p place) named(err error, path string) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok && p.address != path {
+		op.Addr = &net.UnixAddr{Name: path, Net: "unix"}
+	}
+	return err
 }
 
 // dead reports whether the file is a socket's that nobody has open any more. A
 // datagram socket that connects to a stream socket is refused in one way if that
 // lives, in another if it does not, and leaves no trace there.
-func dead(path string) bool {
+func (p place) dead() bool {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
 	if err != nil {
 		return false
 	}
 	defer unix.Close(fd)
 	unix.CloseOnExec(fd)
-	return unix.Connect(fd, &unix.SockaddrUnix{Name: path}) == unix.ECONNREFUSED
+	return unix.Connect(fd, &unix.SockaddrUnix{Name: p.address}) == unix.ECONNREFUSED
 }
 
 // removeDead removes the file of a socket, if it is that one and nobody has it open
 // any more. A file that may not be removed, as after a change of user, stays: it
 // is in nobody's way.
 func removeDead(path, identity string) {
-	if identify(path) != identity || !dead(path) {
+	p, err := at(path)
+	if err != nil {
 		return
 	}
-	unlock, err := lockDirectory(context.Background(), filepath.Dir(path))
+	defer p.close()
+	if p.identify() != identity || !p.dead() {
+		return
+	}
+	unlock, err := p.lock(context.Background())
 	if err != nil {
 		return
 	}
 	defer unlock()
-	if identify(path) == identity && dead(path) {
-		unix.Unlink(path)
+	if p.identify() == identity && p.dead() {
+		unix.Unlinkat(p.dir, p.base, 0)
 	}
 }
 
@@ -139,12 +202,13 @@ func removeDead(path, identity string) {
 // calls take.
 const lockPatience = time.Second
 
-// lockDirectory keeps others of our kind from removing files there. A lock on the
+// lock keeps others of our kind from removing files there. A lock on the
 // directory needs no file of its own, and ends with the process.
-func lockDirectory(ctx context.Context, dir string) (unlock func(), err error) {
+func (p place) lock(ctx context.Context) (unlock func(), err error) {
 	ctx, stop := context.WithTimeout(ctx, lockPatience)
 	defer stop()
-	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	dir := filepath.Dir(p.address)
+	fd, err := unix.Openat(p.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
 	}

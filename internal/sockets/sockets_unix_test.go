@@ -290,7 +290,12 @@ func TestALockedDirectoryIsNamed(t *testing.T) {
 	dir := testkit.TempDir(t)
 	path := filepath.Join(dir, "s")
 	leave(t, path)
-	unlock, err := lockDirectory(context.Background(), dir)
+	p, err := at(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	unlock, err := p.lock(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
