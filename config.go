@@ -131,6 +131,16 @@ type Logger interface {
 
 // Hooks are called at points of a daemon's life. Nil hooks are not called.
 type Hooks struct {
+	// Check looks whether the daemon could do its work, such as at its configuration,
+	// and opens, changes and keeps nothing: a start, restart or reload that it refuses with
+	// an error, or a panic, leaves all as it was, and a daemon that runs goes on. It
+	// runs once in each of these: in a start of one that does not run before the start
+	// hook, in a restart before the old one is stopped, both in the launcher and with its
+	// rights and directory; in Run; and in a reload that makes a new process first of all
+	// there, with the directory of the start and the user and root directory that the
+	// daemon has by then.
+	Check func(ctx context.Context) error
+
 	// Start runs in the launcher, before anything is started and only if the
 	// daemon does not run. An error, or a panic, aborts the start with its text.
 	Start func(ctx context.Context, info StartInfo) error

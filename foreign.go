@@ -52,7 +52,7 @@ func attend(ctx context.Context, attempts []*attempt) []*attempt {
 	var left []*attempt
 	for _, a := range attempts {
 		a.alone = len(attempts) == 1
-		if a.d.foreign != nil {
+		if a.d.foreign != nil && a.gate == nil { // else it does not become that
 			var err error
 			if a.vigil, err = a.d.foreign.attend(ctx, a.d); err != nil {
 				a.vigil = nil

@@ -275,7 +275,11 @@ func (g *Group) startAll(ctx context.Context, list []*Daemon, o StartOptions, wa
 	ctx = withSockets(ctx, list[0].worker)
 	defer socketsOf(ctx).End()
 	var attempts []*attempt
+	var once checkup
 	for i, d := range list {
+		if watchers[i].checkup == nil {
+			watchers[i].checkup = &once
+		}
 		own := o
 		if err := d.prepare(ctx, &own, watchers[i]); err != nil {
 			over(i, Started{}, err)
@@ -358,13 +362,13 @@ func (g *Group) Restart(ctx context.Context, o RestartOptions) ([]Restarted, err
 		return nil, g.fail("restart", err)
 	}
 	r := newRestarting(list)
-	if err := r.mayRestart(ctx, g, o); err != nil {
+	if err := r.mayRestart(ctx, g, o, watcher{}); err != nil {
 		return nil, err
 	}
-	stopAll(ctx, "restart", list, o.Stop, make([]stopWatcher, len(list)), r.stopped)
+	stopAll(ctx, "restart", list, o.Stop, make([]stopWatcher, len(list)), func(i int, s Stopped, err error) { r.stopped(ctx, i, s, err) })
 	left, at := r.left()
 	if len(left) > 0 {
-		err = g.startAll(ctx, left, o.Start, make([]watcher, len(left)), func(i int, s Started, err error) { r.started(at[i], s, err) })
+		err = g.startAll(ctx, left, o.Start, r.watchers(make([]watcher, len(left))), func(i int, s Started, err error) { r.started(at[i], s, err) })
 	}
 	if err != nil {
 		return nil, err
@@ -379,53 +383,50 @@ type restarting struct {
 	results []Restarted
 	errs    []error
 	missing []error // it did not run
+	checkup *checkup
 }
 
 func newRestarting(list []*Daemon) *restarting {
 	n := len(list)
-	return &restarting{time.Now(), list, make([]Restarted, n), make([]error, n), make([]error, n)}
+	return &restarting{time.Now(), list, make([]Restarted, n), make([]error, n), make([]error, n), &checkup{}}
 }
 
-// mayRestart is asked before anything is stopped.
-func (r *restarting) mayRestart(ctx context.Context, g *Group, o RestartOptions) error {
+// watchers makes the starts part of the restart.
+func (r *restarting) watchers(list []watcher) []watcher {
+	for i := range list {
+		list[i].checkup = r.checkup
+	}
+	return list
+}
+
+// mayRestart is asked before anything is stopped: one worker is tried beside those that
+// run, since they are the same program.
+func (r *restarting) mayRestart(ctx context.Context, g *Group, o RestartOptions, w watcher) error {
 	if g.cfg.Worker == nil {
 		return r.list[0].noWorker("restart")
 	}
-	if d := r.list[0]; d.foreign != nil { // the same one for all
-		if err := d.foreign.check(d); err != nil {
-			return err
-		}
+	if err := r.list[0].startTimeout("restart", &o.Start); err != nil {
+		return err
 	}
 	if len(r.list) > 1 {
 		if err := g.cannotStart(o.Start); err != nil {
 			return err
 		}
 	}
-	return r.try(ctx)
-}
-
-// try starts one worker as far as it can come beside those that run: they are the same
-// program.
-func (r *restarting) try(ctx context.Context) error {
-	i := slices.IndexFunc(r.list, func(d *Daemon) bool { return d.launches() && d.running(ctx) != 0 })
+	i := slices.IndexFunc(r.list, func(d *Daemon) bool { return d.running(ctx) != 0 })
 	if i < 0 {
 		return nil
 	}
-	err := r.list[i].try(ctx, watcher{})
-	var e *Error
-	if errors.As(err, &e) && e.Hint == "" {
-		e.Hint = "Nothing was stopped."
-	}
-	return err
+	_, err := r.list[i].trial(ctx, watcher{interrupts: w.interrupts, checkup: r.checkup}, o.Start.Timeout, nil)
+	return hinted(err, "Nothing was stopped.")
 }
 
-func (r *restarting) stopped(i int, s Stopped, err error) {
+func (r *restarting) stopped(ctx context.Context, i int, s Stopped, err error) {
 	r.results[i].Stopped, r.results[i].Took = s, time.Since(r.began)
 	if errors.Is(err, ErrNotRunning) {
-		r.missing[i] = err
-	} else {
-		r.errs[i] = err
+		r.missing[i], err = err, nil
 	}
+	r.errs[i] = r.list[i].interrupted(ctx, s, err)
 }
 
 // left are those to start, and where they are in the list.
@@ -440,7 +441,7 @@ func (r *restarting) left() (list []*Daemon, at []int) {
 
 func (r *restarting) started(i int, s Started, err error) {
 	r.results[i].Started, r.results[i].Took = s, time.Since(r.began)
-	r.errs[i] = err
+	r.errs[i] = r.list[i].down(err, r.results[i].Stopped)
 }
 
 // RequestReload asks the workers to reload, one after the other, in the order of their
@@ -738,15 +739,16 @@ func (c *chorus) stop(ctx context.Context, o StopOptions) error {
 func (c *chorus) restart(ctx context.Context, o RestartOptions) error {
 	r := newRestarting(c.list)
 	c.speak()
-	err := r.mayRestart(ctx, c.g, o)
+	until, calm := watcher{interrupts: true}.interruptible(ctx)
+	err := r.mayRestart(until, c.g, o, watcher{interrupts: true})
 	if err == nil {
 		err = c.perform(func() error {
-			stopAll(ctx, "restart", c.list, o.Stop, c.stopWatchers(), func(i int, s Stopped, err error) {
-				r.stopped(i, s, err)
-				switch {
-				case r.missing[i] != nil:
+			stopAll(until, "restart", c.list, o.Stop, c.stopWatchers(), func(i int, s Stopped, err error) {
+				r.stopped(until, i, s, err)
+				if r.missing[i] != nil {
 					c.voices[i].warn(r.missing[i])
-				case err != nil:
+				}
+				if err = r.errs[i]; err != nil {
 					err = c.voices[i].restarted(r.results[i], o, err)
 				}
 				c.over(i, err)
@@ -754,21 +756,19 @@ func (c *chorus) restart(ctx context.Context, o RestartOptions) error {
 			return nil
 		})
 	}
+	calm()
 	if err != nil {
 		return c.finish(err)
 	}
 	failed, objects := c.errs, c.objects
 	left, at := r.left()
-	for _, i := range at {
-		failed[i] = nil // that it did not run
-	}
 	if len(left) > 0 {
 		second := &chorus{g: c.g, out: c.out, list: left}
 		second.speak()
 		err = second.perform(func() error {
-			return c.g.startAll(ctx, left, o.Start, second.watchers("Starting"), func(i int, s Started, err error) {
+			return c.g.startAll(ctx, left, o.Start, r.watchers(second.watchers("Starting")), func(i int, s Started, err error) {
 				r.started(at[i], s, err)
-				second.over(i, second.voices[i].restarted(r.results[at[i]], o, err))
+				second.over(i, second.voices[i].restarted(r.results[at[i]], o, r.errs[at[i]]))
 			})
 		})
 		for i, n := range at {

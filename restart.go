@@ -4,6 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/environ"
@@ -28,10 +33,16 @@ type Restarted struct {
 }
 
 // Restart stops the daemon, if it runs, and starts it. If it cannot be stopped,
-// nothing is started. Where the daemon is detached, the new process comes up first, as
-// far as it can beside the old one: if its main, New, or the log files make it fail,
-// the old one is not stopped. For errors and ctx see Stop and Start; that no daemon was
-// running is no error.
+// nothing is started. What can be known before is tried before, and if that fails the
+// old one is not stopped: Hooks.Check, the program of a worker that is one, and a new
+// process that comes as far as it can beside the old one, through main and New to
+// its log files. The start hook runs when the old one is gone, which may hold what the hook
+// opens; if that, or what comes after it, fails, the daemon is down, Stopped.PID is not 0,
+// and the error's hint says so.
+//
+// For errors and ctx see Stop and Start; that no daemon was running is no error. A
+// cancellation while the old one is being stopped is ErrStartCancelled: it was told
+// to stop, and nothing is started.
 func (d *Daemon) Restart(ctx context.Context, o RestartOptions) (Restarted, error) {
 	return d.restart(ctx, o, stopWatcher{}, watcher{}, nil)
 }
@@ -43,66 +54,65 @@ func (d *Daemon) restart(ctx context.Context, o RestartOptions, stopping stopWat
 		r.Started.Skipped = true
 		return r, err
 	}
-	if d.cfg.Worker == nil { // before the old one is stopped
+	if d.cfg.Worker == nil {
 		return r, d.noWorker("restart")
-	}
-	if d.foreign != nil {
-		if err := d.foreign.check(d); err != nil {
-			return r, err
-		}
 	}
 	if err := d.startTimeout("restart", &o.Start); err != nil {
 		return r, err
 	}
-	stop := func(ctx context.Context) (err error) {
-		r.Stopped, err = d.stop(ctx, "restart", o.Stop, stopping)
-		if errors.Is(err, ErrNotRunning) {
+	starting.checkup = &checkup{}
+	until, calm := starting.interruptible(ctx)
+	defer calm()
+	var stopFailed error
+	stop := func(ctx context.Context) error {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			stopFailed = d.cancelled(ctx)
+			return stopFailed
+		}
+		r.Stopped, stopFailed = d.stop(ctx, "restart", o.Stop, stopping)
+		if errors.Is(stopFailed, ErrNotRunning) {
 			if missing != nil {
-				missing(err)
+				missing(stopFailed)
 			}
-			return nil
+			stopFailed = nil
 		}
-		return err
+		stopFailed = d.interrupted(ctx, r.Stopped, stopFailed)
+		return stopFailed
 	}
-	keep := func(err error, old int) error {
-		var e *Error
-		if errors.As(err, &e) && r.Stopped.PID == 0 {
+	if old := d.running(ctx); old != 0 {
+		// The process that is tried goes on when the old one is gone, unless both cannot
+		// have what the start hook opens, or the terminal.
+		goOn := stop
+		if d.foreign != nil || d.cfg.Hooks.Start != nil || o.Start.Debug || d.cfg.Foreground {
+			goOn = nil
+		}
+		a, err := d.trial(until, starting, o.Start.Timeout, goOn)
+		switch {
+		case stopFailed != nil:
+			return r, stopFailed
+		case r.Stopped.PID == 0 && err != nil:
 			r.Kept = old
-			if e.Hint == "" {
-				e.Hint = fmt.Sprintf("The running daemon (PID %d) goes on as before.", old)
-			}
+			return r, hinted(err, fmt.Sprintf("The running daemon (PID %d) goes on as before.", old))
+		case a != nil && goOn != nil:
+			r.Started = a.started
+			r.Started.Took = time.Since(began) - r.Stopped.Took
+			return r, d.down(err, r.Stopped)
 		}
-		return err
 	}
-	old := d.running(ctx)
-	beside := old != 0 && d.launches()
-	if beside && (d.cfg.Hooks.Start != nil || o.Start.Debug || d.cfg.Foreground) {
-		// What the hook opens, and the terminal, cannot be had by both.
-		if err := d.try(ctx, starting); err != nil {
-			return r, keep(err, old)
-		}
-		beside = false
-	}
-	if !beside {
-		if err := stop(ctx); err != nil {
-			return r, err
-		}
-		r.Started, err = d.start(ctx, o.Start, starting)
+	if err := stop(until); err != nil {
 		return r, err
 	}
-	var stopped error
-	a := d.attempt(starting)
-	a.gate = func(ctx context.Context) error {
-		stopped = stop(ctx)
-		return stopped
+	calm()
+	r.Started, err = d.start(ctx, o.Start, starting)
+	return r, d.down(err, r.Stopped)
+}
+
+// interruptible gives a context that signals of the terminal end as well, if they are to.
+func (w watcher) interruptible(ctx context.Context) (_ context.Context, calm func()) {
+	if !w.interrupts {
+		return ctx, func() {}
 	}
-	detach(withSockets(ctx, d.worker), o.Start.Timeout, []*attempt{a})
-	if stopped != nil {
-		return r, stopped
-	}
-	r.Started = a.started
-	r.Started.Took = time.Since(began) - r.Stopped.Took
-	return r, keep(a.err, old)
+	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 }
 
 // running is the PID of the daemon, 0 if there is none, or none that a stop could stop.
@@ -117,26 +127,110 @@ func (d *Daemon) running(ctx context.Context) int {
 	return max(r.PID, 0)
 }
 
-// launches reports whether a start makes a new process of this program, whose worker is
-// Go code.
+// launches reports whether a start makes a new process of this program.
 func (d *Daemon) launches() bool {
-	return d.foreign == nil && !environ.PID1() && (launch.Self() != nil || !environ.SuperServer() && !environ.ServiceManager())
+	return !environ.PID1() && (launch.Self() != nil || !environ.SuperServer() && !environ.ServiceManager())
 }
 
 // errTried ends a start that was only to show that it can be made.
 var errTried = errors.New("tried")
 
-// try starts the daemon as far as it can come beside the one that runs.
-func (d *Daemon) try(ctx context.Context, w watcher) error {
-	a := d.attempt(watcher{})
-	a.gate = func(context.Context) error { return errTried }
-	detach(withSockets(ctx, d.worker), d.cfg.StartTimeout, []*attempt{a})
-	if errors.Is(a.err, errTried) {
+// trial shows, beside the daemon that runs, whether a start can be made. goOn lets the new
+// process go on when it has come as far as it can; nil: it is taken back. The attempt is
+// nil where a start makes no process.
+func (d *Daemon) trial(ctx context.Context, w watcher, timeout time.Duration, goOn func(context.Context) error) (*attempt, error) {
+	err := d.check(ctx, "start", w.checkup)
+	if err == nil && d.foreign != nil {
+		err = d.foreign.check(d)
+	}
+	if err == nil && d.launches() {
+		own, gate := w, goOn
+		if goOn == nil {
+			own = watcher{interrupts: w.interrupts}
+			gate = func(context.Context) error { return errTried }
+		}
+		a := d.attempt(own)
+		a.gate = gate
+		detach(withSockets(ctx, d.worker), timeout, []*attempt{a})
+		if goOn != nil || errors.Is(a.err, errTried) {
+			return a, without(a.err, errTried)
+		}
+		err = a.err
+	}
+	if err != nil {
+		w.begin()
+		w.settle(false)
+	}
+	return nil, err
+}
+
+func without(err, is error) error {
+	if errors.Is(err, is) {
 		return nil
 	}
-	w.begin()
-	w.settle(false)
-	return a.err
+	return err
+}
+
+// hinted adds to what an error says that can be done.
+func hinted(err error, hint string) error {
+	var e *Error
+	if errors.As(err, &e) {
+		e.Hint = strings.TrimSpace(e.Hint + " " + hint)
+	}
+	return err
+}
+
+// interrupted words the end of the caller's context in the stop half of a restart: what
+// the daemon was told cannot be taken back.
+func (d *Daemon) interrupted(ctx context.Context, s Stopped, err error) error {
+	if !errors.Is(ctx.Err(), context.Canceled) || err != nil && !errors.Is(err, context.Cause(ctx)) {
+		return err
+	}
+	e := d.cancelled(ctx)
+	switch {
+	case err != nil && s.PID != 0:
+		e.Op = "restart" // the half that it is about
+		e.Err = because(fmt.Sprintf("restart was cancelled: process %d was told to stop, and will not be started again", s.PID), e.Err)
+	case s.PID != 0:
+		e.Err = because(fmt.Sprintf("restart was cancelled: process %d was stopped, and will not be started again", s.PID), e.Err)
+	}
+	e.PID = s.PID
+	return e
+}
+
+// down says of a start that failed after the stop what that means.
+func (d *Daemon) down(err error, s Stopped) error {
+	if err == nil || s.PID == 0 || errors.Is(err, ErrStillStarting) || errors.Is(err, ErrAlreadyRunning) {
+		return err
+	}
+	hint := "The daemon is down: the old process had been stopped."
+	// A reload that is not ready first has stopped it, too, when the worker begins.
+	if d.pid != nil && d.foreign == nil && (d.cfg.RequireReady || !errors.Is(err, ErrDied)) {
+		hint += " A reload would have kept it."
+	}
+	return hinted(err, hint)
+}
+
+// checkup is one call of Hooks.Check, for all in one action that ask.
+type checkup struct {
+	once sync.Once
+	err  error
+}
+
+// check asks the program whether it could do its work.
+func (d *Daemon) check(ctx context.Context, op string, c *checkup) error {
+	hook := d.cfg.Hooks.Check
+	if hook == nil {
+		return nil
+	}
+	if c == nil {
+		c = &checkup{}
+	}
+	c.once.Do(func() { c.err = safely("check hook", func() error { return hook(ctx) }) })
+	if c.err != nil {
+		return d.fail(op, c.err)
+	}
+	return nil
 }
 
 // waitingForClaim reports whether this process was launched to become a daemon

@@ -69,7 +69,7 @@ func TestRestartExitsAsStartDoes(t *testing.T) {
 	r.env = append(r.env, "D_WORKER=os.Exit:42")
 	r.expect(r.do("restart"), result{
 		out:  "Stopping foo ... OK\nStarting foo ... FAILED\n",
-		err:  "ERROR: Child exited immediately with exit code 42\n",
+		err:  "ERROR: Child exited immediately with exit code 42\nhint: The daemon is down: the old process had been stopped.\n",
 		code: 42,
 	})
 	r.gone(old)
@@ -92,8 +92,9 @@ func TestRestartRefusesANegativeTimeout(t *testing.T) {
 
 func init() { helpers["stumbler"] = stumbler }
 
-// stumbler is prog with a main that fails in the new process if the file D_STUMBLE is
-// there, and with a start hook if D_HOOKED is set.
+// stumbler is prog, or a group of it with D_WORKERS, whose main fails in the new process if
+// the file D_STUMBLE is there, and its hooks if D_REFUSE and D_TRIP are; it has a start hook
+// if D_HOOKED is set. D_CHECKS gets a line for each call of the check hook.
 func stumbler() {
 	if daemonocle.Launched() && onDisk(os.Getenv("D_STUMBLE")) {
 		fmt.Fprintln(os.Stderr, "the configuration is broken")
@@ -101,13 +102,160 @@ func stumbler() {
 	}
 	c := progConfig()
 	if os.Getenv("D_HOOKED") != "" {
-		c.Hooks.Start = func(context.Context, daemonocle.StartInfo) error { return nil }
+		c.Hooks.Start = func(context.Context, daemonocle.StartInfo) error {
+			if onDisk(os.Getenv("D_TRIP")) {
+				return errors.New("/etc/key: banana")
+			}
+			return nil
+		}
 	}
-	d, err := daemonocle.New(c)
+	c.Hooks.Check = func(context.Context) error {
+		if path := os.Getenv("D_CHECKS"); path != "" {
+			appendLine(path, "asked")
+		}
+		if onDisk(os.Getenv("D_REFUSE")) {
+			return errors.New("conf:1: no such word")
+		}
+		return nil
+	}
+	if p := os.Getenv("D_PROGRAM"); p != "" {
+		c.Worker = daemonocle.Exec(p, "1000")
+	}
+	var do interface {
+		Do(context.Context, ...string) error
+	}
+	var err error
+	if n := os.Getenv("D_WORKERS"); n != "" {
+		c.Name, c.PIDFile = c.Name+"{n}", c.PIDFile+"{n}"
+		do, err = daemonocle.NewGroup(c, number("D_WORKERS"))
+	} else {
+		do, err = daemonocle.New(c)
+	}
 	if err != nil {
 		panic(err)
 	}
-	os.Exit(daemonocle.ExitCode(d.Do(context.Background(), os.Args[1:]...)))
+	os.Exit(daemonocle.ExitCode(do.Do(context.Background(), os.Args[1:]...)))
+}
+
+// What Hooks.Check refuses leaves what runs as it is, whatever is asked for, in whatever
+// shape; each action asks once.
+func TestCheckIsAskedBeforeAnythingHappens(t *testing.T) {
+	const why = "conf:1: no such word"
+	for name, settings := range map[string][]string{
+		"detached": nil, "start hook": {"D_HOOKED=1"}, "ready first": {"D_REQUIRE_READY=1"}, "program": {"D_PROGRAM=sleep"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := describe(t, "stumbler", append(settings, "D_START_WINDOW=50ms")...)
+			if name == "ready first" {
+				s.with("D_WORKER=ready")
+			}
+			s.with("D_REFUSE="+filepath.Join(s.side, "refuse"), "D_CHECKS="+filepath.Join(s.side, "checks"))
+			refuse := func(on bool) {
+				t.Helper()
+				if on {
+					must(t, os.WriteFile(s.setting("D_REFUSE"), nil, 0o644))
+				} else {
+					must(t, os.Remove(s.setting("D_REFUSE")))
+				}
+			}
+			checks := func(want string) {
+				t.Helper()
+				if got := slurp(s.setting("D_CHECKS")); got != want {
+					t.Errorf("the check hook was called so: %q, want %q", got, want)
+				}
+				os.Remove(s.setting("D_CHECKS"))
+			}
+			refuse(true)
+			if r := s.do("start"); r != (ending{"Starting foo ... FAILED\n", "ERROR: " + why + "\n", 1}) {
+				t.Errorf("start: got %+v", r)
+			}
+			checks("asked\n")
+			refuse(false)
+			old := s.start()
+			checks("asked\n")
+			refuse(true)
+			if r := s.do("start"); r.code != 0 {
+				t.Errorf("start of one that runs: got %+v", r)
+			}
+			checks("")
+			hint := fmt.Sprintf("hint: The running daemon (PID %d) goes on as before.\n", old)
+			if r := s.do("restart"); r != (ending{"Starting foo ... FAILED\n", "ERROR: " + why + "\n" + hint, 1}) {
+				t.Errorf("restart: got %+v", r)
+			}
+			checks("asked\n")
+			s.alone(old)
+			if name != "program" {
+				hint = fmt.Sprintf("hint: The daemon (PID %d) goes on as before.\n", old)
+				if r := s.do("reload"); r != (ending{"Reloading foo ... FAILED\n", "ERROR: " + why + "\n" + hint, 1}) {
+					t.Errorf("reload: got %+v", r)
+				}
+				checks("asked\n")
+				s.alone(old)
+			}
+			refuse(false)
+			if r := s.do("restart"); r != (ending{"Stopping foo ... OK\nStarting foo ... OK\n", "", 0}) {
+				t.Errorf("restart: got %+v", r)
+			}
+			checks("asked\n")
+			next := s.awaitReload(old)
+			if name != "program" {
+				if r := s.do("reload"); r.code != 0 {
+					t.Errorf("reload: got %+v", r)
+				}
+				checks("asked\n")
+				s.awaitReload(next)
+			}
+		})
+	}
+}
+
+// As for one daemon, with one question for all.
+func TestCheckOfAGroup(t *testing.T) {
+	s := describe(t, "stumbler", "D_WORKERS=3", "D_START_WINDOW=50ms")
+	s.with("D_REFUSE="+filepath.Join(s.side, "refuse"), "D_CHECKS="+filepath.Join(s.side, "checks"))
+	t.Cleanup(func() { s.do("stop") })
+	lines := func(doing, how string) (text string) {
+		for n := range 3 {
+			text += fmt.Sprintf("%s foo%d ... %s\n", doing, n, how)
+		}
+		return text
+	}
+	if r := s.do("start"); r != (ending{lines("Starting", "OK"), "", 0}) {
+		t.Fatalf("start: got %+v", r)
+	}
+	before := s.processes()
+	must(t, os.WriteFile(s.setting("D_REFUSE"), nil, 0o644))
+	if r := s.do("restart"); r != (ending{"", "ERROR: conf:1: no such word\nhint: Nothing was stopped.\n", 1}) {
+		t.Errorf("restart: got %+v", r)
+	}
+	if now := s.processes(); fmt.Sprint(now) != fmt.Sprint(before) {
+		t.Errorf("got the processes %v, want %v", now, before)
+	}
+	must(t, os.Remove(s.setting("D_REFUSE")))
+	if r := s.do("restart"); r != (ending{lines("Stopping", "OK") + lines("Starting", "OK"), "", 0}) {
+		t.Errorf("restart: got %+v", r)
+	}
+	if got, want := slurp(s.setting("D_CHECKS")), strings.Repeat("asked\n", 3); got != want {
+		t.Errorf("the check hook was called so: %q, want %q", got, want)
+	}
+}
+
+// The start hook has what the old process held, so that it runs when that is gone: what it
+// costs if it fails is said.
+func TestRestartSaysThatTheDaemonIsDown(t *testing.T) {
+	s := describe(t, "stumbler", "D_HOOKED=1")
+	s.with("D_TRIP=" + filepath.Join(s.side, "trip"))
+	old := s.start()
+	must(t, os.WriteFile(s.setting("D_TRIP"), nil, 0o644))
+	want := ending{"Stopping foo ... OK\nStarting foo ... FAILED\n",
+		"ERROR: /etc/key: banana\nhint: The daemon is down: the old process had been stopped. A reload would have kept it.\n", 1}
+	if r := s.do("restart"); r != want {
+		t.Errorf("got %+v, want %+v", r, want)
+	}
+	testkit.WaitGone(t, old)
+	if r := s.do("status"); r.code != 1 {
+		t.Errorf("status: got %+v", r)
+	}
 }
 
 // What the new process cannot even begin is found out before the old one is stopped.
@@ -169,8 +317,9 @@ func TestRestartInterruptedWhileItStops(t *testing.T) {
 	r := s.begin(s.command("restart"))
 	waitText(t, s.out, "cause: ")
 	r.signal(syscall.SIGINT)
-	if got := r.wait(); got.code != 1 || got.out != "Stopping foo ... FAILED\n" {
-		t.Errorf("got %+v", got)
+	want := ending{"Stopping foo ... FAILED\n", fmt.Sprintf("ERROR: Restart was cancelled: process %d was told to stop, and will not be started again\n", old), 130}
+	if got := r.wait(); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 	s.alone(old)
 }

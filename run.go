@@ -119,6 +119,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if done, err := d.claim(ctx, nil); done {
 		return err
 	}
+	if err := d.check(ctx, "run", nil); err != nil {
+		return err
+	}
 	return d.runHere(withSockets(ctx, d.worker), ctx, "run", nil, nil)
 }
 

@@ -84,6 +84,7 @@ func (l *life) setUp() error {
 		}
 	case l.succession != nil:
 		steps = []func() error{
+			func() error { return d.check(l.ctx, "reload", nil) },
 			l.inheritPIDFile,
 			l.inheritStreams,
 			l.closeInherited,

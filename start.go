@@ -53,6 +53,8 @@ type watcher struct {
 	childless  func()                  // the keeper's last word
 
 	interrupts bool // signals of the terminal cancel a detached start
+
+	checkup *checkup // of the action that this start is part of; nil: of none
 }
 
 func (w watcher) begin() {
@@ -158,6 +160,11 @@ func (d *Daemon) prepare(ctx context.Context, o *StartOptions, w watcher) error 
 			w.settle(false)
 			return err
 		}
+	}
+	if err := d.check(ctx, "start", w.checkup); err != nil {
+		w.begin()
+		w.settle(false)
+		return err
 	}
 	if hook := d.cfg.Hooks.Start; hook != nil {
 		info := StartInfo{Debug: o.Debug, Daemon: d}
