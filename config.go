@@ -275,7 +275,12 @@ func newDaemon(c Config, w worker) (*Daemon, error) {
 		return &paths.Name{Root: d.cfg.ChrootDir, Path: abs}
 	}
 	if n := path("PIDFile", &d.cfg.PIDFile); n != nil {
-		d.pid = &pidfile.File{Name: *n}
+		d.pid = &pidfile.File{Name: *n, Private: d.laid.private}
+		for _, earlier := range d.laid.earlier {
+			if filepath.IsAbs(earlier) {
+				d.pid.Earlier = append(d.pid.Earlier, paths.Name{Root: n.Root, Path: earlier})
+			}
+		}
 	}
 	d.stdout = path("StdoutFile", &d.cfg.StdoutFile)
 	d.stderr = path("StderrFile", &d.cfg.StderrFile)

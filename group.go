@@ -185,7 +185,7 @@ func (g *Group) outOfRange(n int) error {
 
 func expandPaths(layout Layout, name string, n int) (Paths, error) {
 	p, err := layout(name)
-	for _, value := range []*string{&p.PIDFile, &p.StdoutFile, &p.StderrFile, &p.WorkDir, &p.Private, &p.Prefix} {
+	for _, value := range []*string{&p.PIDFile, &p.StdoutFile, &p.StderrFile, &p.WorkDir, &p.Private, &p.Prefix, &p.Earlier[0], &p.Earlier[1], &p.Earlier[2]} {
 		t, bad := parseTemplate(*value)
 		if bad != nil && err == nil {
 			err = fmt.Errorf("its path %q %w", *value, bad)

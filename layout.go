@@ -7,10 +7,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/paths"
+	"github.com/daemonocle/daemonocle/internal/privs"
 )
 
 // Layout says where a daemon of a name keeps its files. It creates nothing. New
@@ -33,8 +36,17 @@ type Paths struct {
 	WorkDir    string
 
 	// Private, if set, is a directory that is created with mode 0700 when
-	// missing, and refused when it is anybody else's.
+	// missing and the PID file is to be in it, and refused when it is anybody else's.
 	Private string
+
+	// Earlier are up to three other places of the PID file, for instance those of an
+	// earlier layout: a daemon that runs there is found, and none is started beside it.
+	// The first is used where the file system of PIDFile does not name the holder of a
+	// lock. Empty ones are none.
+	Earlier [3]string
+
+	// Warning is what a start warns of, as it goes on behind "The PID file of NAME".
+	Warning string
 
 	// Prefix, if set, is a directory that the start creates when it is missing
 	// and Config.WorkDir names it. User and Group get it.
@@ -124,8 +136,8 @@ func resolved(path string) string {
 // empty. What the variables do not give is as fallback says; nil leaves it empty.
 // Only systemd sets the variables: for an action on a terminal to find the daemon
 // of a unit, the fallback must lead to the same PID file. With
-// RuntimeDirectory=NAME it does that for FHS("/usr", ""), and for XDG in a unit of
-// the user's.
+// RuntimeDirectory=NAME it does that for FHS("/usr", ""), and for XDG, which looks
+// there as well, in a unit of the user's.
 func Systemd(fallback Layout) Layout {
 	return func(name string) (p Paths, err error) {
 		if fallback != nil {
@@ -136,7 +148,11 @@ func Systemd(fallback Layout) Layout {
 			logs = firstDir("STATE_DIRECTORY")
 		}
 		if runtime != "" {
-			p.PIDFile, p.Private = filepath.Join(runtime, name+".pid"), ""
+			was := p.PIDFile
+			p.PIDFile, p.Private, p.Warning = filepath.Join(runtime, name+".pid"), "", ""
+			if p.Earlier[0] != "" {
+				p.Earlier = [3]string{was, p.Earlier[0], p.Earlier[1]}
+			}
 		}
 		if logs != "" {
 			p.StdoutFile, p.StderrFile = filepath.Join(logs, "out.log"), filepath.Join(logs, "err.log")
@@ -159,40 +175,88 @@ func firstDir(variable string) string {
 // XDG is the layout for daemons of ordinary users, after the XDG base directory
 // specification:
 //
-//	PID file  $XDG_RUNTIME_DIR/NAME/NAME.pid
+//	PID file  $XDG_STATE_HOME/NAME/@MACHINE/NAME.pid
 //	stdout    $XDG_STATE_HOME/NAME/out.log
 //	stderr    $XDG_STATE_HOME/NAME/err.log
 //
-// XDG_STATE_HOME is ~/.local/state by default. Without XDG_RUNTIME_DIR it is
-// /run/user/UID if that is there and the user's, else a private directory
-// daemonocle-UID in the temporary directory. Some systems remove the runtime
-// directory at the user's last logout, and the PID file with it: see
-// loginctl enable-linger.
+// XDG_STATE_HOME is ~/.local/state by default, and without HOME the home directory is
+// that of the user's entry in the password database. MACHINE stands for the machine, or the
+// container if that has PIDs of its own, for several of them may share a home.
+//
+// A daemon that runs with the PID file in the runtime directory, where it was in earlier
+// versions, is found there, and no other is started beside it: in
+// $XDG_RUNTIME_DIR/NAME/NAME.pid, without that variable in /run/user/UID if that is
+// there and the user's, else in a private directory daemonocle-UID in the temporary
+// directory. That is also where the PID file is if the home is on a network file
+// system, or on one that does not name the holder of a lock. Some systems remove the
+// runtime directory at the user's last logout: a start warns then.
 func XDG(name string) (Paths, error) {
 	var p Paths
-	runtime := os.Getenv("XDG_RUNTIME_DIR")
-	if !filepath.IsAbs(runtime) {
-		runtime = filepath.Join("/run/user", strconv.Itoa(os.Getuid()))
-		if checkPrivate(runtime) != nil {
-			runtime = filepath.Join(os.TempDir(), "daemonocle-"+strconv.Itoa(os.Getuid()))
-			p.Private = runtime
-		}
-	}
 	state := os.Getenv("XDG_STATE_HOME")
 	if !filepath.IsAbs(state) {
-		home, err := os.UserHomeDir()
-		if err == nil && !filepath.IsAbs(home) {
-			err = fmt.Errorf("%q is not absolute", home)
-		}
+		home, err := homeDir()
 		if err != nil {
-			return p, fmt.Errorf("find the home directory: %w", err)
+			return p, err
 		}
 		state = filepath.Join(home, ".local", "state")
 	}
-	p.PIDFile = filepath.Join(runtime, name, name+".pid")
 	p.StdoutFile = filepath.Join(state, name, "out.log")
 	p.StderrFile = filepath.Join(state, name, "err.log")
+	p.PIDFile = filepath.Join(state, name, "@"+environ.Machine(), name+".pid")
+
+	uid := strconv.Itoa(os.Getuid())
+	user, private := filepath.Join("/run/user", uid), filepath.Join(os.TempDir(), "daemonocle-"+uid)
+	var dirs []string
+	fleeting := true
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) && !isOthers(dir) {
+		dirs = append(dirs, dir)
+	}
+	if !slices.Contains(dirs, user) && checkPrivate(user) == nil {
+		dirs = append(dirs, user)
+	}
+	if len(dirs) == 0 {
+		p.Private, fleeting = private, false
+	}
+	if p.Private != "" || checkPrivate(private) == nil {
+		dirs = append(dirs, private)
+	}
+	for i, dir := range dirs {
+		p.Earlier[i] = filepath.Join(dir, name, name+".pid")
+	}
+	if paths.LocksIn(filepath.Dir(p.PIDFile)) == paths.LocksRemote {
+		p = p.leaveHome(state, fleeting)
+	}
 	return p, nil
+}
+
+// leaveHome has the PID file where it was in earlier versions.
+func (p Paths) leaveHome(state string, fleeting bool) Paths {
+	p.PIDFile, p.Earlier = p.Earlier[0], [3]string{p.Earlier[1], p.Earlier[2]}
+	if fleeting {
+		p.Warning = "goes with the last logout, for " + state + " is on a network file system: set PIDFile, or see loginctl enable-linger"
+	}
+	return p
+}
+
+// isOthers: su and sudo may leave the variable of the user before, whose daemons are none
+// of ours, and who could have us take any process of his for one.
+func isOthers(dir string) bool {
+	info, err := os.Stat(dir)
+	return err == nil && (!owned(info) || info.Mode().Perm()&0o022 != 0)
+}
+
+func homeDir() (string, error) {
+	home := os.Getenv("HOME")
+	if home == "" {
+		var err error
+		if home, err = privs.Home(os.Getuid()); err != nil {
+			return "", fmt.Errorf("find the home directory: HOME is not set; %w", err)
+		}
+	}
+	if !filepath.IsAbs(home) {
+		return "", fmt.Errorf("find the home directory: %q is not absolute", home)
+	}
+	return home, nil
 }
 
 // layOut fills the settings that are empty.
@@ -207,7 +271,12 @@ func (d *Daemon) layOut() error {
 		}
 	}
 	d.laid.system = p.System
-	if d.cfg.PIDFile == "" && p.Private != "" {
+	d.laid.earlier, d.laid.warning = p.Earlier, p.Warning
+	if d.cfg.PIDFile != "" {
+		d.laid.earlier, d.laid.warning = [3]string{}, ""
+	}
+	d.laid.private = p.Private
+	if d.cfg.PIDFile == "" && p.Private != "" && strings.HasPrefix(p.PIDFile, p.Private+"/") {
 		d.private = p.Private
 		if err := checkPrivate(p.Private); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -236,6 +305,9 @@ type laid struct {
 	pid, stdout, stderr bool
 	prefix              string
 	system              bool
+	earlier             [3]string
+	private             string
+	warning             string
 
 	// workDir is the WorkDir if the start is to create it.
 	workDir *paths.Name

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -20,6 +21,17 @@ func init() {
 	helpers["xdg"] = func() {
 		c := progConfig()
 		c.Layout = daemonocle.XDG
+		if os.Getenv("D_PRIVATE") != "" {
+			c.Layout = func(name string) (daemonocle.Paths, error) {
+				p, err := daemonocle.XDG(name)
+				p.PIDFile, p.Earlier = p.Earlier[0], [3]string{}
+				return p, err
+			}
+		}
+		if path := os.Getenv("D_EARLIER"); path != "" { // as an earlier version had it
+			c.Layout = nil
+			c.PIDFile = path
+		}
 		d, err := daemonocle.New(c)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -33,7 +45,11 @@ func TestXDGFollowsTheVariables(t *testing.T) {
 	t.Setenv("XDG_RUNTIME_DIR", "/rt")
 	t.Setenv("XDG_STATE_HOME", "/st")
 	got, err := daemonocle.XDG("foo")
-	want := daemonocle.Paths{PIDFile: "/rt/foo/foo.pid", StdoutFile: "/st/foo/out.log", StderrFile: "/st/foo/err.log"}
+	want := daemonocle.Paths{PIDFile: "/st/foo/" + machine(t) + "/foo.pid", StdoutFile: "/st/foo/out.log", StderrFile: "/st/foo/err.log",
+		Earlier: got.Earlier}
+	if got.Earlier[0] != "/rt/foo/foo.pid" {
+		t.Errorf("earlier %v", got.Earlier)
+	}
 	if got != want || err != nil {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
@@ -53,22 +69,36 @@ func TestXDGWithoutUsableVariables(t *testing.T) {
 		private := filepath.Join("/elsewhere", "daemonocle-"+strconv.Itoa(os.Getuid()))
 		got, err := daemonocle.XDG("foo")
 		want := daemonocle.Paths{
-			PIDFile:    private + "/foo/foo.pid",
+			PIDFile:    "/home/foo/.local/state/foo/" + machine(t) + "/foo.pid",
 			StdoutFile: "/home/foo/.local/state/foo/out.log",
 			StderrFile: "/home/foo/.local/state/foo/err.log",
 			Private:    private,
+			Earlier:    [3]string{private + "/foo/foo.pid"},
 		}
 		if got != want || err != nil {
 			t.Errorf("%q: got %+v, %v, want %+v", value, got, err, want)
 		}
 	}
-	for _, value := range []string{"", "relative/dir"} {
-		t.Setenv("HOME", value)
-		list := problems(t, daemonocle.Config{Name: "homeless", Layout: daemonocle.XDG})
-		if len(list) != 1 || list[0].Setting != "Layout" {
-			t.Errorf("HOME=%q: got %v", value, list)
-		}
+	t.Setenv("HOME", "relative/dir")
+	list := problems(t, daemonocle.Config{Name: "homeless", Layout: daemonocle.XDG})
+	if len(list) != 1 || list[0].Setting != "Layout" {
+		t.Errorf("got %v", list)
 	}
+	// Without the variable the database knows, as under some service managers.
+	t.Setenv("HOME", "")
+	me, err := user.Current()
+	must(t, err)
+	if got, err := daemonocle.XDG("foo"); err != nil || got.StdoutFile != me.HomeDir+"/.local/state/foo/out.log" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// machine is the directory of this machine.
+func machine(t *testing.T) string {
+	t.Helper()
+	p, err := daemonocle.XDG("x")
+	must(t, err)
+	return filepath.Base(filepath.Dir(p.PIDFile))
 }
 
 // newXDG is a daemon with that layout, and a home and a temporary directory of
@@ -83,7 +113,7 @@ func newXDG(t *testing.T, settings ...string) (s *described, private string) {
 	s.env = append(s.env, "D_PIDFILE=", "D_STDOUT=", "D_STDERR=", "XDG_RUNTIME_DIR=", "XDG_STATE_HOME=", "HOME="+s.dir, "TMPDIR="+tmp)
 	s.env = append(s.env, settings...)
 	private = filepath.Join(tmp, "daemonocle-"+strconv.Itoa(os.Getuid()))
-	s.pid = filepath.Join(private, "foo", "foo.pid")
+	s.pid = filepath.Join(s.dir, ".local/state/foo", machine(t), "foo.pid")
 	s.out, s.err = filepath.Join(s.dir, ".local/state/foo/out.log"), filepath.Join(s.dir, ".local/state/foo/err.log")
 	return s, private
 }
@@ -92,7 +122,7 @@ func TestXDGDaemonWithVariables(t *testing.T) {
 	s, private := newXDG(t)
 	rt, st := filepath.Join(s.dir, "rt"), filepath.Join(s.dir, "st")
 	s.env = append(s.env, "XDG_RUNTIME_DIR="+rt, "XDG_STATE_HOME="+st)
-	s.pid, s.out, s.err = filepath.Join(rt, "foo/foo.pid"), filepath.Join(st, "foo/out.log"), filepath.Join(st, "foo/err.log")
+	s.pid, s.out, s.err = filepath.Join(st, "foo", machine(t), "foo.pid"), filepath.Join(st, "foo/out.log"), filepath.Join(st, "foo/err.log")
 	s.start()
 	for _, file := range []string{s.pid, s.out, s.err} {
 		if !onDisk(file) {
@@ -105,9 +135,18 @@ func TestXDGDaemonWithVariables(t *testing.T) {
 	s.stop()
 }
 
+// newPrivate is a daemon whose layout has its PID file in a private directory, as XDG
+// has where nothing else is left.
+func newPrivate(t *testing.T, settings ...string) (s *described, private string) {
+	t.Helper()
+	s, private = newXDG(t, append(settings, "D_PRIVATE=1")...)
+	s.pid = filepath.Join(private, "foo", "foo.pid")
+	return s, private
+}
+
 func TestXDGDaemonMakesAPrivateDirectory(t *testing.T) {
 	for _, umask := range []string{"022", "0"} {
-		s, private := newXDG(t, "D_UMASK="+umask)
+		s, private := newPrivate(t, "D_UMASK="+umask)
 		if s.do("status").code != 1 || onDisk(private) {
 			t.Error("a status has created the directory")
 		}
@@ -135,7 +174,7 @@ func TestXDGDaemonRefusesAPrivateDirectoryOfOthers(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, private := newXDG(t)
+			s, private := newPrivate(t)
 			if strings.HasPrefix(name, "belongs") {
 				testkit.RequireRoot(t)
 			}
@@ -187,7 +226,7 @@ func TestXDGDaemonRefusesAStateDirectoryThatIsOpen(t *testing.T) {
 	open := filepath.Dir(s.out)
 	must(t, os.MkdirAll(open, 0o755), os.Chmod(open, 0o777))
 	s.refused("Unable to use directory "+open+" (everybody can write to it: mode 0777, owner "+username(t, os.Getuid())+")",
-		"Take the right to write from others (chmod o-w), or set StdoutFile to another path.")
+		"Take the right to write from others (chmod o-w), or set PIDFile to another path.")
 }
 
 func TestLayoutOfOnesOwn(t *testing.T) {
@@ -206,5 +245,63 @@ func TestLayoutOfOnesOwn(t *testing.T) {
 	}})
 	if asked != "own" || err == nil || !strings.Contains(err.Error(), "WorkDir") {
 		t.Errorf("asked for %q; got %v, want a complaint about WorkDir", asked, err)
+	}
+}
+
+// The file is not where a logout removes it, and each way to come finds the same daemon.
+func TestXDGDaemonIsFoundFromEverySession(t *testing.T) {
+	s, _ := newXDG(t)
+	login := filepath.Join(s.dir, "rt")
+	must(t, os.Mkdir(login, 0o700))
+	cron := s.env
+	s.env = append(cron[:len(cron):len(cron)], "XDG_RUNTIME_DIR="+login)
+	pid := s.start()
+	must(t, os.RemoveAll(login)) // the last logout
+	for name, env := range map[string][]string{
+		"cron": cron, "the same session": s.env,
+		"another login": append(cron[:len(cron):len(cron)], "XDG_RUNTIME_DIR="+filepath.Join(s.dir, "rt2")),
+	} {
+		s.env = env
+		if got := s.do("status"); got.code != 0 || !strings.Contains(got.out, fmt.Sprintf("pid: %d,", pid)) {
+			t.Errorf("%s: status: %+v", name, got)
+		}
+		if got := s.do("start"); got.code != 0 || got.out != "" || !strings.Contains(got.err, fmt.Sprintf("foo already running with PID %d", pid)) {
+			t.Errorf("%s: start: %+v", name, got)
+		}
+	}
+	s.env = cron
+	s.stop()
+}
+
+// A daemon of an earlier version is found where that had its PID file.
+func TestXDGDaemonOfAnEarlierVersion(t *testing.T) {
+	for _, place := range []string{"runtime", "private"} {
+		t.Run(place, func(t *testing.T) {
+			s, private := newXDG(t)
+			rt := filepath.Join(s.dir, "rt")
+			at := filepath.Join(rt, "foo", "foo.pid")
+			env := append(s.env[:len(s.env):len(s.env)], "XDG_RUNTIME_DIR="+rt)
+			if place == "private" {
+				at = filepath.Join(private, "foo", "foo.pid")
+				env = s.env
+			}
+			must(t, os.MkdirAll(filepath.Dir(at), 0o700), os.Chmod(filepath.Dir(filepath.Dir(at)), 0o700))
+			later := s.pid
+			s.pid = at
+			s.env = append(env[:len(env):len(env)], "D_EARLIER="+at, "D_PIDFILE="+at)
+			pid := s.start()
+			s.env = env
+			if got := s.do("status"); got.code != 0 || !strings.Contains(got.out, fmt.Sprintf("pid: %d,", pid)) {
+				t.Errorf("status: %+v", got)
+			}
+			if got := s.do("start"); got.code != 0 || !strings.Contains(got.err, fmt.Sprintf("foo already running with PID %d", pid)) {
+				t.Errorf("start: %+v", got)
+			}
+			if got := s.do("restart"); got.code != 0 || got.out != "Stopping foo ... OK\nStarting foo ... OK\n" || onDisk(at) || !onDisk(later) {
+				t.Errorf("restart: %+v, %v", got, tree(t, s.dir))
+			}
+			s.pid = later
+			s.stop()
+		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -137,6 +138,7 @@ func (v *voice) start(ctx context.Context, o StartOptions) error {
 
 func (v *voice) started(s Started, err error) error {
 	v.outcome(func() map[string]any { return startObject(s, err) }, err)
+	v.fleeting(s, err)
 	return v.finish(err)
 }
 
@@ -180,7 +182,23 @@ func (v *voice) restarted(r Restarted, o RestartOptions, err error) error {
 		return m
 	}, err)
 	v.left(r.Stopped, o.Stop)
+	v.fleeting(r.Started, err)
 	return v.finish(err)
+}
+
+// fleeting warns of a PID file that may not be there for as long as the daemon.
+func (v *voice) fleeting(s Started, err error) {
+	d := v.d
+	if err != nil || s.PID == 0 || d.pid == nil {
+		return
+	}
+	switch where := d.pid.Where(); {
+	case d.laid.warning != "":
+		v.Warn("The PID file of " + d.cfg.Name + " " + d.laid.warning)
+	case where != d.pid.Name && d.laid.private == "":
+		v.Warn("The PID file of " + d.cfg.Name + " goes with the last logout, for the file system of " + filepath.Dir(d.pidPath()) +
+			" does not name the holder of a lock: set PIDFile, or see loginctl enable-linger")
+	}
 }
 
 func (v *voice) reload(ctx context.Context, o ReloadOptions) error {

@@ -13,6 +13,7 @@ import (
 	"net/http/httptrace"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -54,7 +55,11 @@ func (b *subjects) reloads(times int) (_ []figure, err error) {
 	var wait sync.WaitGroup
 	defer wait.Wait()
 	defer stop()
-	look := &lookout{path: dir + "/" + name + "/" + name + ".pid"}
+	files, err := filepath.Glob(dir + "/" + name + "/@*/" + name + ".pid")
+	if err != nil || len(files) != 1 {
+		return nil, fmt.Errorf("the PID file: %v, %w", files, err)
+	}
+	look := &lookout{path: files[0]}
 	made, kept, posted := &requests{}, &requests{keep: true}, &requests{keep: true, post: true}
 	for range 16 { // who mostly wait
 		wait.Go(func() { posted.send(over, "http://"+addr+"/file") })

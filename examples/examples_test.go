@@ -121,7 +121,11 @@ func TestHeartbeat(t *testing.T) {
 
 // pid is the number in the PID file, 0 if there is none.
 func (e *example) pid() int {
-	b, err := os.ReadFile(filepath.Join(e.dir, e.name, e.name+".pid"))
+	files, _ := filepath.Glob(filepath.Join(e.dir, e.name, "@*", e.name+".pid"))
+	if len(files) != 1 {
+		return 0
+	}
+	b, err := os.ReadFile(files[0])
 	if err != nil {
 		return 0
 	}

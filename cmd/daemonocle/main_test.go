@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/daemonocle/daemonocle"
 	"github.com/daemonocle/daemonocle/internal/testkit"
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -48,6 +49,11 @@ func TestScripts(t *testing.T) {
 			env.Setenv("TERM", "dumb")
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))
 			env.Setenv("XDG_RUNTIME_DIR", filepath.Join(env.WorkDir, "run"))
+			files, err := daemonocle.XDG("x")
+			if err != nil {
+				return err
+			}
+			env.Setenv("MACHINE", filepath.Base(filepath.Dir(files.PIDFile)))
 			env.Values["t"] = env.T().(testing.TB)
 			env.Defer(func() { stopAll(env) })
 			return os.Mkdir(filepath.Join(env.WorkDir, "run"), 0o700)
@@ -60,7 +66,7 @@ func TestScripts(t *testing.T) {
 
 // stopAll leaves no daemon of a script behind.
 func stopAll(env *testscript.Env) {
-	files, _ := filepath.Glob(filepath.Join(env.WorkDir, "run", "daemonocle", "*", "*.pid"))
+	files, _ := filepath.Glob(filepath.Join(env.WorkDir, "state", "daemonocle", "@*", "*", "*.pid"))
 	for _, file := range files {
 		name := filepath.Base(filepath.Dir(file))
 		cmd := exec.Command(filepath.Join(strings.Split(env.Getenv("PATH"), string(os.PathListSeparator))[0], "daemonocle"),

@@ -16,6 +16,18 @@ import (
 // description, survives the close of other descriptors, and is inherited.
 func set(fd int, at int64) error { return fcntl(fd, unix.F_OFD_SETLK, record(at)) }
 
+// namesMe reports whether the file system says who holds a lock: to another owner, which
+// an open file description is, it must give this process's number, and of a lock that
+// belongs to one that nobody does.
+func namesMe(fd int) bool {
+	l := record(byteWho)
+	if fcntl(fd, unix.F_OFD_GETLK, l) != nil || l.Type != unix.F_WRLCK || int(l.Pid) != os.Getpid() {
+		return false
+	}
+	running, err := asked(fd, byteRunning)
+	return err == nil && running.anonymous()
+}
+
 // letGo gives up what a successor cannot share. The lock on byteRunning it can: both
 // have the same open file description.
 func letGo(fd int) error { return unlock(fd, byteWho) }
@@ -75,6 +87,7 @@ func holds(pid int, i inode) bool {
 // has the file open, and its process group if somebody in that does. The number in
 // the file by itself proves nothing.
 func (f File) Left(r Report) []int {
+	f = f.holding(r.Inode)
 	i, ok := f.inode()
 	if !ok {
 		return nil
@@ -108,6 +121,7 @@ func inherits(pid int, i inode) bool {
 // EndLeft kills what Left has found, each through a handle after which it was looked
 // at again, and returns their numbers.
 func (f File) EndLeft(r Report, left []int) []int {
+	f = f.holding(r.Inode)
 	i, ok := f.inode()
 	if !ok {
 		return nil

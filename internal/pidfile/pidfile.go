@@ -31,6 +31,14 @@ type File struct {
 	paths.Name
 	// Trusted are users, besides root and our own, whose file may stand here.
 	Trusted []int
+	// Earlier are other places at which a daemon may run: it is found there, and none is
+	// started beside it. The first one is used where the file system of the file does
+	// not name the holder of a lock; Private is a directory above it that is created for
+	// this user alone.
+	Earlier []paths.Name
+	Private string
+
+	names func(fd int) bool // in the place of namesMe, for tests
 }
 
 // State is what the locks say.

@@ -20,6 +20,7 @@ func (f File) Repair(int) error                     { return errors.ErrUnsupport
 func (f File) Acquire(context.Context, paths.Owner, *paths.Undo) (*Held, error) {
 	return nil, errors.ErrUnsupported
 }
+func (f File) Where() paths.Name         { return f.Name }
 func (f File) Pin(Report) (func(), bool) { return func() {}, false }
 func (f File) Elders(string) []int       { return nil }
 

@@ -72,10 +72,8 @@ func (h *Held) register() {
 	mine.held[h.inode] = h
 }
 
-// Look says who holds the file. A state that can only be a moment of a start
-// is looked at again, for at most 100 ms, or 2 s where a daemon is about to write its
-// number; ctx may cut that short.
-func (f File) Look(ctx context.Context) (Report, error) {
+// lookHere is Look for one place.
+func (f File) lookHere(ctx context.Context) (Report, error) {
 	var r Report
 	var sure bool
 	err := patiently(ctx, &r, func(last bool) (done bool, err error) {
@@ -167,6 +165,7 @@ func (f File) look(last bool) (r Report, sure bool, err error) {
 // by which all generations of a daemon are known. It is false if that file is not there
 // any more.
 func (f File) Pin(r Report) (unpin func(), ok bool) {
+	f = f.holding(r.Inode)
 	dir, base, err := f.Dir()
 	if err != nil {
 		return func() {}, false
@@ -336,6 +335,7 @@ func same(dir int, base string, i inode) bool {
 // it did. A file in use is left alone, and so is one that we may not remove:
 // a stale file blocks nothing.
 func (f File) Remove() (bool, error) {
+	f = f.here()
 	dir, base, err := f.Dir()
 	if err != nil {
 		return false, nil
@@ -384,6 +384,7 @@ func mayRemove(fd int) bool {
 // Repair writes the number of the running daemon into a file that does not
 // name it.
 func (f File) Repair(pid int) error {
+	f = f.here()
 	dir, base, err := f.Dir()
 	if err != nil {
 		return err
@@ -423,10 +424,8 @@ func write(fd, pid int) error {
 	return unix.Ftruncate(fd, int64(len(b)))
 }
 
-// Acquire takes the file for this process: both locks, then the number. The
-// umask must be set; missing directories are created for owner. It fails with a
-// *BusyError if a daemon runs or a stranger's lock does not go away.
-func (f File) Acquire(ctx context.Context, owner paths.Owner, undo *paths.Undo) (h *Held, err error) {
+// acquireHere is Acquire for one place.
+func (f File) acquireHere(ctx context.Context, owner paths.Owner, undo *paths.Undo) (h *Held, err error) {
 	err = paths.Insist(func() error {
 		h, err = f.acquireIn(ctx, owner, undo)
 		return err
@@ -525,7 +524,7 @@ func (f File) acquire(dir int, base string) (*Held, error) {
 	}
 	if err := set(fd, byteRunning); err != nil {
 		created = false // its new owner's business
-		return giveUp(busyOr(err, f.Name))
+		return giveUp(f.busyOr(err))
 	}
 	if !same(dir, base, i) {
 		return giveUp(nil)
@@ -541,7 +540,10 @@ func (f File) acquire(dir int, base string) (*Held, error) {
 		return giveUp(wrap("write", f.Name, err))
 	}
 	if err := setWho(fd); err != nil {
-		return giveUp(busyOr(err, f.Name))
+		return giveUp(f.busyOr(err))
+	}
+	if len(f.Earlier) > 0 && !f.proves(fd) {
+		return giveUp(errNamesNobody)
 	}
 	if !same(dir, base, i) { // taken for an orphan's and removed
 		return giveUp(nil)
@@ -549,11 +551,14 @@ func (f File) acquire(dir int, base string) (*Held, error) {
 	return &Held{fd: fd, dir: dir, base: base, path: f.String(), inode: i}, nil
 }
 
-func busyOr(err error, n paths.Name) error {
+func (f File) busyOr(err error) error {
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
 		return nil
 	}
-	return wrap("lock", n, err)
+	if len(f.Earlier) > 0 && noLocks(err) {
+		return errNamesNobody
+	}
+	return wrap("lock", f.Name, err)
 }
 
 // Remove unlinks the file if it is this process's and its name still leads to it; the

@@ -104,6 +104,7 @@ func (h *Held) Retire(generation int) {
 
 // Elders are those who have retired and work on. Inode is a report's.
 func (f File) Elders(inode string) []int {
+	f = f.holding(inode)
 	dir, base, err := f.Dir()
 	if err != nil {
 		return nil

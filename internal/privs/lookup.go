@@ -205,3 +205,12 @@ func parseID(s string) (id int, number bool, err error) {
 	}
 	return int(n), true, nil
 }
+
+// Home is the home directory of a user in the database.
+func Home(uid int) (string, error) {
+	u, err := system.userID(strconv.Itoa(uid))
+	if err != nil {
+		return "", fmt.Errorf("look up user %d: %w", uid, err)
+	}
+	return u.HomeDir, nil
+}

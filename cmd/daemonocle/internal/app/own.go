@@ -151,12 +151,15 @@ func showCommand() *cobra.Command {
 			{"status", status},
 			{"start", def.commandLine()},
 			{"directory", printable(string(def.Directory))},
-			{"PID file", files.PIDFile},
+			{"PID file", at.found(name)},
 			{"stdout", files.StdoutFile},
 			{"stderr", files.StderrFile},
 			{"remembered", at.stateFile(name)},
 		} {
 			fmt.Fprintf(&text, "%-11s %s\n", line[0]+":", line[1])
+		}
+		if files.Warning != "" {
+			fmt.Fprintf(&text, "%-11s the PID file %s\n", "note:", files.Warning)
 		}
 		if _, err := io.WriteString(out, text.String()); err != nil {
 			return failure("show", name, err, "")

@@ -33,19 +33,35 @@ func checkName(op, name string) error {
 }
 
 // places are the directories that all daemons of this user share.
-type places struct{ state, run, private string }
+type places struct {
+	state, run, private, warning string
+	earlier                      [3]string // where the PID files may be as well
+}
 
 func findPlaces() (places, error) {
 	p, err := daemonocle.XDG("daemonocle")
 	if err != nil {
 		return places{}, failure("find", "daemonocle", err, "Set HOME, or XDG_STATE_HOME and XDG_RUNTIME_DIR.")
 	}
-	return places{state: filepath.Dir(p.StdoutFile), run: filepath.Dir(p.PIDFile), private: p.Private}, nil
+	at := places{state: filepath.Dir(p.StdoutFile), run: filepath.Dir(p.PIDFile), private: p.Private, warning: p.Warning}
+	for i, path := range p.Earlier {
+		if path != "" {
+			at.earlier[i] = filepath.Dir(path)
+		}
+	}
+	return at, nil
 }
 
 func (p places) stateFile(name string) string { return filepath.Join(p.state, name+".json") }
 func (p places) logDir(name string) string    { return filepath.Join(p.state, name) }
-func (p places) pidFile(name string) string   { return filepath.Join(p.run, name, name+".pid") }
+func (p places) pidFile(name string) string   { return pidFileIn(p.run, name) }
+
+func pidFileIn(dir, name string) string {
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, name, name+".pid")
+}
 
 // layout is where a daemon of this command has its files.
 func layout(name string) (daemonocle.Paths, error) {
@@ -54,12 +70,29 @@ func layout(name string) (daemonocle.Paths, error) {
 }
 
 func (p places) layout(name string) daemonocle.Paths {
-	return daemonocle.Paths{
+	files := daemonocle.Paths{
 		PIDFile:    p.pidFile(name),
 		StdoutFile: filepath.Join(p.logDir(name), "out.log"),
 		StderrFile: filepath.Join(p.logDir(name), "err.log"),
 		Private:    p.private,
+		Warning:    p.warning,
 	}
+	for i, dir := range p.earlier {
+		files.Earlier[i] = pidFileIn(dir, name)
+	}
+	return files
+}
+
+// found is the PID file that is there, else the one that will be.
+func (p places) found(name string) string {
+	for _, dir := range append([]string{p.run}, p.earlier[:]...) {
+		if path := pidFileIn(dir, name); path != "" {
+			if _, err := os.Lstat(path); err == nil {
+				return path
+			}
+		}
+	}
+	return p.pidFile(name)
 }
 
 // damaged is an error about a state file.
@@ -289,7 +322,7 @@ func unremembered(name, op string) (*daemonocle.Daemon, error) {
 }
 
 func (p places) hasPIDFile(name string) bool {
-	_, err := os.Lstat(p.pidFile(name))
+	_, err := os.Lstat(p.found(name))
 	return err == nil
 }
 
@@ -318,14 +351,19 @@ func allNames() ([]string, error) {
 			names = append(names, name)
 		}
 	}
-	entries, _ = os.ReadDir(at.run)
 	remembered := names
-	for _, e := range entries {
-		if slices.Contains(remembered, e.Name()) {
+	for _, dir := range append([]string{at.run}, at.earlier[:]...) {
+		if dir == "" {
 			continue
 		}
-		if isName(e.Name()) && at.hasPIDFile(e.Name()) {
-			names = append(names, e.Name())
+		entries, _ = os.ReadDir(dir)
+		for _, e := range entries {
+			if slices.Contains(remembered, e.Name()) {
+				continue
+			}
+			if isName(e.Name()) && at.hasPIDFile(e.Name()) {
+				names = append(names, e.Name())
+			}
 		}
 	}
 	slices.Sort(names)

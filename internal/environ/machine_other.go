@@ -1,0 +1,7 @@
+//go:build !linux
+
+package environ
+
+func machineID() string { return "" }
+
+func pidNamespace() string { return "" }
