@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -404,6 +405,25 @@ func TestStateOfSomebodyElse(t *testing.T) {
 				t.Errorf("%q of another's %s: got %d, %s", args, filepath.Base(path), code, got)
 			}
 		}
+	}
+}
+
+// Root may have the home of somebody else, who has made a link there.
+func TestStateBehindALinkOfSomebodyElse(t *testing.T) {
+	uid, gid := testkit.Unprivileged(t)
+	h := newHouse(t)
+	secret, state := filepath.Join(h.dir, "secret"), filepath.Join(h.dir, "state")
+	if err := errors.Join(os.Mkdir(secret, 0o755), os.Symlink(secret, state), os.Lchown(state, uid, gid)); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"start", "--name", "web", "--", "sleep", "1000"}, {"start", "web"}, {"list"}, {"forget", "web"}} {
+		out, code := h.run(args...)
+		if code != 1 || args[0] == "start" && !strings.Contains(strings.ToLower(out), "symbolic link "+state+" belongs to user") {
+			t.Errorf("%v: got %d, %s", args, code, out)
+		}
+	}
+	if entries, err := os.ReadDir(secret); err != nil || len(entries) > 0 {
+		t.Errorf("behind the link there are %v, %v", entries, err)
 	}
 }
 

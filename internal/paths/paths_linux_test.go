@@ -138,13 +138,13 @@ func TestUndoLeavesWhatIsInUse(t *testing.T) {
 	}
 }
 
-func TestMakeAllGivesTheLastDirectoryItsMode(t *testing.T) {
+func TestMakeAllGivesDirectoriesTheMode(t *testing.T) {
 	noLeaks(t)
 	umask(t, 0o022)
 	dir := testkit.TempDir(t)
 	var undo Undo
 	must(t, Name{Path: dir + "/a/b"}.MakeAll(0o700, Nobody, &undo))
-	if a, b := look(t, dir+"/a"), look(t, dir+"/a/b"); a.mode.Perm() != 0o755 || b.mode.Perm() != 0o700 {
+	if a, b := look(t, dir+"/a"), look(t, dir+"/a/b"); a.mode.Perm() != 0o700 || b.mode.Perm() != 0o700 {
 		t.Errorf("got %v, %v", a, b)
 	}
 	undo.Keep()

@@ -60,10 +60,10 @@ func (n Name) MakeDir(owner Owner, undo *Undo) (fd int, base string, err error) 
 	return w.fd, base, nil
 }
 
-// MakeAll creates the directory n, and its parents, like MakeDir, but the parents
-// are never open to everybody, and n has that mode less the umask.
+// MakeAll creates the directory n, and its parents, like MakeDir, but with that mode
+// less the umask, and the parents are never open to everybody.
 func (n Name) MakeAll(mode uint32, owner Owner, undo *Undo) error {
-	w, err := n.walk(n.Path, making(0o775, mode, owner, undo))
+	w, err := n.walk(n.Path, making(0o775&mode, mode, owner, undo))
 	if err == nil {
 		w.close()
 	}

@@ -199,7 +199,7 @@ func (d *definition) prepare() (*pending, error) {
 	cannot := func(err error) *daemonocle.Error {
 		return failure("start", d.Name, fmt.Errorf("what start is told cannot be remembered: write %s: %w", path, reason(err)), "Nothing was started.")
 	}
-	err = os.MkdirAll(at.state, 0o700)
+	err = makeStateDir(at.state)
 	if bad := checkStateDir("start", d.Name, at.state); bad != nil {
 		return nil, bad
 	}

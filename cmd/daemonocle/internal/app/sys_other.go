@@ -24,3 +24,5 @@ func openState(path string) (*os.File, error) { return os.Open(path) }
 func lockName(_, _ string) (func(), error) { return func() {}, nil }
 
 func syncDir(string) error { return nil }
+
+func makeStateDir(dir string) error { return os.MkdirAll(dir, 0o700) }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/daemonocle/daemonocle/internal/paths"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,6 +25,10 @@ func signalName(s syscall.Signal) string { return fmt.Sprintf("%s (%d)", unix.Si
 // checkStateDir refuses a directory in which others could put what we execute. One
 // that is missing holds nothing.
 func checkStateDir(op, name, dir string) error {
+	var stranger *paths.LinkError
+	if _, err := (paths.Name{Path: dir}).Stat(); errors.As(err, &stranger) {
+		return failure(op, name, stranger, "Remove the link, or set XDG_STATE_HOME. Each user has daemons of his own: with sudo, use its option -H.")
+	}
 	info, err := os.Stat(dir)
 	if err != nil {
 		if link, bad := os.Lstat(dir); bad == nil && link.Mode()&fs.ModeSymlink != 0 {
@@ -41,6 +46,11 @@ func checkStateDir(op, name, dir string) error {
 		return failure(op, name, fmt.Errorf("others can write to %s", dir), "chmod go-w it.")
 	}
 	return nil
+}
+
+// makeStateDir creates it, with its parents, behind nobody's link but root's and our own.
+func makeStateDir(dir string) error {
+	return paths.Name{Path: dir}.MakeAll(0o700, paths.Nobody, nil)
 }
 
 // isOwn reports whether what is there belongs to this process's user and group, or is not
@@ -95,7 +105,7 @@ func lockName(op, name string) (unlock func(), err error) {
 	cannot := func(err error) error {
 		return failure(op, name, fmt.Errorf("lock %s: %w", at.state, reason(err)), "Nothing was done.")
 	}
-	err = os.MkdirAll(at.state, 0o700)
+	err = makeStateDir(at.state)
 	if bad := checkStateDir(op, name, at.state); bad != nil {
 		return nil, bad
 	}
