@@ -149,8 +149,10 @@ func Systemd(fallback Layout) Layout {
 		}
 		if runtime != "" {
 			was := p.PIDFile
-			p.PIDFile, p.Private, p.Warning = filepath.Join(runtime, name+".pid"), "", ""
-			if p.Earlier[0] != "" {
+			p.PIDFile, p.Warning = filepath.Join(runtime, name+".pid"), ""
+			if p.Earlier[0] == "" {
+				p.Private = ""
+			} else { // one of them may be in it
 				p.Earlier = [3]string{was, p.Earlier[0], p.Earlier[1]}
 			}
 		}

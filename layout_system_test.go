@@ -539,6 +539,9 @@ func TestSystemdPaths(t *testing.T) {
 		{"runtime only", "/run/foo", "", "", set(other, nil), with(func(p *daemonocle.Paths) {
 			p.PIDFile, p.Private = "/run/foo/foo.pid", ""
 		}), nil},
+		{"over one with earlier places", "/run/foo", "", "", set(daemonocle.Paths{PIDFile: "/st/foo.pid", Warning: "goes",
+			Earlier: [3]string{"/rt/foo.pid", "/tmp/p/foo.pid"}, Private: "/tmp/p"}, nil), daemonocle.Paths{PIDFile: "/run/foo/foo.pid",
+			Earlier: [3]string{"/st/foo.pid", "/rt/foo.pid", "/tmp/p/foo.pid"}, Private: "/tmp/p"}, nil},
 		{"none", "", "", "", set(other, nil), other, nil},
 		{"none, no fallback", "", "", "", nil, daemonocle.Paths{}, nil},
 		{"relative", "foo", ":/var/lib/foo", ".", set(other, nil), other, nil},

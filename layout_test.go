@@ -28,6 +28,13 @@ func init() {
 				return p, err
 			}
 		}
+		if text := os.Getenv("D_WARNING"); text != "" {
+			c.Layout = func(name string) (daemonocle.Paths, error) {
+				p, err := daemonocle.XDG(name)
+				p.Warning = text
+				return p, err
+			}
+		}
 		if path := os.Getenv("D_EARLIER"); path != "" { // as an earlier version had it
 			c.Layout = nil
 			c.PIDFile = path
@@ -303,5 +310,23 @@ func TestXDGDaemonOfAnEarlierVersion(t *testing.T) {
 			s.pid = later
 			s.stop()
 		})
+	}
+}
+
+// What a layout warns of, a start says, and a restart, and nothing else.
+func TestWarningOfALayout(t *testing.T) {
+	s, _ := newXDG(t, "D_WARNING=goes with the moon")
+	const warning = "WARNING: The PID file of foo goes with the moon\n"
+	for _, tt := range []struct {
+		action string
+		want   ending
+	}{
+		{"start", ending{"Starting foo ... OK\n", warning, 0}},
+		{"restart", ending{"Stopping foo ... OK\nStarting foo ... OK\n", warning, 0}},
+		{"stop", ending{"Stopping foo ... OK\n", "", 0}},
+	} {
+		if got := s.do(tt.action); got != tt.want {
+			t.Errorf("%s: got %+v, want %+v", tt.action, got, tt.want)
+		}
 	}
 }
