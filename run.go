@@ -545,13 +545,14 @@ func (l *life) heed() {
 	if l.d.cfg.Hooks.Reload != nil || l.d.foreign == nil && (l.d.pid != nil && l.link != nil || l.manager.Load() != nil) {
 		h.install(hangUpSignal)
 	}
-	close(l.safe)
+	// Go's runtime would catch it and do nothing.
 	stop := l.d.cfg.StopSignal
-	for _, sig := range endSignals {
-		h.install(sig)
-	}
 	if stop != 0 && stop != syscall.SIGKILL {
 		h.install(stop)
+	}
+	close(l.safe)
+	for _, sig := range endSignals {
+		h.install(sig)
 	}
 	defer close(l.calm)
 	if l.link != nil && l.d.foreign == nil {
