@@ -38,7 +38,7 @@ type Reloaded struct {
 //
 // The errors are *Error and wrap ErrNotRunning, ErrNoPIDFile, ErrReloadFailed if the
 // daemon says that it has not worked (Reason and Stderr are the new process's; the old
-// one goes on), or ErrUnsupported where the daemon cannot be asked: as another program,
+// one goes on), ErrStopping if it was told to stop before it was done, or ErrUnsupported where the daemon cannot be asked: as another program,
 // or from another network namespace. The end of ctx ends the waiting and nothing else.
 func (d *Daemon) RequestReload(ctx context.Context, o ReloadOptions) (Reloaded, error) {
 	return d.requestReload(ctx, o, watcher{})
@@ -89,7 +89,9 @@ func (d *Daemon) requestReload(ctx context.Context, o ReloadOptions, w watcher) 
 		case f.PID == os.Getpid():
 			return r, end(d.fail(op, because("the daemon calls Reload instead", ErrInside)))
 		case f.PID <= 0 || f.Unproved:
-			return r, end(d.unnamed(op))
+			e := d.unnamed(op)
+			e.Hint = "Do it where the daemon was started: in its container (podman exec, docker exec, kubectl exec), or send SIGHUP to its process by the number that it has there."
+			return r, end(e)
 		}
 		if !begun {
 			begun = true
@@ -108,6 +110,8 @@ func (d *Daemon) requestReload(ctx context.Context, o ReloadOptions, w watcher) 
 		case err == nil && a.Err == "":
 			r.PID, r.Generation = a.PID, a.Generation
 			return r, end(nil)
+		case err == nil && a.Stopping:
+			return r, end(d.toldToStop(f.PID))
 		case err == nil:
 			e := d.fail(op, because(a.Err, ErrReloadFailed))
 			e.PID, e.Reason, e.Hint, e.Stderr = a.PID, a.Reason, a.Hint, a.Stderr
@@ -125,6 +129,10 @@ func (d *Daemon) requestReload(ctx context.Context, o ReloadOptions, w watcher) 
 		}
 		d.pause(limit, f.PID)
 	}
+}
+
+func (d *Daemon) toldToStop(pid int) *Error {
+	return d.about("reload", pid, because(d.cfg.Name+" was told to stop, and is not reloaded", ErrStopping))
 }
 
 // earTime is how long a daemon that has just become one may take until it listens.

@@ -46,6 +46,9 @@ var (
 	// ErrHeldElsewhere: the daemon runs, but its process cannot be named from
 	// here, as from inside a container.
 	ErrHeldElsewhere = errors.New("process cannot be named from here")
+	// ErrManaged: a service manager runs the daemon, and is who should be told to stop
+	// or restart it. Nothing was done. Error.Unit is the service.
+	ErrManaged = errors.New("run by a service manager")
 	// ErrInside: the call is not for the daemon's own process.
 	ErrInside = errors.New("called in the daemon's own process")
 	// ErrOutside: the call is for the daemon's own process.
@@ -55,6 +58,8 @@ var (
 	ErrReload = errors.New("reloading")
 	// ErrReloadFailed: the daemon could not reload, and goes on as before.
 	ErrReloadFailed = errors.New("reload failed")
+	// ErrStopping: a stop that was asked for has overtaken the reload.
+	ErrStopping = errors.New("stopping")
 	// ErrUnsupported: this system has no Unix processes. Run works nevertheless.
 	ErrUnsupported = errors.ErrUnsupported
 )
@@ -77,6 +82,7 @@ type Error struct {
 	Stderr []string // the last lines that the daemon wrote in this launch
 	Stdout []string // the same of a Program that wrote nothing to stderr
 	Hint   string   // a sentence: what to do
+	Unit   string   // of the service manager that runs the daemon, with ErrManaged
 	Err    error    // act, thing and cause
 
 	shown bool // the operator has seen why

@@ -460,7 +460,7 @@ func TestProgramUnderAServiceManager(t *testing.T) {
 	cmd.ExtraFiles = []*os.File{passed}
 	r := s.begin(cmd)
 	got := waitText(t, r.out, "socket:")
-	if want := fmt.Sprintf("%s%d @of-the-manager\nsocket:[", startedLine, cmd.Process.Pid); !strings.HasPrefix(got, want) {
+	if want := fmt.Sprintf("%d @of-the-manager\nsocket:[", cmd.Process.Pid); !strings.HasPrefix(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if got := s.daemon(); got != cmd.Process.Pid {

@@ -341,9 +341,12 @@ func (g *Group) Stop(ctx context.Context, o StopOptions) ([]Stopped, error) {
 // stopAll calls over for each, in any order and from any goroutine.
 func stopAll(ctx context.Context, op string, list []*Daemon, o StopOptions, watchers []stopWatcher, over func(int, Stopped, error)) {
 	var all sync.WaitGroup
+	managers := newManagers()
 	for i, d := range list {
 		all.Go(func() {
-			s, err := d.stop(ctx, op, o, watchers[i])
+			w := watchers[i]
+			w.managers = managers
+			s, err := d.stop(ctx, op, o, w)
 			over(i, s, err)
 		})
 	}

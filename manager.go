@@ -174,14 +174,21 @@ func (l *life) feed() {
 // countAlive makes a worker that never calls Ready count as started when it has
 // lived through the window, as a launcher would.
 func (l *life) countAlive() (stop func()) {
-	if l.manager.Load() == nil || l.d.cfg.RequireReady {
+	l.mu.Lock()
+	wanted := l.started != nil || l.manager.Load() != nil
+	l.mu.Unlock()
+	if !wanted || l.d.cfg.RequireReady {
 		return func() {}
 	}
 	t := time.AfterFunc(l.d.cfg.StartWindow, func() {
 		l.mu.Lock()
-		defer l.mu.Unlock()
-		if !l.ready && !l.stopping {
+		alive := !l.ready && !l.stopping
+		if alive {
 			l.tell(sdnotify.Ready)
+		}
+		l.mu.Unlock()
+		if alive {
+			l.sayStarted(true)
 		}
 	})
 	return func() { t.Stop() }

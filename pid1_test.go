@@ -303,7 +303,7 @@ func TestServiceOfSystemdStaysInItsProcess(t *testing.T) {
 		t.Errorf("it has children: %v", kids)
 	}
 	r.signal(syscall.SIGTERM)
-	want := ending{startedLine + workerLine(pid) + causeLine(syscall.SIGTERM), "", 0}
+	want := ending{workerLine(pid) + startedLine + causeLine(syscall.SIGTERM), "", 0}
 	if got := r.wait(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

@@ -106,7 +106,7 @@ func (l *life) wish(a *control.Asker) *wish {
 			w.passOn(l)
 			w.grant(nil)
 		default:
-			w.grant(l.d.fail("reload", errEnding))
+			w.grant(l.overtaken(l.d.fail("reload", errEnding)))
 		}
 	case l.wishes.granting == nil:
 		l.wishes.granting = make(chan struct{})
@@ -116,6 +116,15 @@ func (l *life) wish(a *control.Asker) *wish {
 }
 
 var errEnding = errors.New("the daemon is on its way out")
+
+// overtaken marks the error of a reload that a stop has overtaken.
+func (l *life) overtaken(e *Error) *Error {
+	var told *SignalError
+	if errors.As(context.Cause(l.ctx), &told) {
+		e.Err = because(e.Err.Error(), e.Err, ErrStopping)
+	}
+	return e
+}
 
 // withdraw is for a call from inside that does not wait any more.
 func (l *life) withdraw(w *wish) {
@@ -146,7 +155,7 @@ func (w *wish) grant(err error) {
 		case err == nil:
 			a.Close() // the successor has answered, or they have to ask that
 		case errors.As(err, &e):
-			a.Answer(control.Answer{Err: e.Err.Error(), PID: e.PID, Reason: e.Reason, Hint: e.Hint, Stderr: e.Stderr})
+			a.Answer(control.Answer{Err: e.Err.Error(), PID: e.PID, Reason: e.Reason, Hint: e.Hint, Stderr: e.Stderr, Stopping: errors.Is(e, ErrStopping)})
 		default:
 			a.Answer(control.Answer{Err: err.Error()})
 		}

@@ -80,6 +80,14 @@ func (d *Daemon) restart(ctx context.Context, o RestartOptions, stopping stopWat
 		return stopFailed
 	}
 	if old := d.running(ctx); old != 0 {
+		if !o.Stop.Direct {
+			unasked, err := d.yield(ctx, "restart", old, stopping)
+			if err != nil {
+				return r, err
+			}
+			o.Stop.Direct = true // the question was asked
+			defer func() { r.Stopped.Unasked = unasked }()
+		}
 		// The process that is tried goes on when the old one is gone, unless both cannot
 		// have what the start hook opens, or the terminal.
 		goOn := stop

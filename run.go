@@ -32,6 +32,8 @@ type life struct {
 
 	foreground bool // not detached: the streams are the caller's
 
+	started func(ok bool) // see runHere; nil once it was said
+
 	kept bool // by a keeper, at the other end of link
 
 	sockets  *sockets.Set
@@ -126,8 +128,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 }
 
 // runHere is a life without a launcher. The worker's context has the values of
-// ctx and ends with until.
-func (d *Daemon) runHere(ctx, until context.Context, op string, args []string, setUp func()) error {
+// ctx and ends with until. started is called once, when the daemon counts as started or has
+// failed before, and not at all if it ends well before; nil: nobody wants to know.
+func (d *Daemon) runHere(ctx, until context.Context, op string, args []string, started func(ok bool)) error {
 	if d.cfg.Worker == nil {
 		return d.noWorker(op)
 	}
@@ -135,6 +138,7 @@ func (d *Daemon) runHere(ctx, until context.Context, op string, args []string, s
 	if l == nil {
 		return d.fail(op, because("the daemon runs in this process already", ErrAlreadyRunning, ErrInside))
 	}
+	l.started = started
 	stop := context.AfterFunc(until, func() { l.end(0, context.Cause(until)) })
 	defer stop()
 	if environ.PID1() {
@@ -149,13 +153,10 @@ func (d *Daemon) runHere(ctx, until context.Context, op string, args []string, s
 			l.tell(sdnotify.Status(e.Err.Error()))
 		}
 		l.takeLeave()
+		l.sayStarted(false)
 		return err
 	}
 	l.undo.Keep()
-	if setUp != nil {
-		<-l.hears
-		setUp()
-	}
 	stopCounting := l.countAlive()
 	err := l.work()
 	stopCounting()
@@ -164,10 +165,22 @@ func (d *Daemon) runHere(ctx, until context.Context, op string, args []string, s
 		err.Op = op
 		l.tell(sdnotify.Status(err.Err.Error()))
 		l.takeLeave()
+		l.sayStarted(false)
 		return err
 	}
 	l.takeLeave()
 	return nil
+}
+
+// sayStarted says once whether the daemon has started.
+func (l *life) sayStarted(ok bool) {
+	l.mu.Lock()
+	say := l.started
+	l.started = nil
+	l.mu.Unlock()
+	if say != nil {
+		say(ok)
+	}
 }
 
 // claim turns a launched process into its daemon, and never returns from that.
@@ -372,6 +385,16 @@ func (l *life) sayReady() error {
 	if first {
 		l.closeUnclaimed()
 	}
+	if err := l.becomeReady(); err != nil {
+		return err
+	}
+	if first {
+		l.sayStarted(true)
+	}
+	return nil
+}
+
+func (l *life) becomeReady() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ready {

@@ -110,16 +110,10 @@ func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started,
 	case !launched && environ.SuperServer(): // no line of ours may get onto the socket
 		err = d.runHere(ctx, context.WithoutCancel(ctx), "start", o.Args, nil)
 	case !launched && environ.ServiceManager():
-		up := false
-		err = d.runHere(ctx, context.WithoutCancel(ctx), "start", o.Args, func() {
-			up = true
+		err = d.runHere(ctx, context.WithoutCancel(ctx), "start", o.Args, func(ok bool) {
 			w.begin()
-			w.settle(true)
+			w.settle(ok)
 		})
-		if err != nil && !up {
-			w.begin()
-			w.settle(false)
-		}
 	case o.Debug:
 		s, err = d.keep(ctx, w)
 	default:

@@ -21,6 +21,10 @@ type StopOptions struct {
 	// Force kills the daemon, and what is left of its process group, after the
 	// timeout.
 	Force bool `help:"Kill the daemon forcefully after the timeout."`
+	// Direct acts on the daemon's process also where a service manager runs it, which
+	// may start it again. Without it the error wraps ErrManaged there, and nothing is
+	// done.
+	Direct bool `help:"Act on the process even if a service manager runs the daemon."`
 }
 
 // Stopped says what became of a stop.
@@ -33,6 +37,9 @@ type Stopped struct {
 	// and that had work left. If the daemon was another program and had ended
 	// before (ErrNotRunning), they are what it has left behind; see Status.Left.
 	Left []int
+	// Unasked says why it is not known whether a service manager runs the daemon, where
+	// that could be: systemd was asked, and has not answered within half a second.
+	Unasked error
 	// Skipped: see Started.
 	Skipped bool
 }
@@ -45,8 +52,8 @@ const killPatience = 5 * time.Second
 // may be called by any process but the daemon's own, and more than once.
 //
 // The end of ctx ends the waiting and nothing else. The errors are *Error and
-// wrap ErrNotRunning, ErrStopTimeout, ErrNoPIDFile, or what the kernel said, such
-// as fs.ErrPermission.
+// wrap ErrNotRunning, ErrStopTimeout, ErrNoPIDFile, ErrManaged, or what the kernel said,
+// such as fs.ErrPermission.
 func (d *Daemon) Stop(ctx context.Context, o StopOptions) (Stopped, error) {
 	return d.stop(ctx, "stop", o, stopWatcher{})
 }
@@ -56,6 +63,9 @@ type stopWatcher struct {
 	watcher
 	failed  func(error) // the stop signal was not enough
 	killing func()      // SIGKILL comes next
+	unasked func(error) // a service manager that may run the daemon has not answered
+
+	managers *managers // nil: of this stop alone
 }
 
 func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatcher) (Stopped, error) {
@@ -94,6 +104,12 @@ func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatch
 		return Stopped{}, d.unnamed(op)
 	}
 
+	var unasked error
+	if !o.Direct {
+		if unasked, err = d.yield(ctx, op, r.PID, w); err != nil {
+			return Stopped{}, err
+		}
+	}
 	defer d.pin(&r)()
 	h, err := d.holder(ctx, r.PID)
 	if errors.Is(err, proc.ErrGone) {
@@ -109,7 +125,7 @@ func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatch
 	if err != nil {
 		return Stopped{}, d.about(op, r.PID, err)
 	}
-	s := Stopped{PID: r.PID}
+	s := Stopped{PID: r.PID, Unasked: unasked}
 	w.begin()
 	for {
 		err = d.stopOne(ctx, op, o, w, h, &s)

@@ -258,6 +258,9 @@ func (l *life) awaitEnd() error {
 			l.answer(control.Answer{Err: e.Err.Error(), PID: e.PID})
 			return e
 		case <-s.cancelled:
+			if leaving == nil { // it was asked to end while it was leaving for this process
+				l.answer(control.Answer{Err: errEnding.Error(), PID: s.predecessor, Stopping: true})
+			}
 			return l.d.fail("reload", ErrStartCancelled)
 		}
 	}

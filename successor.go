@@ -54,6 +54,9 @@ func (l *life) replace(w *wish) error {
 	var e *Error
 	if errors.As(err, &e) {
 		e.Op = "reload"
+		if !working {
+			l.overtaken(e)
+		}
 		if e.Hint == "" && working {
 			e.Hint = fmt.Sprintf("The daemon (PID %d) goes on as before.", os.Getpid())
 		}
@@ -71,7 +74,7 @@ func (l *life) unsettled() error {
 	l.mu.Unlock()
 	switch {
 	case stopping:
-		return l.d.fail("reload", errEnding)
+		return l.overtaken(l.d.fail("reload", errEnding))
 	case !working || l.succession.pending():
 		return l.d.fail("reload", errors.New("the daemon is not set up yet"))
 	}

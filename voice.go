@@ -85,6 +85,9 @@ func (v *voice) stopWatcher() stopWatcher {
 		watcher: v.watcher("Stopping"),
 		failed:  func(err error) { v.explain(err) },
 		killing: func() { v.Begin("Killing " + v.d.cfg.Name) },
+		unasked: func(err error) {
+			v.Warn("systemd may run " + v.d.cfg.Name + " (" + err.Error() + "); acting on the process itself")
+		},
 	}
 }
 
@@ -202,7 +205,11 @@ func (v *voice) fleeting(s Started, err error) {
 }
 
 func (v *voice) reload(ctx context.Context, o ReloadOptions) error {
+	over := v.outliveStop(ctx)
 	r, err := v.d.requestReload(ctx, o, v.watcher("Reloading"))
+	if over() && err != nil && !errors.Is(err, ErrStopping) {
+		err = v.d.toldToStop(r.Old)
+	}
 	v.object(func() map[string]any { return reloadObject(r, err) }, err)
 	return v.finish(err)
 }
@@ -257,7 +264,8 @@ func (v *voice) finish(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, ErrAlreadyRunning) && errors.As(err, &e) && e.Op == "start",
-		errors.Is(err, ErrNotRunning) && errors.As(err, &e) && e.Op == "stop":
+		errors.Is(err, ErrNotRunning) && errors.As(err, &e) && e.Op == "stop",
+		errors.Is(err, ErrStopping):
 		v.warn(err)
 		return nil
 	}
@@ -340,7 +348,7 @@ func (v *voice) object(make func() map[string]any, err error) {
 			m["pid"] = int64(e.PID)
 		}
 		if fine := m["outcome"]; fine == outcomeOf(ErrAlreadyRunning) && e.Op == "start" ||
-			fine == outcomeOf(ErrNotRunning) && e.Op == "stop" {
+			fine == outcomeOf(ErrNotRunning) && e.Op == "stop" || fine == outcomeOf(ErrStopping) {
 			m["code"] = int64(0)
 		}
 	}
@@ -419,6 +427,8 @@ func outcomeOf(err error) string {
 		{ErrStopTimeout, "timed out"},
 		{ErrBlocked, "blocked"},
 		{ErrHeldElsewhere, "unknown"},
+		{ErrManaged, "managed"},
+		{ErrStopping, "stopping"},
 	} {
 		if errors.Is(err, o.is) {
 			return o.word

@@ -19,6 +19,8 @@ func TestEveryOutcomeHasItsWord(t *testing.T) {
 		ErrStopTimeout:       "timed out",
 		ErrBlocked:           "blocked",
 		ErrHeldElsewhere:     "unknown",
+		ErrManaged:           "managed",
+		ErrStopping:          "stopping",
 		ErrNoPIDFile:         "failed",
 		errors.New("banana"): "failed",
 	} {

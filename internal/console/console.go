@@ -22,6 +22,11 @@
 // a terminal. Only the 16 colours of ANSI are used, those that a user's theme
 // is made for.
 //
+// # The journal
+//
+// Where JOURNAL_STREAM names the stream, errors and their reasons, and warnings, have a
+// priority before each line, as sd-daemon(3) has it.
+//
 // # Waiting
 //
 // On a terminal, what takes longer than half a second shows for how long it has
@@ -81,6 +86,8 @@ type stream struct {
 	color bool
 	tty   *os.File // nil if it is not a terminal
 	indic bool     // a terminal that can take a line back
+
+	journal bool // systemd reads it line by line, each with a priority of its own
 }
 
 // begun is a line that Begin opened and End has not closed.
@@ -122,7 +129,24 @@ func newStream(w io.Writer, o Options) stream {
 	s := stream{w: w, tty: terminal(w)}
 	s.color = colored(o.Color, o.Getenv, s.tty != nil)
 	s.indic = s.tty != nil && !dumb(o.Getenv)
+	if f, ok := w.(*os.File); ok {
+		s.journal = journal(f, o.Getenv("JOURNAL_STREAM"))
+	}
 	return s
+}
+
+// Priorities of sd-daemon(3).
+const (
+	priorityError   = "<3>"
+	priorityWarning = "<4>"
+)
+
+// mark puts the priority before each line that goes to the journal.
+func (s *stream) mark(priority, text string) string {
+	if !s.journal {
+		return text
+	}
+	return priority + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n"+priority) + "\n"
 }
 
 // terminal returns w if it is one.
@@ -401,17 +425,21 @@ func (c *Console) Raw(text string) { c.say(&c.out, text) }
 // Further lines of the text are indented. A nil error writes nothing.
 func (c *Console) Error(err error) {
 	if err != nil {
-		c.say(&c.err, c.err.block(red, "ERROR: ", Capitalize(err.Error())))
+		c.say(&c.err, c.err.mark(priorityError, c.err.block(red, "ERROR: ", Capitalize(err.Error()))))
 	}
 }
 
 // Warn writes a "WARNING: " line to err, yellow. The text begins as it is: often
 // with the name of a daemon.
-func (c *Console) Warn(text string) { c.say(&c.err, c.err.block(yellow, "WARNING: ", text)) }
+func (c *Console) Warn(text string) {
+	c.say(&c.err, c.err.mark(priorityWarning, c.err.block(yellow, "WARNING: ", text)))
+}
 
 // Reason writes a "reason: " line to err: what is behind the error before it.
 // Further lines are indented.
-func (c *Console) Reason(text string) { c.say(&c.err, c.err.block("", "reason: ", text)) }
+func (c *Console) Reason(text string) {
+	c.say(&c.err, c.err.mark(priorityError, c.err.block("", "reason: ", text)))
+}
 
 // Hint writes a "hint: " line to err: what the operator can do about it.
 func (c *Console) Hint(text string) { c.say(&c.err, c.err.block("", "hint: ", text)) }

@@ -5,6 +5,7 @@ package console
 import (
 	"io"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,4 +33,13 @@ func Steady(w io.Writer) io.Writer {
 		}
 	})
 	return steady
+}
+
+// journal reports whether the name, as in JOURNAL_STREAM, is that of the file: its device
+// and inode.
+func journal(f *os.File, name string) bool {
+	var st unix.Stat_t
+	known := false
+	onFD(f, func(fd int) { known = name != "" && unix.Fstat(fd, &st) == nil })
+	return known && name == strconv.FormatUint(uint64(st.Dev), 10)+":"+strconv.FormatUint(uint64(st.Ino), 10)
 }

@@ -27,6 +27,7 @@ type Answer struct {
 	Reason     string // the new process's own words
 	Hint       string
 	Stderr     []string // the last lines that it wrote
+	Stopping   bool     // it was told to end meanwhile
 }
 
 // Errors of Ask.
@@ -81,6 +82,8 @@ func decode(line string) ([]string, error) {
 const (
 	ask     = "reload"
 	replace = "replace"
+
+	stopping = "stopping"
 )
 
 func (r Request) encode() []byte {
@@ -99,7 +102,11 @@ func decodeRequest(line string) (Request, error) {
 }
 
 func (a Answer) encode() []byte {
-	words := append([]string{a.Err, strconv.Itoa(a.PID), strconv.Itoa(a.Generation), a.Reason, a.Hint}, a.Stderr...)
+	state := ""
+	if a.Stopping {
+		state = stopping
+	}
+	words := append([]string{a.Err, strconv.Itoa(a.PID), strconv.Itoa(a.Generation), a.Reason, a.Hint, state}, a.Stderr...)
 	for {
 		b := encode(words...)
 		if len(b) <= maxMessage {
@@ -118,18 +125,18 @@ func (a Answer) encode() []byte {
 
 func decodeAnswer(line string) (Answer, error) {
 	words, err := decode(line)
-	if err != nil || len(words) < 5 {
+	if err != nil || len(words) < 6 {
 		return Answer{}, errMalformed
 	}
-	a := Answer{Err: words[0], Reason: words[3], Hint: words[4]}
+	a := Answer{Err: words[0], Reason: words[3], Hint: words[4], Stopping: words[5] == stopping}
 	var bad [2]error
 	a.PID, bad[0] = strconv.Atoi(words[1])
 	a.Generation, bad[1] = strconv.Atoi(words[2])
 	if errors.Join(bad[:]...) != nil {
 		return Answer{}, errMalformed
 	}
-	if len(words) > 5 {
-		a.Stderr = words[5:]
+	if len(words) > 6 {
+		a.Stderr = words[6:]
 	}
 	return a, nil
 }
