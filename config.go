@@ -311,6 +311,7 @@ func newDaemon(c Config, w worker) (*Daemon, error) {
 	}
 	if d.pid != nil && d.id.SwitchUser {
 		d.pid.Trusted = []int{d.id.UID}
+		d.pid.Stranger = d.id.UID != 0 && d.id.UID != os.Geteuid()
 	}
 	if c.Umask != nil {
 		if *c.Umask&^0o777 != 0 {

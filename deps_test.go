@@ -36,7 +36,7 @@ var houseRules = map[string]struct {
 	why string
 }{
 	"": {
-		[]string{"internal/console", "internal/control", "internal/environ", "internal/launch", "internal/paths", "internal/pidfile",
+		[]string{"internal/console", "internal/control", "internal/environ", "internal/errand", "internal/launch", "internal/paths", "internal/pidfile",
 			"internal/privs", "internal/proc", "internal/sdnotify", "internal/sockets", "internal/systemd", unixes},
 		"the root is the daemon; it stands on its rooms and on the kernel, and brings its users no other module",
 	},
@@ -46,6 +46,7 @@ var houseRules = map[string]struct {
 	"internal/paths":    {[]string{unixes}, "safe opening is needed before there is a process or an identity"},
 	"internal/proc":     {[]string{unixes}, "it asks the kernel, not our files"},
 	"internal/privs":    {[]string{unixes}, "what runs as root and then gives it up must fit into one head"},
+	"internal/errand":   {[]string{"internal/privs", "internal/proc", unixes}, "it becomes somebody and signals a process, and must not know why"},
 	"internal/pidfile":  {[]string{"internal/paths", "internal/proc", unixes}, "a PID file is a path and the process behind it"},
 	"internal/sockets":  {[]string{"internal/paths", unixes}, "it knows sockets by their names, not what daemons are"},
 	"internal/sdnotify": {[]string{unixes}, "it speaks a protocol; when to say what is the daemon's part"},

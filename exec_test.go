@@ -62,6 +62,9 @@ func execs() {
 	if os.Args[1] == "run" {
 		os.Exit(daemonocle.ExitCode(d.Run(context.Background())))
 	}
+	if os.Args[1] == "force" {
+		os.Exit(daemonocle.ExitCode(d.DoWith(context.Background(), daemonocle.Output{}, "stop", daemonocle.StopOptions{Force: true})))
+	}
 	if os.Args[1] == "hup" {
 		pid, err := d.Signal(context.Background(), syscall.SIGHUP)
 		fmt.Println(pid, err)

@@ -29,7 +29,7 @@ func (d *Daemon) Signal(ctx context.Context, sig syscall.Signal) (pid int, err e
 	case r.PID == os.Getpid():
 		return 0, d.fail(op, because("the daemon cannot signal itself this way", ErrInside))
 	case r.PID <= 0 || r.Unproved:
-		return 0, d.unnamed(op)
+		return 0, d.unnamed(op, r)
 	}
 	h, err := d.holder(ctx, r.PID)
 	if err == nil {

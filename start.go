@@ -631,17 +631,7 @@ func (a *attempt) kill() {
 	}
 	h.Signal(syscall.SIGKILL)
 	a.gone(killPatience)
-	killGroup(a.l.PID())
-}
-
-// killGroup kills what is left of a process group whose leader is gone, each
-// member through a handle that was checked after it was opened, and returns
-// their numbers.
-func killGroup(pgid int) []int {
-	if proc.Alive(pgid) {
-		return nil // nobody was left, and the number is somebody else's by now
-	}
-	return eachMember(pgid, func(h *proc.Handle) { h.Signal(syscall.SIGKILL) })
+	a.d.killGroup(a.l.PID())
 }
 
 func eachMember(pgid int, do func(*proc.Handle)) []int {

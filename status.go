@@ -133,7 +133,7 @@ type view struct {
 	s       Status
 	report  pidfile.Report
 	pid     int
-	h       *proc.Handle // nil: it is this process
+	h       target // of nobody: it is this process
 	window  time.Duration
 	sample  *proc.Sample
 	members int // of its process group
@@ -185,7 +185,7 @@ func (d *Daemon) view(ctx context.Context, o StatusOptions, wrong error, w watch
 }
 
 func (v *view) close() {
-	if v.h != nil {
+	if v.h.Handle != nil {
 		v.h.Close()
 	}
 }
@@ -205,7 +205,11 @@ func (v *view) failed(ctx context.Context, err error) (Status, error) {
 		v.d.pid.Remove()
 		return s, nil
 	}
-	s.Running, s.PID, s.State = true, v.pid, "unknown"
+	s.Running, s.State = true, "unknown"
+	if errors.Is(err, errStranger) { // the kernel names it, but it is not the daemon's user's
+		return s, nil
+	}
+	s.PID = v.pid
 	return s, v.d.about("status", v.pid, err)
 }
 
@@ -242,7 +246,7 @@ func (v *view) finish(ctx context.Context, usage proc.Usage, err error) (Status,
 		err = v.err
 	}
 	// What was read is the daemon's if its process was there all the time.
-	if err == nil && v.h != nil && v.h.Gone() {
+	if err == nil && v.h.Handle != nil && v.h.Gone() {
 		err = proc.ErrGone
 	}
 	if err != nil {

@@ -35,7 +35,8 @@ type Stopped struct {
 	// Left are processes of the daemon's process group that have outlived it;
 	// with Force they were killed, and with them those that it was before its reloads
 	// and that had work left. If the daemon was another program and had ended
-	// before (ErrNotRunning), they are what it has left behind; see Status.Left.
+	// before (ErrNotRunning), they are what it has left behind; see Status.Left. Those
+	// that could not be killed are named in the error.
 	Left []int
 	// Unasked says why it is not known whether a service manager runs the daemon, where
 	// that could be: systemd was asked, and has not answered within half a second.
@@ -48,8 +49,9 @@ type Stopped struct {
 const killPatience = 5 * time.Second
 
 // Stop asks the daemon to end with SIGTERM, or Config.StopSignal, and returns when its process is
-// gone. Only the process that holds the PID file's lock is ever signalled. It
-// may be called by any process but the daemon's own, and more than once.
+// gone. Only the process that holds the PID file's lock is ever signalled, and by root
+// only if it is the daemon's user's; what has outlived it is killed with that user's
+// rights. It may be called by any process but the daemon's own, and more than once.
 //
 // The end of ctx ends the waiting and nothing else. The errors are *Error and
 // wrap ErrNotRunning, ErrStopTimeout, ErrNoPIDFile, ErrManaged, or what the kernel said,
@@ -91,9 +93,8 @@ func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatch
 	}
 	if r.State != pidfile.Running {
 		s := Stopped{Left: d.orphans(r)}
-		if o.Force && len(s.Left) > 0 {
-			s.Left = d.pid.EndLeft(r, s.Left)
-			d.pid.Remove()
+		if r.Orphaned && o.Force {
+			return d.endOrphans(ctx, op, r, s)
 		}
 		return s, d.notRunning(op)
 	}
@@ -101,7 +102,7 @@ func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatch
 		return Stopped{}, d.fail(op, because("the daemon cannot stop itself this way: let its worker return", ErrInside))
 	}
 	if r.PID <= 0 || r.Unproved {
-		return Stopped{}, d.unnamed(op)
+		return Stopped{}, d.unnamed(op, r)
 	}
 
 	var unasked error
@@ -126,16 +127,17 @@ func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatch
 		return Stopped{}, d.about(op, r.PID, err)
 	}
 	s := Stopped{PID: r.PID, Unasked: unasked}
+	var refused []int // that should have been killed
 	w.begin()
 	for {
-		err = d.stopOne(ctx, op, o, w, h, &s)
+		err = d.stopOne(ctx, op, o, w, h, &s, &refused)
 		h.Close()
 		if err != nil {
 			break
 		}
 		again, is := d.replaced(ctx, r)
 		if unnamedOf(again, r) {
-			err = d.unnamed(op)
+			err = d.unnamed(op, again)
 		}
 		if !is {
 			break
@@ -150,7 +152,8 @@ func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatch
 		s.PID = r.PID
 	}
 	if err == nil && o.Force {
-		s.Left = append(s.Left, d.killElders(r.Inode)...)
+		killed, not := d.killElders(r.Inode)
+		s.Left, refused = append(s.Left, killed...), append(refused, not...)
 	}
 	w.settle(err == nil)
 	s.Took = time.Since(began)
@@ -158,12 +161,38 @@ func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatch
 		return s, err
 	}
 	d.pid.Remove()
+	if len(refused) > 0 {
+		return s, d.unnamedLeft(op, refused)
+	}
 	return s, nil
+}
+
+// endOrphans kills what a daemon that was a foreign program has left behind. If somebody
+// has the lock still, not all that is left could be found.
+func (d *Daemon) endOrphans(ctx context.Context, op string, r pidfile.Report, s Stopped) (Stopped, error) {
+	var refused []int
+	s.Left, refused = d.killAll(s.Left, func(pid int) bool { return d.pid.IsLeft(r, pid) })
+	if len(refused) > 0 {
+		return s, d.unnamedLeft(op, refused)
+	}
+	limit, stop := context.WithTimeout(ctx, killPatience)
+	defer stop()
+	for _, pid := range s.Left {
+		if h, err := proc.Open(pid); err == nil {
+			h.Wait(limit)
+			h.Close()
+		}
+	}
+	if again, err := d.pid.Look(ctx); err == nil && again.Orphaned && again.Inode == r.Inode {
+		return s, d.unnamedLeft(op, nil)
+	}
+	d.pid.Remove()
+	return s, d.notRunning(op)
 }
 
 // killElders is for earlier generations of a daemon that is gone, which finish their work
 // still, and what is in their process groups.
-func (d *Daemon) killElders(inode string) (killed []int) {
+func (d *Daemon) killElders(inode string) (killed, refused []int) {
 	limit, stop := context.WithTimeout(context.Background(), killPatience)
 	defer stop()
 	for _, pid := range d.pid.Elders(inode) {
@@ -171,22 +200,30 @@ func (d *Daemon) killElders(inode string) (killed []int) {
 		if err != nil {
 			continue
 		}
-		group, _, err := proc.GroupID(pid)
+		group, _, groupErr := proc.GroupID(pid)
+		t, err := d.named(h)
 		// Asked again, the handle is of the process that was named.
-		if slices.Contains(d.pid.Elders(inode), pid) && h.Signal(syscall.SIGKILL) == nil {
-			h.Wait(limit)
-			killed = append(killed, pid)
-			if err == nil && group == pid {
-				killed = append(killed, killGroup(pid)...)
+		if err == nil && slices.Contains(d.pid.Elders(inode), pid) {
+			err = t.Signal(syscall.SIGKILL)
+			if err == nil {
+				h.Wait(limit)
+				killed = append(killed, pid)
+				if groupErr == nil && group == pid {
+					more, not := d.killGroup(pid)
+					killed, refused = append(killed, more...), append(refused, not...)
+				}
 			}
+		}
+		if err != nil && !errors.Is(err, proc.ErrGone) {
+			refused = append(refused, pid)
 		}
 		h.Close()
 	}
-	return killed
+	return killed, refused
 }
 
 // stopOne ends one process; a daemon that is reloading may be several.
-func (d *Daemon) stopOne(ctx context.Context, op string, o StopOptions, w stopWatcher, h *proc.Handle, s *Stopped) error {
+func (d *Daemon) stopOne(ctx context.Context, op string, o StopOptions, w stopWatcher, h target, s *Stopped, refused *[]int) error {
 	pid := h.PID()
 	group, _, err := proc.GroupID(pid)
 	leads := err == nil && group == pid
@@ -208,7 +245,8 @@ func (d *Daemon) stopOne(ctx context.Context, op string, o StopOptions, w stopWa
 	}
 	// While a member is left, the group's number cannot be given to another.
 	if leads && o.Force {
-		s.Left = append(s.Left, killGroup(pid)...)
+		killed, not := d.killGroup(pid)
+		s.Left, *refused = append(s.Left, killed...), append(*refused, not...)
 	} else if leads && !proc.Alive(pid) {
 		left, _ := proc.Group(pid)
 		s.Left = append(s.Left, left...)
@@ -258,6 +296,10 @@ func (d *Daemon) look(ctx context.Context, op string, w watcher) (pidfile.Report
 	if err != nil {
 		return r, d.pidFileError(op, err)
 	}
+	if r.Orphaned && !d.leaves(op, r) {
+		// The daemon lives, and a number that is nobody's was written over its own.
+		r.State, r.Orphaned, r.Unproved = pidfile.Running, false, true
+	}
 	mended := false
 	switch {
 	case r.State == pidfile.Free:
@@ -278,12 +320,22 @@ func (d *Daemon) look(ctx context.Context, op string, w watcher) (pidfile.Report
 	return r, nil
 }
 
+// leaves reports whether the daemon can have left orphans that have the lock: Go code
+// leaves none, and of another program somebody must be found. A start believes it, for
+// nothing is to block it.
+func (d *Daemon) leaves(op string, r pidfile.Report) bool {
+	if d.foreign != nil || d.cfg.Worker == nil {
+		return op == "start" || len(d.pid.Left(r)) > 0
+	}
+	return false
+}
+
 // orphans are what a daemon that was a foreign program has left behind.
 func (d *Daemon) orphans(r pidfile.Report) []int {
 	if !r.Orphaned {
 		return nil
 	}
-	return d.pid.Left(r)
+	return d.couldBe(d.pid.Left(r))
 }
 
 func (d *Daemon) notRunning(op string) *Error {
@@ -291,13 +343,23 @@ func (d *Daemon) notRunning(op string) *Error {
 }
 
 // unnamed: a daemon runs, but which process it is cannot be told from here.
-func (d *Daemon) unnamed(op string) *Error {
+func (d *Daemon) unnamed(op string, r pidfile.Report) *Error {
 	e := d.fail(op, because(d.cfg.Name+" runs, but its process cannot be named from here", ErrHeldElsewhere))
 	e.Hint = "Try as root, and from the PID namespace in which it was started."
+	switch {
+	case r.Locker > 0:
+		e.Hint = "It is blocked by " + who1(r.Locker) + ", who has a lock on the PID file " + d.pidPath() + ": end that process, or wait for its end."
+	case d.stranger() && r.Unproved:
+		user := proc.Username(d.id.UID)
+		e.Hint = "The kernel names no process of user " + user + " for it, and what that user says is not believed: look for it, as with ps -u " + user + ", and end it with kill."
+	}
 	return e
 }
 
 func (d *Daemon) about(op string, pid int, err error) *Error {
+	if errors.Is(err, errStranger) {
+		return d.unnamed(op, pidfile.Report{Unproved: true})
+	}
 	e := d.fail(op, err)
 	e.PID = pid
 	return e
@@ -305,26 +367,30 @@ func (d *Daemon) about(op string, pid int, err error) *Error {
 
 // holder opens a handle of the process and asks again who holds the lock: if it
 // is still that number, the handle is of the process that held it, or of one
-// that is dead.
-func (d *Daemon) holder(ctx context.Context, pid int) (*proc.Handle, error) {
+// that is dead. Then it looks whose process that is.
+func (d *Daemon) holder(ctx context.Context, pid int) (target, error) {
 	h, err := proc.Open(pid)
 	if err != nil {
-		return nil, err
+		return target{}, err
 	}
 	r, err := d.pid.Look(ctx)
 	if err == nil && (r.State != pidfile.Running || r.PID != pid || r.Unproved) {
 		err = proc.ErrGone
 	}
+	var t target
+	if err == nil {
+		t, err = d.named(h)
+	}
 	if err != nil {
 		h.Close()
-		return nil, err
+		return target{}, err
 	}
-	return h, nil
+	return t, nil
 }
 
 // terminate sends the stop signal and waits. A stopped process gets SIGCONT as well, for
 // it could not act on the other.
-func (d *Daemon) terminate(ctx context.Context, op string, h *proc.Handle, timeout time.Duration) error {
+func (d *Daemon) terminate(ctx context.Context, op string, h target, timeout time.Duration) error {
 	switch err := h.Signal(d.stopSignal()); {
 	case errors.Is(err, proc.ErrGone):
 		return nil
@@ -336,7 +402,7 @@ func (d *Daemon) terminate(ctx context.Context, op string, h *proc.Handle, timeo
 		fmt.Sprintf("timed out while waiting for process (PID %d) to terminate", h.PID()), ErrStopTimeout))
 }
 
-func (d *Daemon) kill(ctx context.Context, op string, h *proc.Handle) error {
+func (d *Daemon) kill(ctx context.Context, op string, h target) error {
 	if err := h.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, proc.ErrGone) {
 		return d.about(op, h.PID(), err)
 	}
@@ -344,7 +410,7 @@ func (d *Daemon) kill(ctx context.Context, op string, h *proc.Handle) error {
 		fmt.Sprintf("process (PID %d) did not respond to SIGKILL for some reason", h.PID()), ErrStopTimeout))
 }
 
-func (d *Daemon) await(ctx context.Context, op string, h *proc.Handle, timeout time.Duration, late error) error {
+func (d *Daemon) await(ctx context.Context, op string, h target, timeout time.Duration, late error) error {
 	limit, stop := context.WithTimeout(ctx, timeout)
 	defer stop()
 	err := h.Wait(limit)
@@ -371,7 +437,7 @@ func (d *Daemon) Wait(ctx context.Context) error {
 	case r.PID == os.Getpid():
 		return d.fail("wait for", because("the daemon cannot wait for itself", ErrInside))
 	case r.PID <= 0 || r.Unproved:
-		return d.unnamed("wait for")
+		return d.unnamed("wait for", r)
 	}
 	defer d.pin(&r)()
 	h, err := d.holder(ctx, r.PID)
@@ -387,7 +453,7 @@ func (d *Daemon) Wait(ctx context.Context) error {
 	case is:
 		return d.Wait(ctx)
 	case unnamedOf(again, r):
-		return d.unnamed("wait for")
+		return d.unnamed("wait for", again)
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ import (
 const (
 	passPIDFile = "PID file"
 	passPIDDir  = "PID file's directory"
+	passSpare   = "PID file without a lock"
 	passStderr  = "stderr"
 	passKeeper  = "keeper"
 	passAsker   = "asker"
@@ -84,7 +85,7 @@ func inherit(c *launch.Child) *succession {
 	// Whose lock it is may be signalled.
 	s.handlers.install(hangUpSignal)
 	s.handlers.install(reopenSignal)
-	file, dir := -1, -1
+	file, dir, spare := -1, -1, -1
 	c.Take(func(name string, fd int) bool {
 		manager, isManager := strings.CutPrefix(name, passManager)
 		elder, isElder := strings.CutPrefix(name, passElder)
@@ -93,6 +94,8 @@ func inherit(c *launch.Child) *succession {
 			file = fd
 		case name == passPIDDir:
 			dir = fd
+		case name == passSpare:
+			spare = fd
 		case name == passStderr:
 			s.stderr = os.NewFile(uintptr(fd), name)
 		case name == passKeeper:
@@ -116,7 +119,7 @@ func inherit(c *launch.Child) *succession {
 		s.broken = errors.New("the predecessor has handed over no PID file")
 		return s
 	}
-	s.held, s.granted, s.broken = pidfile.Succeed(file, dir, c.Key.PIDFile)
+	s.held, s.granted, s.broken = pidfile.Succeed(file, dir, spare, c.Key.PIDFile)
 	return s
 }
 

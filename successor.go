@@ -99,6 +99,9 @@ func (l *life) beget(askers []*control.Asker) (*successor, error) {
 	d := l.d
 	file, dir := l.held.FDs()
 	pass := []launch.Passed{{Name: passPIDFile, FD: file}, {Name: passPIDDir, FD: dir}}
+	if fd := l.held.Spare(); fd >= 0 {
+		pass = append(pass, launch.Passed{Name: passSpare, FD: fd})
+	}
 	if !l.foreground {
 		pass = append(pass, launch.Passed{Name: passStderr, FD: 2})
 	} else if l.link != nil && l.kept {

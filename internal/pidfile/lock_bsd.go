@@ -42,12 +42,12 @@ func (l lock) daemon(who int) bool { return l.held && l.write && l.pid == who }
 // anonymous: a start has the first lock and not yet the second.
 func (l lock) anonymous() bool { return l.held && l.write }
 
-func holds(int, inode) bool { return false }
+func has(int, inode) (locked, known, any bool) { return false, false, false }
 
 // Left finds nobody: a lock is not inherited here.
 func (File) Left(Report) []int { return nil }
 
-func (File) EndLeft(Report, []int) []int { return nil }
+func (File) IsLeft(Report, int) bool { return false }
 
 // namesMe: every lock is named here, where there are only POSIX locks.
 func namesMe(int) bool { return true }

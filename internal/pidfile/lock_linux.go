@@ -58,29 +58,35 @@ func (l lock) daemon(int) bool { return l.anonymous() }
 // anonymous: only an open-file-description lock has no owner.
 func (l lock) anonymous() bool { return l.held && l.write && l.pid == -1 }
 
-// holds reports whether the process has an open file description that carries
-// the lock on byteRunning; the kernel lists it in fdinfo (proc(5)). It is false
-// if that may not be read, as after an in-process change of user.
-func holds(pid int, i inode) bool {
-	dir := filepath.Join("/proc", strconv.Itoa(pid), "fdinfo")
-	d, err := os.Open(dir)
+// has looks for the file among what a process has open. locked: one of its open file
+// descriptions carries the lock on byteRunning; the kernel lists it in fdinfo (proc(5)).
+// Unless known, that could not be read, as after an in-process change of user, or
+// something was closed meanwhile: then there may be more than was seen.
+func has(pid int, i inode) (locked, known, any bool) {
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
+	d, err := os.Open(filepath.Join(dir, "fdinfo"))
 	if err != nil {
-		return false
+		return false, false, false
 	}
 	defer d.Close()
-	names, _ := d.Readdirnames(-1)
+	names, err := d.Readdirnames(-1)
+	known = err == nil
 	for _, name := range names {
-		b, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil || !locksIn(b, i) {
+		// The line in fdinfo has the inode's number; the device's is not stat's everywhere.
+		var st unix.Stat_t
+		if unix.Stat(filepath.Join(dir, "fd", name), &st) != nil {
+			known = false
 			continue
 		}
-		// The line has the inode's number; the device's is not stat's everywhere.
-		var st unix.Stat_t
-		if unix.Stat(filepath.Join("/proc", strconv.Itoa(pid), "fd", name), &st) == nil && inodeOf(&st) == i {
-			return true
+		if inodeOf(&st) != i {
+			continue
 		}
+		any = true
+		b, err := os.ReadFile(filepath.Join(dir, "fdinfo", name))
+		known = known && err == nil
+		locked = locked || err == nil && locksIn(b, i)
 	}
-	return false
+	return locked, known, any
 }
 
 // Left finds what a daemon has left behind, after a look that has said Orphaned: who
@@ -118,27 +124,15 @@ func inherits(pid int, i inode) bool {
 	return false
 }
 
-// EndLeft kills what Left has found, each through a handle after which it was looked
-// at again, and returns their numbers.
-func (f File) EndLeft(r Report, left []int) []int {
+// IsLeft looks again at one that Left has found, for who has opened a handle of it.
+func (f File) IsLeft(r Report, pid int) bool {
 	f = f.holding(r.Inode)
 	i, ok := f.inode()
 	if !ok {
-		return nil
+		return false
 	}
-	var killed []int
-	for _, pid := range left {
-		h, err := proc.Open(pid)
-		if err != nil {
-			continue
-		}
-		group, _, err := proc.GroupID(pid)
-		if (inherits(pid, i) || err == nil && group == r.Number) && h.Signal(unix.SIGKILL) == nil {
-			killed = append(killed, pid)
-		}
-		h.Close()
-	}
-	return killed
+	group, _, err := proc.GroupID(pid)
+	return inherits(pid, i) || err == nil && group == r.Number
 }
 
 func (f File) inode() (inode, bool) {

@@ -2,7 +2,11 @@
 
 package pidfile
 
-import "golang.org/x/sys/unix"
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
 
 const (
 	byteWho     = 0
@@ -45,14 +49,31 @@ func asked(fd int, at int64) (lock, error) {
 	return lock{held: l.Type != unix.F_UNLCK, write: l.Type == unix.F_WRLCK, pid: int(l.Pid)}, nil
 }
 
-// holders are the processes that each hold one byte from from on, before to.
-func holders(fd int, from, to int64) []int {
-	l := &unix.Flock_t{Type: unix.F_WRLCK, Start: from, Len: to - from}
-	if from >= to || fcntl(fd, unix.F_GETLK, l) != nil || l.Type == unix.F_UNLCK {
-		return nil
+// maxHolders is how many locks are asked for: more than one daemon has generations at work.
+const maxHolders = 256
+
+// holders are the processes that hold write locks on bytes from from on, before to, each
+// once. The question is that of a reader, whom only write locks are in the way of: a read
+// lock, which anybody can take who can open the file, is not even seen.
+func holders(fd int, from, to int64) (pids []int) {
+	type stretch struct{ from, to int64 }
+	left := []stretch{{from, to}}
+	for asked := 0; len(left) > 0 && asked < maxHolders; asked++ {
+		s := left[len(left)-1]
+		left = left[:len(left)-1]
+		l := &unix.Flock_t{Type: unix.F_RDLCK, Start: s.from, Len: s.to - s.from}
+		if fcntl(fd, unix.F_GETLK, l) != nil || l.Type == unix.F_UNLCK {
+			continue
+		}
+		if pid := int(l.Pid); pid > 0 && !slices.Contains(pids, pid) {
+			pids = append(pids, pid)
+		}
+		if l.Start > s.from {
+			left = append(left, stretch{s.from, l.Start})
+		}
+		if end := l.Start + l.Len; l.Len > 0 && end < s.to {
+			left = append(left, stretch{end, s.to})
+		}
 	}
-	if l.Len != 1 || l.Start < from || l.Pid <= 0 { // a stranger's
-		return nil
-	}
-	return append(append(holders(fd, from, l.Start), int(l.Pid)), holders(fd, l.Start+1, to)...)
+	return pids
 }

@@ -39,6 +39,10 @@ type File struct {
 	Private string
 
 	names func(fd int) bool // in the place of namesMe, for tests
+	// Stranger means that the daemon changes its user to one who is neither root nor the
+	// caller. What its processes alone can say is not believed then: a number that they
+	// can write, a descriptor that they can hand to anybody.
+	Stranger bool
 }
 
 // State is what the locks say.
@@ -59,8 +63,11 @@ type Report struct {
 	PID int
 	// Number stands in the file; 0 if it is empty or garbage.
 	Number int
-	// UID of the process PID that blocks, -1 if unknown, and for any other state.
+	// UID of the process PID that blocks, or of Locker, -1 if unknown, and for any other state.
 	UID int
+	// Locker is a process that holds a read lock where the daemon's own lock belongs, so
+	// that the kernel does not name the daemon; 0 if there is none.
+	Locker int
 	// Unproved means that a daemon runs, but that it has lost its own lock and
 	// which process it is cannot be shown.
 	Unproved bool

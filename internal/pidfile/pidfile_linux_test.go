@@ -33,6 +33,7 @@ func file(path string) File { return File{Name: paths.Name{Path: path}} }
 // "drop" its name, "collect" garbage, "look", "remove", "release".
 func hold() {
 	f := file(os.Args[1])
+	f.Stranger = len(os.Args) > 2
 	h, err := f.Acquire(context.Background(), paths.Nobody, nil)
 	if err != nil {
 		var busy *BusyError
@@ -73,6 +74,12 @@ func hold() {
 			panic(syscall.Exec("/bin/sh", []string{"sh", "-c", sleep + " 1000 & echo $!; exec sleep 1000"}, os.Environ()))
 		case "release":
 			h.Release()
+		case "become nobody":
+			if err := errors.Join(syscall.Setgid(65534), syscall.Setuid(65534)); err != nil {
+				panic(err)
+			}
+		case "retire":
+			h.Retire(1)
 		case "beget":
 			beget(h)
 		case "yield":
@@ -740,7 +747,15 @@ func TestLocksIn(t *testing.T) {
 }
 
 // The kernel writes the lines that are looked for.
-func TestHolds(t *testing.T) {
+func TestHas(t *testing.T) {
+	holds := func(pid int, i inode) bool {
+		locked, _, any := has(pid, i)
+		if locked != any {
+			t.Errorf("process %d: locked %v, has the file %v", pid, locked, any)
+		}
+		return locked
+	}
+
 	path := place(t)
 	p := holding(t, path)
 	var st unix.Stat_t

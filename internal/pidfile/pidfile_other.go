@@ -15,7 +15,7 @@ type Held struct{}
 func (f File) Look(context.Context) (Report, error) { return Report{UID: -1}, errors.ErrUnsupported }
 func (f File) Remove() (bool, error)                { return false, errors.ErrUnsupported }
 func (f File) Left(Report) []int                    { return nil }
-func (f File) EndLeft(Report, []int) []int          { return nil }
+func (f File) IsLeft(Report, int) bool              { return false }
 func (f File) Repair(int) error                     { return errors.ErrUnsupported }
 func (f File) Acquire(context.Context, paths.Owner, *paths.Undo) (*Held, error) {
 	return nil, errors.ErrUnsupported
@@ -34,9 +34,10 @@ func (h *Held) Unexpect()            {}
 func (h *Held) Inode() string        { return "" }
 func (h *Held) Retire(int)           {}
 func (h *Held) FDs() (file, dir int) { return -1, -1 }
+func (h *Held) Spare() int           { return -1 }
 func (h *Held) Yield() error         { return errors.ErrUnsupported }
 func (h *Held) Regain() error        { return errors.ErrUnsupported }
 
-func Succeed(int, int, string) (*Held, <-chan struct{}, error) {
+func Succeed(int, int, int, string) (*Held, <-chan struct{}, error) {
 	return nil, nil, errors.ErrUnsupported
 }

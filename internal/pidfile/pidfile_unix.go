@@ -31,6 +31,7 @@ func (i inode) String() string {
 // numbers: an os.File would close, and so unlock, the file when it is garbage.
 type Held struct {
 	fd, dir int
+	spare   int // open for writing as well, without a lock; -1: there is none. See Retire
 	base    string
 	path    string // as it was seen when the file was taken
 	inode   inode
@@ -157,7 +158,7 @@ func (f File) look(last bool) (r Report, sure bool, err error) {
 	if err := f.check(dir, &st); err != nil {
 		return r, false, err
 	}
-	r, sure, err = read(fd, &st, last)
+	r, sure, err = f.read(fd, &st, last)
 	return r, sure, wrap("test the lock of", f.Name, err)
 }
 
@@ -195,11 +196,11 @@ func (h *Held) report(last bool) (r Report, sure bool, err error) {
 	if err := unix.Fstat(h.fd, &st); err != nil {
 		return r, false, err
 	}
-	return read(h.fd, &st, last)
+	return File{}.read(h.fd, &st, last)
 }
 
 // read asks for the locks of an open file.
-func read(fd int, st *unix.Stat_t, last bool) (r Report, sure bool, err error) {
+func (f File) read(fd int, st *unix.Stat_t, last bool) (r Report, sure bool, err error) {
 	r.UID, r.Inode = -1, inodeOf(st).String()
 	who, err := asked(fd, byteWho)
 	if err != nil {
@@ -220,9 +221,14 @@ func read(fd int, st *unix.Stat_t, last bool) (r Report, sure bool, err error) {
 		r.Number = number(fd) // and lets go of byteNext after that
 	}
 	if !sure && last && r.Unproved {
-		// The daemon's own code has closed a descriptor of this file.
-		if r.Number > 0 && holds(r.Number, inodeOf(st)) {
+		// The daemon's own code has closed a descriptor of this file, or somebody else has
+		// a lock there.
+		if who.held && who.pid > 0 {
+			r.Locker, r.UID = who.pid, uidOf(who.pid)
+		}
+		if !f.Stranger && proved(r.Number, inodeOf(st)) {
 			r.PID, r.Unproved = r.Number, false
+			r.Locker, r.UID = 0, -1
 		} else if orphaned(fd, who, running, r.Number) {
 			r.State, r.Unproved, r.Orphaned = Free, false, true
 		} else if number(fd) != r.Number {
@@ -253,13 +259,49 @@ func judge(who, running lock) (s State, pid int, unproved, sure bool) {
 	return Blocked, max(running.pid, 0), false, false
 }
 
+// proved reports whether the number in the file is the daemon's: that process has the
+// lock on byteRunning with a descriptor, and has root's rights or our own user. Others
+// could have been sent the descriptor.
+func proved(number int, i inode) bool {
+	h, err := proc.Open(number)
+	if err != nil {
+		return false
+	}
+	defer h.Close()
+	ids, err := h.IDs()
+	if err != nil || !ids.Only(0) && !ids.Only(os.Geteuid()) {
+		return false
+	}
+	locked, _, _ := has(number, i)
+	return locked && !h.Gone()
+}
+
+// dead reports whether the process of that number is not the daemon: there is none, or
+// it has nothing of the file, as one that has got the number of a dead daemon. owner is
+// the file's.
+func dead(number int, i inode, owner int) bool {
+	h, err := proc.Open(number)
+	if err != nil {
+		return errors.Is(err, proc.ErrGone)
+	}
+	defer h.Close()
+	if _, known, any := has(number, i); known {
+		return !any
+	}
+	// Who may not look can tell by the user: who was not root could become nobody else.
+	ids, err := h.IDs()
+	return err == nil && owner != 0 && owner == os.Geteuid() && !slices.Contains(ids.UID[:], owner)
+}
+
 // orphaned reports whether the lock on byteRunning is only what a dead daemon's
 // children have inherited: those of a program that an exec worker became. Nobody
 // is named, the process whose number stands in the file is gone, and it has not left a
 // successor that is to come, nor one that has come since the locks were asked for: that
 // one has written its number before it let go of byteNext.
 func orphaned(fd int, who, running lock, pid int) bool {
-	return !who.held && running.anonymous() && pid > 0 && !proc.Alive(pid) && !nextSet(fd) && number(fd) == pid
+	var st unix.Stat_t
+	return !who.held && running.anonymous() && pid > 0 && unix.Fstat(fd, &st) == nil &&
+		dead(pid, inodeOf(&st), int(st.Uid)) && !nextSet(fd) && number(fd) == pid
 }
 
 // lock is what F_GETLK says of one byte. The PID of an open-file-description
@@ -548,7 +590,26 @@ func (f File) acquire(dir int, base string) (*Held, error) {
 	if !same(dir, base, i) { // taken for an orphan's and removed
 		return giveUp(nil)
 	}
-	return &Held{fd: fd, dir: dir, base: base, path: f.String(), inode: i}, nil
+	h := &Held{fd: fd, dir: dir, spare: -1, base: base, path: f.String(), inode: i}
+	if f.Stranger {
+		h.spare = again(dir, base, i, unix.O_RDWR)
+	}
+	return h, nil
+}
+
+// again opens a file once more, -1 if that is not what the name leads to. A descriptor
+// that it gives back unused is not of the file, or to close it would drop our lock.
+func again(dir int, base string, i inode, flags int) int {
+	fd, err := open(dir, base, flags, 0)
+	if err != nil {
+		return -1
+	}
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil || inodeOf(&st) != i {
+		unix.Close(fd)
+		return -1
+	}
+	return fd
 }
 
 func (f File) busyOr(err error) error {
@@ -585,12 +646,14 @@ func (h *Held) Inherit() error {
 	fd, err := unix.FcntlInt(uintptr(h.fd), unix.F_DUPFD, outOfTheWay)
 	if err != nil { // so few descriptors are allowed
 		_, err := unix.FcntlInt(uintptr(h.fd), unix.F_SETFD, 0)
-		return err
+		h.dropSpare()
+		return errors.Join(err, setWho(h.fd))
 	}
 	mine.Lock()
 	defer mine.Unlock()
 	unix.Close(h.fd) // which drops the lock on byteWho; the other one goes along
 	h.fd = fd
+	h.dropSpare() // or exec would, and the lock with it
 	return setWho(fd)
 }
 
@@ -605,5 +668,13 @@ func (h *Held) Release() {
 func (h *Held) drop() {
 	delete(mine.held, h.inode)
 	unix.Close(h.fd)
+	h.dropSpare()
 	unix.Close(h.dir)
+}
+
+func (h *Held) dropSpare() {
+	if h.spare >= 0 {
+		unix.Close(h.spare)
+		h.spare = -1
+	}
 }

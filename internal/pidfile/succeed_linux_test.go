@@ -36,7 +36,7 @@ func heir() {
 	syscall.CloseOnExec(file)
 	syscall.CloseOnExec(dir)
 	path := os.Args[1]
-	h, granted, err := Succeed(file, dir, path)
+	h, granted, err := Succeed(file, dir, -1, path)
 	if err != nil {
 		panic(err)
 	}

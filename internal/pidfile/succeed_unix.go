@@ -14,18 +14,23 @@ import (
 // They are this process's: to close even a duplicate of the first would drop its lock.
 func (h *Held) FDs() (file, dir int) { return h.fd, h.dir }
 
+// Spare is another descriptor of the file for the successor to inherit, which has no lock
+// and can be written to, or -1: a daemon that has changed its user cannot open one.
+func (h *Held) Spare() int { return h.spare }
+
 // Inode is what Look reports for the file.
 func (h *Held) Inode() string { return h.inode.String() }
 
 // Succeed makes a Held of the descriptors that this process has inherited from its
 // predecessor. What it holds is the predecessor's, until granted is closed: that is
 // when the predecessor has let go, or is dead, and the number in the file is ours.
-func Succeed(file, dir int, path string) (h *Held, granted <-chan struct{}, err error) {
+// spare is the predecessor's Spare, or -1.
+func Succeed(file, dir, spare int, path string) (h *Held, granted <-chan struct{}, err error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(file, &st); err != nil {
 		return nil, nil, err
 	}
-	h = &Held{fd: file, dir: dir, base: filepath.Base(path), path: path, inode: inodeOf(&st)}
+	h = &Held{fd: file, dir: dir, spare: spare, base: filepath.Base(path), path: path, inode: inodeOf(&st)}
 	h.waiting.Store(true)
 	h.register()
 	got := make(chan struct{})
@@ -78,24 +83,22 @@ func (h *Held) Regain() error {
 
 // Retire is for a process that has handed over, and works on. It gives up what its
 // successor has as well, or that one's end would not free the file; a lock of its own
-// names it until it ends. Where it may not read the file any more, nothing does.
+// names it until it ends. That is a write lock, for which the file must have been opened
+// for writing: a read lock could be anybody's. Where there is no such descriptor, nothing
+// names it.
 func (h *Held) Retire(generation int) {
 	mine.Lock()
 	defer mine.Unlock()
-	fd, err := open(h.dir, h.base, unix.O_RDONLY, 0)
-	if err == nil {
-		var st unix.Stat_t
-		if unix.Fstat(fd, &st) == nil && inodeOf(&st) == h.inode {
-			err = replace(h.fd, fd) // under its number, for somebody may be looking
-		} else {
-			err = unix.ESTALE
-		}
-		unix.Close(fd) // before the lock, which that would drop
+	if h.spare < 0 {
+		h.spare = again(h.dir, h.base, h.inode, unix.O_RDWR)
 	}
+	err := error(unix.EBADF)
+	if h.spare >= 0 {
+		err = replace(h.fd, h.spare) // under its number, for somebody may be looking
+	}
+	h.dropSpare() // before the lock, which that would drop
 	if err == nil {
-		l := record(byteElder + int64(generation)%maxElder)
-		l.Type = unix.F_RDLCK // for which the file need not be writable
-		err = fcntl(h.fd, unix.F_SETLK, l)
+		err = fcntl(h.fd, unix.F_SETLK, record(byteElder+int64(generation)%maxElder))
 	}
 	if err != nil {
 		h.drop()

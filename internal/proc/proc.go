@@ -131,6 +131,10 @@ func OrphanParent() int { return orphanParent() }
 // have left our session.
 func Orphans() []int { return orphans() }
 
+// SameImage reports whether the process executes the file that this one does. Linux only;
+// elsewhere it is false.
+func SameImage(pid int) bool { return sameImage(pid) }
+
 // Username returns the login name of a user, or the number in decimal if it
 // has none.
 func Username(uid int) string {

@@ -1,0 +1,113 @@
+package pidfile
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/daemonocle/daemonocle/internal/testkit"
+	"golang.org/x/sys/unix"
+)
+
+// A daemon that has changed its user could have handed the descriptor to anybody.
+func TestNumberOfAStrangerProvesNothing(t *testing.T) {
+	path := place(t)
+	p := holding(t, path)
+	p.say("drop")
+	f := file(path)
+	f.Stranger = true
+	r, err := f.Look(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, r, Report{State: Running, Number: p.pid(), UID: -1, Unproved: true})
+}
+
+func TestNumberOfAnotherUsersProcessProvesNothing(t *testing.T) {
+	testkit.Unprivileged(t)
+	path := place(t)
+	p := holding(t, path)
+	p.say("drop")
+	expect(t, look(t, path), Report{State: Running, PID: p.pid(), Number: p.pid(), UID: -1})
+	p.say("become nobody")
+	expect(t, look(t, path), Report{State: Running, Number: p.pid(), UID: -1, Unproved: true})
+}
+
+func TestLockerIsNamed(t *testing.T) {
+	path := place(t)
+	p := holding(t, path)
+	p.say("drop")
+	put(t, path, "")
+	q := locking(t, path, unix.F_SETLK, unix.F_RDLCK, byteWho, 1)
+	expect(t, look(t, path), Report{State: Running, UID: os.Getuid(), Locker: q.pid(), Unproved: true})
+}
+
+// A living process that has nothing of the file is not the daemon whose number it has got.
+func TestNumberThatIsSomebodyElsesIsDead(t *testing.T) {
+	path := place(t)
+	put(t, path, fmt.Sprintln(os.Getpid()))
+	other := locking(t, place2(t, path), unix.F_SETLK, unix.F_RDLCK, 0, 1)
+	p := locking(t, path, unix.F_OFD_SETLK, unix.F_WRLCK, byteRunning, 1)
+	put(t, path, fmt.Sprintln(other.pid()))
+	expect(t, look(t, path), Report{State: Free, Number: other.pid(), UID: -1, Orphaned: true})
+	// The holder itself is the daemon, if it has only lost its name.
+	put(t, path, fmt.Sprintln(p.pid()))
+	expect(t, look(t, path), Report{State: Running, PID: p.pid(), Number: p.pid(), UID: -1})
+}
+
+func place2(t *testing.T, path string) string {
+	put(t, path+".other", "")
+	return path + ".other"
+}
+
+// elders asks for those who have retired from the file.
+func elders(t *testing.T, path string) []int {
+	t.Helper()
+	return file(path).Elders(look(t, path).Inode)
+}
+
+func TestWhoHasRetiredIsNamedByAWriteLock(t *testing.T) {
+	for _, dropped := range []bool{false, true} {
+		path := place(t)
+		args := []string{path}
+		if dropped {
+			testkit.Unprivileged(t)
+			args = append(args, "stranger")
+		}
+		p, first := begin(t, testkit.Helper(t, "hold", args...))
+		if first != "held" {
+			t.Fatalf("hold: %q", first)
+		}
+		if dropped {
+			p.say("become nobody")
+		}
+		p.say("yield", "retire")
+		if got := elders(t, path); len(got) != 1 || got[0] != p.pid() {
+			t.Errorf("dropped %v: got %v, want %d", dropped, got, p.pid())
+		}
+		// Nothing of the daemon's own locks is left.
+		expect(t, look(t, path), Report{State: Free, Number: p.pid(), UID: -1})
+	}
+}
+
+// Anybody who can open the file can take read locks, as many as he likes.
+func TestReadLocksNameNobody(t *testing.T) {
+	path := place(t)
+	put(t, path, "1\n")
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	locking(t, path, unix.F_SETLK, unix.F_RDLCK, byteElder, 7)
+	if got := holders(int(f.Fd()), byteElder, byteElder+maxElder); got != nil {
+		t.Errorf("readers: got %v", got)
+	}
+	// Write locks of one process between those count once, of any length.
+	p := locking(t, path, unix.F_SETLK, unix.F_WRLCK, byteElder+10, 100)
+	q := locking(t, path, unix.F_SETLK, unix.F_WRLCK, byteElder+200, 0)
+	got := holders(int(f.Fd()), byteElder, byteElder+maxElder)
+	if len(got) != 2 || got[0]+got[1] != p.pid()+q.pid() {
+		t.Errorf("writers: got %v, want %d and %d", got, p.pid(), q.pid())
+	}
+}
