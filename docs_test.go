@@ -187,3 +187,29 @@ func TestContractNamesWhatIsRead(t *testing.T) {
 		}
 	}
 }
+
+var unitBlock = regexp.MustCompile("(?s)\n```ini\n(.*?)```")
+
+// TestUnitsTakeAnAbandonedWorker: what AbandonAfter has ended by SIGTERM is no failure of
+// the service, in no unit that somebody may copy.
+func TestUnitsTakeAnAbandonedWorker(t *testing.T) {
+	units := 0
+	for _, doc := range documents(t) {
+		text, err := os.ReadFile(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range unitBlock.FindAllStringSubmatch(string(text), -1) {
+			if !regexp.MustCompile(`(?m)^ExecStart=.* start\b`).MatchString(m[1]) {
+				continue
+			}
+			units++
+			if !strings.Contains(m[1], "\nSuccessExitStatus=143\n") {
+				t.Errorf("%s: without SuccessExitStatus=143:\n%s", doc, m[1])
+			}
+		}
+	}
+	if units == 0 {
+		t.Error("there is no unit in any document")
+	}
+}

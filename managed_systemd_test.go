@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/daemonocle/daemonocle"
@@ -131,4 +132,79 @@ func TestSystemdIsNotToldOKTooEarly(t *testing.T) {
 	if !strings.Contains(string(out), "ERROR: ") || strings.Contains(string(out), "Starting") {
 		t.Errorf("the errors in the journal are %q", out)
 	}
+}
+
+// A manager that does not answer in time keeps nobody from acting, and that is said.
+func TestSystemdThatIsNotHeard(t *testing.T) {
+	s := describe(t, "life")
+	u := s.unit("Type=notify")
+	systemctl(t, "start", u.name)
+	pid := u.daemon()
+	// In a mount namespace of its own the action finds another systemctl, which waits for
+	// what nobody writes.
+	fifo, hangs := filepath.Join(s.side, "never"), filepath.Join(s.side, "systemctl")
+	must(t, exec.Command("mkfifo", fifo).Run(), os.WriteFile(hangs, []byte("#!/bin/sh\nread x <"+fifo+"\n"), 0o755))
+	real, err := filepath.EvalSymlinks("/usr/bin/systemctl")
+	must(t, err)
+	cmd := s.command("stop")
+	cmd.Args = append([]string{"unshare", "--mount", "sh", "-c", "mount --bind " + hangs + " " + real + ` && exec "$0" "$@"`, cmd.Path}, cmd.Args[1:]...)
+	cmd.Path, err = exec.LookPath("unshare")
+	must(t, err)
+	want := ending{"Stopping foo ... OK\n", "WARNING: systemd may run foo (ask systemd about " + u.name + ": no answer within 500ms); acting on the process itself\n", 0}
+	if got := s.begin(cmd).wait(); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	testkit.WaitGone(t, pid)
+}
+
+// What AbandonAfter has ended is a failure, but not in a unit that says otherwise.
+func TestSystemdTakesAnAbandonedWorker(t *testing.T) {
+	for _, tt := range []struct{ name, line, state, result string }{
+		{"unsaid", "", "failed", "exit-code"},
+		{"said", "SuccessExitStatus=143", "inactive", "success"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			u := describe(t, "life", "L_STUBBORN=1", "D_ABANDON_AFTER=50ms").unit("Type=notify", tt.line)
+			systemctl(t, "start", u.name)
+			systemctl(t, "stop", u.name)
+			u.want("ActiveState", tt.state)
+			u.want("Result", tt.result)
+			if tt.state == "failed" { // of one that is not, systemd forgets it
+				u.want("ExecMainStatus", fmt.Sprint(abandonedBy(syscall.SIGTERM)))
+			}
+		})
+	}
+}
+
+// A service of a user's manager: root is told how to reach it.
+func TestSystemdOfAUserIsLeftToRunItsDaemon(t *testing.T) {
+	testkit.RequireSystemd(t)
+	if out, err := exec.Command("systemctl", "start", "user@0.service").CombinedOutput(); err != nil {
+		testkit.Skip(t, "user-manager", "it does not start: "+string(out))
+	}
+	t.Cleanup(func() { exec.Command("systemctl", "stop", "user@0.service").Run() })
+	s := describe(t, "life")
+	self, err := os.Executable()
+	must(t, err)
+	run := exec.Command("systemd-run", "--user", "--unit=ofuser", "--service-type=notify", "--collect")
+	run.Env = append(os.Environ(), "XDG_RUNTIME_DIR=/run/user/0")
+	for _, kv := range append(testkit.HelperEnv(t, s.helper), s.env...) {
+		run.Args = append(run.Args, "--setenv="+kv)
+	}
+	run.Args = append(run.Args, self, "start")
+	if out, err := run.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	pid := s.daemon()
+	want := ending{"", "ERROR: Cannot stop foo: systemd runs it as ofuser.service\n" +
+		"hint: Type systemctl --user stop ofuser.service, or use --direct to act on the process itself.\n", 1}
+	if got := s.do("stop"); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	stop := exec.Command("systemctl", "--user", "stop", "ofuser.service")
+	stop.Env = run.Env
+	if out, err := stop.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	testkit.WaitGone(t, pid)
 }
