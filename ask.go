@@ -89,9 +89,7 @@ func (d *Daemon) requestReload(ctx context.Context, o ReloadOptions, w watcher) 
 		case f.PID == os.Getpid():
 			return r, end(d.fail(op, because("the daemon calls Reload instead", ErrInside)))
 		case f.PID <= 0 || f.Unproved:
-			e := d.unnamed(op, f)
-			e.Hint = "Do it where the daemon was started: in its container (podman exec, docker exec, kubectl exec), or send SIGHUP to its process by the number that it has there."
-			return r, end(e)
+			return r, end(d.unnamed(op, f))
 		}
 		if !begun {
 			begun = true

@@ -387,6 +387,7 @@ func TestDaemonThatDropsItsNameIsNotGuessed(t *testing.T) {
 	put(t, r.pidFile, fmt.Sprintln(victim(t)))
 	check()
 	d := r.daemon()
+	r.expect(r.do("reload"), unnamed)
 	if _, err := d.Stop(t.Context(), daemonocle.StopOptions{Force: true}); !errors.Is(err, daemonocle.ErrHeldElsewhere) {
 		t.Errorf("stop: got %v", err)
 	}
@@ -458,6 +459,8 @@ func TestDaemonOutsideOfThePIDNamespace(t *testing.T) {
 	r.expect(within("status"), result{out: "foo -- status: unknown, running as a process that cannot be named from here\n"})
 	r.expect(within("start"), result{err: "WARNING: foo already running\n"})
 	r.expect(within("stop"), result{err: "ERROR: Foo runs, but its process cannot be named from here\n" + nameHint, code: 1})
+	r.expect(within("reload"), result{err: "ERROR: Foo runs, but its process cannot be named from here\n" +
+		"hint: Do it where the daemon was started: in its container (podman exec, docker exec, kubectl exec), or send SIGHUP to its process by the number that it has there.\n", code: 1})
 	r.alive(pid)
 	if got := holder(t, r.pidFile); got != pid {
 		t.Errorf("process %d holds the PID file, not %d", got, pid)

@@ -352,6 +352,8 @@ func (d *Daemon) unnamed(op string, r pidfile.Report) *Error {
 	case d.stranger() && r.Unproved:
 		user := proc.Username(d.id.UID)
 		e.Hint = "The kernel names no process of user " + user + " for it, and what that user says is not believed: look for it, as with ps -u " + user + ", and end it with kill."
+	case op == "reload":
+		e.Hint = "Do it where the daemon was started: in its container (podman exec, docker exec, kubectl exec), or send SIGHUP to its process by the number that it has there."
 	}
 	return e
 }
