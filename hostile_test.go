@@ -395,7 +395,7 @@ func TestDaemonThatDropsItsNameIsNotGuessed(t *testing.T) {
 		t.Errorf("wait: got %v", err)
 	}
 	signal(t, pid, syscall.SIGKILL)
-	r.gone(pid)
+	testkit.WaitGone(t, pid)
 }
 
 func TestGarbageCollectorDoesNotUnlock(t *testing.T) {
