@@ -301,19 +301,21 @@ func (g *Group) startAll(ctx context.Context, list []*Daemon, o StartOptions, wa
 
 // cannotStart: what takes the place of this process can be only one.
 func (g *Group) cannotStart(o StartOptions) *Error {
-	launched := launch.Self() != nil
 	var e *Error
-	switch {
+	switch place := where(); {
 	case o.Debug:
 		e = g.fail("start", errors.New("only one worker can be in the foreground")).misused()
 		e.Hint = "Name one of them, as with --worker-id."
-	case environ.PID1():
+	case place == environ.Init:
 		e = g.fail("start", errors.New("PID 1 can start only one worker"))
 		e.Hint = "Name one of them, as with --worker-id, and give each its own container."
-	case !launched && environ.SuperServer():
+	case place == environ.First:
+		e = g.fail("start", errors.New("a container's first process can start only one worker"))
+		e.Hint = "Name one of them, as with --worker-id, and give each its own container."
+	case place == environ.Socket:
 		e = g.fail("start", errors.New("a super-server can start only one worker"))
 		e.Hint = "Name one of them, as with --worker-id."
-	case !launched && environ.ServiceManager():
+	case !detaches(place):
 		e = g.fail("start", errors.New("a service manager can start only one worker"))
 		e.Hint = "Name one of them, as with --worker-id, in a unit of its own: a template unit can say --worker-id=%i."
 	}

@@ -164,7 +164,7 @@ func TestForegroundIsSeenAndStoppedFromOutside(t *testing.T) {
 	if got, want := s.do("status"), fmt.Sprintf("foo -- pid: %d, ", worker); got.code != 0 || !strings.HasPrefix(got.out, want) {
 		t.Errorf("status %+v, want %q", got, want)
 	}
-	want := ending{"", fmt.Sprintf("WARNING: foo already running with PID %d\n", worker), 0}
+	want := ending{"", fmt.Sprintf("WARNING: foo already running with PID %d\n", worker), 1} // stdin is no person's
 	if got := s.do("start"); got != want {
 		t.Errorf("second start %+v, want %+v", got, want)
 	}

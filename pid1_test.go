@@ -15,76 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/testkit"
 	"golang.org/x/sys/unix"
 )
-
-func init() {
-	helpers["init1"] = init1
-}
-
-// init1 is a service manager as PID 1: it starts the helper life and ends with
-// it.
-func init1() {
-	if os.Getpid() != 1 {
-		panic("not PID 1")
-	}
-	if environ.Container() != "" {
-		if err := leaveDockerenv(); err != nil {
-			fmt.Println("container", err)
-			return
-		}
-	}
-	if c := environ.Container(); c != "" {
-		fmt.Println("container", c)
-		return
-	}
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), "TESTKIT_HELPER=life")
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	if err := cmd.Start(); err != nil {
-		panic(err)
-	}
-	fmt.Println("service", cmd.Process.Pid)
-	cmd.Wait()
-	os.Exit(cmd.ProcessState.ExitCode())
-}
-
-// leaveDockerenv moves to a root directory that has everything but the file
-// /.dockerenv, which some machines carry although they are no containers. The
-// mount namespace is ours.
-func leaveDockerenv() error {
-	const root = "/tmp"
-	if err := unix.Mount("/", "/mnt", "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-		return err
-	}
-	entries, err := os.ReadDir("/mnt")
-	if err != nil {
-		return err
-	}
-	if err := unix.Mount("tmpfs", root, "tmpfs", 0, ""); err != nil {
-		return err
-	}
-	for _, e := range entries {
-		from, to := filepath.Join("/mnt", e.Name()), filepath.Join(root, e.Name())
-		link, err := os.Readlink(from)
-		switch {
-		case err == nil:
-			err = os.Symlink(link, to)
-		case e.IsDir():
-			if err = os.Mkdir(to, 0o755); err == nil {
-				err = unix.Mount(from, to, "", unix.MS_BIND|unix.MS_REC, "")
-			}
-		default:
-			err = nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return unix.Chroot(root)
-}
 
 // waitLate starts a program, and waits for it only when the file L_LATE is
 // there, long after its end. It says how it ended.
@@ -254,33 +187,6 @@ func TestRunAsPID1Reaps(t *testing.T) {
 	}
 }
 
-func TestChildOfPID1IsAServiceAndStaysInItsProcess(t *testing.T) {
-	testkit.RequireRoot(t)
-	s := describe(t, "life")
-	testkit.Helper(t, "life") // is executed by init1
-	cmd := testkit.InPIDNamespace(t, "init1", "start")
-	cmd.Env = append(cmd.Env, s.env...)
-	r := s.begin(cmd)
-	first := waitText(t, r.out, "\n")
-	if c, ok := strings.CutPrefix(first, "container "); ok {
-		testkit.Skip(t, "host", "this looks like a container: "+c)
-	}
-	out := waitText(t, r.out, "worker ")
-	var service, worker int
-	fmt.Sscanf(out[strings.Index(out, "service"):], "service %d", &service)
-	fmt.Sscanf(out[strings.Index(out, "worker"):], "worker %d", &worker)
-	if service == 0 || worker != service || slurp(s.pid) != fmt.Sprintln(service) {
-		t.Errorf("PID file has %q; %q", slurp(s.pid), out)
-	}
-	if !strings.Contains(out, startedLine) {
-		t.Errorf("got %q, want %q in it", out, startedLine)
-	}
-	s.tell("return exit:42")
-	if got := r.wait(); got.code != 42 {
-		t.Errorf("got %+v, want exit code 42", got)
-	}
-}
-
 // beginAs starts the program with SYSTEMD_EXEC_PID as an expression of the
 // shell that the program replaces.
 func (s *described) beginAs(expression string) *running {
@@ -366,4 +272,24 @@ func TestOnASuperServersSocketOnlyTheWorkerSpeaks(t *testing.T) {
 	if got, want := s.hookLog(), "Shutting down normally|0|true\n"; got != want {
 		t.Errorf("hook got %q, want %q", got, want)
 	}
+}
+
+// A manager whose process finds another daemon must not take its end for the service's.
+func TestAlreadyRunningWhereAManagerWaits(t *testing.T) {
+	s := describe(t, "life")
+	pid := s.start()
+	want := ending{"", fmt.Sprintf("WARNING: foo already running with PID %d\n", pid), 1}
+	if got := s.beginAs("$$").wait(); got != want {
+		t.Errorf("under a service manager: got %+v, want %+v", got, want)
+	}
+	s.env = append(s.env, "D_FOREGROUND=1")
+	if got := s.do("start"); got != want {
+		t.Errorf("in the foreground: got %+v, want %+v", got, want)
+	}
+	s.env = s.env[:len(s.env)-1]
+	want.code = 0
+	if got := s.do("start"); got != want {
+		t.Errorf("detached: got %+v, want %+v", got, want)
+	}
+	s.stop()
 }

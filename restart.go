@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 )
@@ -137,7 +136,7 @@ func (d *Daemon) running(ctx context.Context) int {
 
 // launches reports whether a start makes a new process of this program.
 func (d *Daemon) launches() bool {
-	return !environ.PID1() && (launch.Self() != nil || !environ.SuperServer() && !environ.ServiceManager())
+	return detaches(where())
 }
 
 // errTried ends a start that was only to show that it can be made.

@@ -47,6 +47,7 @@ type Started struct {
 type watcher struct {
 	broken     func(held, mended bool) // the PID file names no process
 	orphaned   func(pids []int)        // processes of an earlier daemon are left
+	unseen     func()                  // it cannot be told whether a container ends with this process
 	begun      func()                  // it is certain that something is tried
 	settled    func(ok bool)           // the line of begun can end
 	forwarding func(syscall.Signal)    // by the keeper
@@ -100,16 +101,14 @@ func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started,
 	if err := d.prepare(ctx, &o, w); err != nil {
 		return Started{}, err
 	}
-	// A daemon that starts another one has PID 1 for its parent, too.
-	launched := launch.Self() != nil
 	var s Started
 	var err error
-	switch {
-	case environ.PID1():
+	switch place := where(); {
+	case place == environ.Init, place == environ.First:
 		s, err = d.keep(ctx, w)
-	case !launched && environ.SuperServer(): // no line of ours may get onto the socket
+	case place == environ.Socket: // no line of ours may get onto it
 		err = d.runHere(ctx, context.WithoutCancel(ctx), "start", o.Args, nil)
-	case !launched && environ.ServiceManager():
+	case !detaches(place):
 		err = d.runHere(ctx, context.WithoutCancel(ctx), "start", o.Args, func(ok bool) {
 			w.begin()
 			w.settle(ok)
@@ -117,6 +116,9 @@ func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started,
 	case o.Debug:
 		s, err = d.keep(ctx, w)
 	default:
+		if place == environ.Unseen && w.unseen != nil {
+			w.unseen()
+		}
 		a := d.attempt(w)
 		detach(ctx, o.Timeout, []*attempt{a})
 		s, err = a.started, a.err
@@ -126,6 +128,27 @@ func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started,
 	s.ended = true
 	s.Took = time.Since(began)
 	return s, err
+}
+
+// where says where this process is. What started a daemon's own process was meant for
+// that daemon, not for those that it starts.
+func where() environ.Place {
+	if p := environ.Here(); p == environ.Init || launch.Self() == nil {
+		return p
+	}
+	return environ.Shell
+}
+
+// stays reports whether a start keeps this process: then a daemon that runs already is a
+// failure, for whoever started this one would take its end for the service's. A person at a
+// terminal is told so and no more.
+func (d *Daemon) stays(o StartOptions) bool {
+	return !detaches(where()) || (o.Debug || d.cfg.Foreground) && !environ.Terminal(0)
+}
+
+// detaches reports whether a start there leaves the process that was called.
+func detaches(p environ.Place) bool {
+	return p == environ.Shell || p == environ.Unseen || p == environ.Forking
 }
 
 // prepare is what comes before anything is started: it completes the options, and

@@ -26,6 +26,8 @@ type voice struct {
 	speaker
 	d   *Daemon
 	out Output
+
+	meant bool // this process is the daemon's own or its keeper's, or was to be
 }
 
 // speaker is a console.Console, or one's turn with one.
@@ -72,6 +74,7 @@ func (v *voice) watcher(doing string) watcher {
 	return watcher{
 		broken:     v.broken,
 		orphaned:   v.orphaned,
+		unseen:     v.unseen,
 		begun:      func() { v.Begin(doing + " " + v.d.cfg.Name) },
 		settled:    v.End,
 		forwarding: func(s syscall.Signal) { v.Line("Received signal " + signalName(s) + ". Forwarding to child...") },
@@ -115,6 +118,12 @@ func (v *voice) orphaned(pids []int) {
 	v.Warn(text)
 }
 
+// unseen says what may come of a start in a container whose processes are hidden.
+func (v *voice) unseen() {
+	v.Warn("/proc is hidden here, so that it cannot be told whether this is the container's first process, " +
+		"with which it ends; if it is, keep " + v.d.cfg.Name + " in the foreground: start --debug")
+}
+
 // since says for how long the oldest of them has been running.
 func since(pids []int) string {
 	oldest := 0.0
@@ -135,6 +144,7 @@ func list(pids []int) string {
 }
 
 func (v *voice) start(ctx context.Context, o StartOptions) error {
+	v.meant = v.d.stays(o)
 	s, err := v.d.start(ctx, o, v.watcher("Starting"))
 	return v.started(s, err)
 }
@@ -263,6 +273,9 @@ func (v *voice) finish(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case v.meant && errors.Is(err, ErrAlreadyRunning):
+		v.warn(err)
+		return MarkShown(err)
 	case errors.Is(err, ErrAlreadyRunning) && errors.As(err, &e) && e.Op == "start",
 		errors.Is(err, ErrNotRunning) && errors.As(err, &e) && e.Op == "stop",
 		errors.Is(err, ErrStopping):
@@ -347,7 +360,7 @@ func (v *voice) object(make func() map[string]any, err error) {
 		if m["pid"] == nil && e.PID > 0 {
 			m["pid"] = int64(e.PID)
 		}
-		if fine := m["outcome"]; fine == outcomeOf(ErrAlreadyRunning) && e.Op == "start" ||
+		if fine := m["outcome"]; fine == outcomeOf(ErrAlreadyRunning) && e.Op == "start" && !v.meant ||
 			fine == outcomeOf(ErrNotRunning) && e.Op == "stop" || fine == outcomeOf(ErrStopping) {
 			m["code"] = int64(0)
 		}

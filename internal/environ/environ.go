@@ -1,6 +1,7 @@
 // Package environ answers where this process runs: as PID 1, in a container,
 // under a service manager, for a super-server, on a terminal. Each answer is
-// taken from the system when it is asked for, and none changes anything.
+// taken from the system when it is asked for, and none changes anything. Here is
+// what a start needs of them; its table is in docs/ARCHITECTURE.md.
 //
 // Such answers are judgements. They decide only what a program does when it was
 // not told (whether to detach), and no promise of safety rests on them.
@@ -15,10 +16,7 @@
 // super-server, and no terminal in the sense of isatty(3).
 package environ
 
-import (
-	"os"
-	"strconv"
-)
+import "os"
 
 // PID1 reports whether this process is the first of its PID namespace.
 func PID1() bool { return os.Getpid() == 1 }
@@ -28,23 +26,22 @@ func PID1() bool { return os.Getpid() == 1 }
 // container's manager calls itself. It is empty outside.
 func Container() string { return container(os.DirFS("/"), os.Getenv) }
 
-// ServiceManager reports whether a service manager started this very process:
-// it says so (systemd does, for its services and those of a user), or our parent
-// is PID 1 of something that is not a container. An orphan looks like the
-// latter.
-func ServiceManager() bool {
-	return serviceManager(os.Getpid(), os.Getppid(), os.Getenv, Container)
-}
+// Here says where this process is.
+func Here() Place { return survey().place() }
 
-func serviceManager(pid, ppid int, getenv func(string) string, container func() string) bool {
-	// Children inherit the variable, so it says something about us only if the
-	// number is ours to the letter.
-	if getenv("SYSTEMD_EXEC_PID") == strconv.Itoa(pid) {
-		return true
+// ServiceManager reports whether a service manager has started this very process:
+// systemd, launchd, or OpenRC's supervise-daemon.
+func ServiceManager() bool { return survey().manager() != Shell }
+
+func survey() *facts {
+	f := &facts{
+		pid: os.Getpid(), ppid: os.Getppid(), getenv: os.LookupEnv, socket: SuperServer(),
+		container: func() bool { return false },
+		processes: func() []process { return nil },
 	}
-	// In a container PID 1 is as a rule a shell or a program that knows nothing
-	// of services.
-	return ppid == 1 && container() == ""
+	f.session, f.group = leads()
+	f.look()
+	return f
 }
 
 // SuperServer reports whether standard input is a socket, as inetd and

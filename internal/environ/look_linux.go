@@ -1,0 +1,65 @@
+package environ
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+)
+
+func (f *facts) look() {
+	root := os.DirFS("/")
+	f.container = func() bool { return Container() != "" }
+	// A /proc of another PID namespace has other numbers.
+	if self, err := fs.ReadLink(root, "proc/self"); err != nil || self != strconv.Itoa(f.pid) {
+		return
+	}
+	f.cgroup = string(read(root, "proc/self/cgroup"))
+	f.parent, _ = readProcess(root, f.ppid)
+	f.processes = func() []process { return readProcesses(root) }
+}
+
+// readProcesses leaves out what is hidden, and what has ended: nobody's container lives
+// by that.
+func readProcesses(root fs.FS) []process {
+	entries, _ := fs.ReadDir(root, "proc")
+	var all []process
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			if p, ok := readProcess(root, pid); ok {
+				all = append(all, p)
+			}
+		}
+	}
+	return all
+}
+
+func readProcess(root fs.FS, pid int) (p process, ok bool) {
+	dir := "proc/" + strconv.Itoa(pid) + "/"
+	p, ok = parseStat(read(root, dir+"stat"))
+	if !ok || p.pid != pid {
+		return process{}, false
+	}
+	p.cgroup = string(read(root, dir+"cgroup"))
+	if p.name == "init" || p.name == "systemd" {
+		p.args = strings.Split(strings.TrimSuffix(string(read(root, dir+"cmdline")), "\x00"), "\x00")
+	}
+	return p, true
+}
+
+// parseStat reads the line of /proc/PID/stat, proc_pid_stat(5). The name in it may hold
+// anything, so it ends at the last ')'. A process that has ended is not ok.
+func parseStat(b []byte) (p process, ok bool) {
+	open, end := bytes.Index(b, []byte(" (")), bytes.LastIndexByte(b, ')')
+	if open < 0 || end < open+2 {
+		return process{}, false
+	}
+	after := bytes.Fields(b[end+1:]) // the first one is field 3 of the manual
+	if len(after) < 20 || bytes.ContainsAny(after[0], "ZXx") {
+		return process{}, false
+	}
+	pid, err := strconv.Atoi(string(b[:open]))
+	start, err2 := strconv.ParseUint(string(after[22-3]), 10, 64)
+	return process{pid: pid, start: start, name: string(b[open+2 : end])}, err == nil && err2 == nil && pid > 0
+}
