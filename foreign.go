@@ -30,6 +30,9 @@ type vigil interface {
 	// watch gives the verdict, once the daemon is the program or dead; limit is
 	// derived from ctx, the caller's.
 	watch(ctx, limit context.Context, a *attempt) (ready bool, err error)
+	// await waits until the program says that it is ready, where a keeper watches over
+	// it; can is false if it has no way to say so there.
+	await(ctx context.Context, a *attempt) (ready, can bool)
 	close()
 }
 

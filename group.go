@@ -303,6 +303,9 @@ func (g *Group) startAll(ctx context.Context, list []*Daemon, o StartOptions, wa
 func (g *Group) cannotStart(o StartOptions) *Error {
 	var e *Error
 	switch place := where(); {
+	case o.NotifyFD != 0:
+		e = g.fail("start", errors.New("only one worker can say that it is ready")).misused()
+		e.Hint = "Name one of them, as with --worker-id."
 	case o.Debug:
 		e = g.fail("start", errors.New("only one worker can be in the foreground")).misused()
 		e.Hint = "Name one of them, as with --worker-id."

@@ -19,26 +19,36 @@ import (
 
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/launch"
-	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/proc"
+	"github.com/daemonocle/daemonocle/internal/sdnotify"
 )
 
 // keep starts the daemon as a child in a process group of its own, passes
 // signals on to it, and returns when nothing of that group is left. The keeper
 // has the terminal; its death is the daemon's SIGTERM.
 func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
-	k := &keeper{d: d, w: w, at: standing(), followed: make(chan struct{}, 1)}
+	k := &keeper{d: d, w: w, at: stationOf(), followed: make(chan struct{}, 1)}
+	k.voice.complain, k.voice.fd = d.complain, notifyFDOf(ctx)
+	var watchdog time.Duration
+	k.voice.manager, watchdog = manager()
+	k.voice.watches = watchdog > 0
 	signals := make(chan os.Signal, maxSignal)
 	defer signal.Stop(signals)
 	// From before the start, so that none is lost.
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP,
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP, syscall.SIGCONT, syscall.SIGPIPE)
 
-	k.absent = d.absent()
+	a := d.attempt(w)
+	if k.voice.needed() { // else nobody asks when a program is ready
+		if len(attend(ctx, []*attempt{a})) == 0 {
+			return Started{}, a.err
+		}
+		defer a.relieve()
+	}
 	files, names, err := inheritance(ctx)
 	var l *launch.Launch
 	if err == nil {
-		l, err = launch.Foreground(launch.Hello{Key: d.key, Files: names}, files)
+		l, err = launch.Foreground(launch.Hello{Key: d.key, Notify: a.notifyAddress(), Files: names}, files)
 	}
 	closeAll(files)
 	if err != nil {
@@ -47,6 +57,7 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 		return Started{}, d.fail("start", err)
 	}
 	defer l.Close()
+	a.l = l
 	k.first, k.generations = l, []*launch.Launch{l}
 	// A generation is the child of the one before it, until that ends.
 	defer proc.AdoptOrphans()()
@@ -63,9 +74,13 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 		}
 	}
 
-	if err := k.setUp(); err != nil {
+	if err := k.setUp(a); err != nil {
+		k.voice.tell(sdnotify.Status(inWords(err).Error()))
 		return Started{}, err
 	}
+	over, end := context.WithCancel(context.Background())
+	defer end()
+	go k.awaitReady(over, a)
 	socketsOf(ctx).End() // they are the daemon's by now
 	s := Started{PID: l.PID()}
 	for { // only ready, another generation, and the end
@@ -73,18 +88,22 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 		if err != nil {
 			break
 		}
+		k.hear(m)
 		switch m.Kind {
 		case launch.Ready:
 			s.Ready = true
 		case launch.Took:
 			if k.follow(m.PID) {
 				s.PID = m.PID
+				go k.countAlive(over)
 			}
 		}
 	}
 	k.noMore()
 	status := k.waitForAll()
+	end()
 	k.rest()
+	sudden := k.voice.become(isGoing) // else it has said why
 	if d.foreign != nil && d.pid != nil {
 		d.pid.Remove() // the program does not know of it
 	}
@@ -95,6 +114,9 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 		return s, nil
 	}
 	e := d.fail("start", because(exitText(status), ErrDied))
+	if sudden {
+		k.voice.tell(sdnotify.Status(e.Err.Error()))
+	}
 	e.PID, e.Code, e.shown = s.PID, leave(status.Code), true
 	return s, e
 }
@@ -111,7 +133,7 @@ type keeper struct {
 	w  watcher
 	at station
 
-	absent     []paths.Name   // see attempt
+	voice      spokesman
 	first      *launch.Launch // the generation that we have started
 	complaints atomic.Int32
 
@@ -129,8 +151,9 @@ type keeper struct {
 	reaped  []proc.Stray // the last ones that can have been a generation
 }
 
-// standing is asked once, when the keeper begins: when a terminal has gone there is none.
-func standing() station {
+// stationOf this process is asked once, when the keeper begins: when a terminal has gone there
+// is none.
+func stationOf() station {
 	switch {
 	case environ.PID1():
 		return firstProcess
@@ -344,9 +367,8 @@ func (k *keeper) hasForwarded(sig syscall.Signal) bool {
 }
 
 // setUp waits until the daemon is set up.
-func (k *keeper) setUp() error {
-	l := k.current()
-	a := &attempt{d: k.d, l: l, w: k.w, logFrom: -1, absent: k.absent}
+func (k *keeper) setUp(a *attempt) error {
+	l := a.l
 	for {
 		m, err := l.Receive(context.Background())
 		if errors.Is(err, io.EOF) {
@@ -358,6 +380,7 @@ func (k *keeper) setUp() error {
 		if err != nil {
 			return k.d.fail("start", err)
 		}
+		k.hear(m)
 		done, _, err := a.heard(m)
 		switch {
 		case done:
@@ -370,6 +393,49 @@ func (k *keeper) setUp() error {
 			k.w.settle(true)
 			l.Send(launch.Release) // the worker may speak
 			return nil
+		}
+	}
+}
+
+// hear takes what is for those who wait for the daemon.
+func (k *keeper) hear(m launch.Message) {
+	switch m.Kind {
+	case launch.Ready:
+		k.voice.become(isUp)
+	case launch.Note:
+		k.voice.tell(sdnotify.Status(m.Text))
+	case launch.Told:
+		k.voice.hear(m.Text)
+	}
+}
+
+// awaitReady is for the first generation, until ctx ends.
+func (k *keeper) awaitReady(ctx context.Context, a *attempt) {
+	if a.vigil != nil {
+		if ready, can := a.vigil.await(ctx, a); can {
+			if ready {
+				k.voice.become(isUp)
+			}
+			return
+		}
+	}
+	k.countAlive(ctx)
+}
+
+// countAlive makes a worker that never calls Ready count as started when it has lived
+// through the window, as a launcher would.
+func (k *keeper) countAlive(ctx context.Context) {
+	if k.d.cfg.RequireReady || !k.voice.needed() {
+		return
+	}
+	daemon := k.current()
+	lived := time.NewTimer(k.d.cfg.StartWindow)
+	defer lived.Stop()
+	select {
+	case <-ctx.Done():
+	case <-lived.C:
+		if h := daemon.Handle(); h == nil || !h.Gone() {
+			k.voice.become(isUp)
 		}
 	}
 }
@@ -399,6 +465,7 @@ func (k *keeper) forward(signals <-chan os.Signal, done <-chan struct{}) {
 					k.forwarded = append(k.forwarded, sig)
 				}
 				k.mu.Unlock()
+				k.voice.become(isGoing)
 				k.pass(sig)
 			}
 		}

@@ -49,6 +49,7 @@ func init() {
 //	L_RUN       set: Run instead of Do
 //	L_QUIET     set: the worker is ready only when it is told
 //	L_LINGER    a FIFO: the first generation ends when somebody opens it for writing
+//	L_NOTIFY_FD StartOptions.NotifyFD
 //	L_HEALTH    a file: Health gives its text as an error, hangs at "hang"; no file: healthy
 func lifeProgram() {
 	commands, err := os.OpenFile(os.Getenv("L_FIFO"), os.O_RDWR, 0)
@@ -128,6 +129,14 @@ func lifeProgram() {
 	if os.Getenv("L_RUN") != "" {
 		os.Exit(daemonocle.ExitCode(d.Run(context.Background())))
 	}
+	if fd := os.Getenv("L_NOTIFY_FD"); fd != "" {
+		n, _ := strconv.Atoi(fd)
+		var options any = daemonocle.StartOptions{NotifyFD: n}
+		if os.Args[1] == "restart" {
+			options = daemonocle.RestartOptions{Start: options.(daemonocle.StartOptions)}
+		}
+		os.Exit(daemonocle.ExitCode(d.DoWith(context.Background(), daemonocle.Output{}, os.Args[1], options, os.Args[2:]...)))
+	}
 	os.Exit(daemonocle.ExitCode(d.Do(context.Background(), os.Args[1:]...)))
 }
 
@@ -200,6 +209,8 @@ func obey(ctx context.Context, from *os.File) error {
 			case "forge": // the word that another process has taken this one's place
 				pid, err := strconv.Atoi(arg)
 				fmt.Println("forge:", errors.Join(err, forge(launch.Took, pid, 0, "")))
+			case "tell": // the keeper, which tells the service manager
+				fmt.Println("told:", forge(launch.Told, 0, 0, strings.ReplaceAll(arg, `\n`, "\n")))
 			case "forge-all": // what a launcher hears from its own processes only; a file that is not ours
 				fmt.Println("forged:", forgeAll(arg))
 			case "beat":

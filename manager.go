@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,14 +42,17 @@ func (s *status) set(l *life, text string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.text = text
-	return l.manager.Load().Send(sdnotify.Status(text))
+	if l.kept {
+		return nil // it has heard it
+	}
+	return l.inform(sdnotify.Status(text))
 }
 
 // say tells the service manager the state, and the words again: those that it has are
 // a failed reload's, or a predecessor's.
 func (s *status) say(l *life, states ...string) {
 	s.mu.Lock()
-	err := l.manager.Load().Send(append(states, sdnotify.Status(s.text))...)
+	err := l.inform(append(states, sdnotify.Status(s.text))...)
 	s.mu.Unlock()
 	if err != nil {
 		l.complainSoon("notify", err)
@@ -64,14 +69,32 @@ func Heartbeat(ctx context.Context) error {
 	if l == nil {
 		return errors.New("daemonocle: heartbeat: the context is not a worker's")
 	}
-	return l.watchdog.beat(l.manager.Load())
+	return l.watchdog.beat(l)
 }
 
-// manager is the service manager that has started this process, nil if none has or
-// it does not want to hear of it. It is asked for once in a process: later lives
+// keptWatchdog is the time within which a service manager wants to hear of a daemon that
+// a keeper has launched.
+var keptWatchdog time.Duration
+
+// speaks reports whether this process says how the service is.
+func (l *life) speaks() bool {
+	return l.manager.Load() != nil || l.kept && !l.succession.pending()
+}
+
+// inform tells the service manager, or the keeper, which passes it on.
+func (l *life) inform(fields ...string) error {
+	if l.kept && l.speaks() {
+		l.link.Send(launch.Message{Kind: launch.Told, Text: strings.Join(fields, "\n")})
+		return nil
+	}
+	return l.manager.Load().Send(fields...)
+}
+
+// manager is the service manager that wants to hear of this process, nil if there is
+// none. It is asked for once in a process: later lives
 // use the same connection, whose socket may be out of reach by then.
 var manager = sync.OnceValues(func() (*sdnotify.Conn, time.Duration) {
-	if os.Getenv("NOTIFY_SOCKET") == "" || !environ.ServiceManager() {
+	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return nil, 0
 	}
 	socket, watchdog := environ.TakeNotify()
@@ -104,12 +127,12 @@ func (w *watchdog) ticks() <-chan time.Time {
 	return w.ticker.C
 }
 
-func (w *watchdog) beat(m *sdnotify.Conn) error {
+func (w *watchdog) beat(l *life) error {
 	if w.limit == 0 {
 		return nil
 	}
 	w.beating.Store(true)
-	if m == nil {
+	if !l.speaks() {
 		w.early.Store(true)
 		return nil
 	}
@@ -117,13 +140,16 @@ func (w *watchdog) beat(m *sdnotify.Conn) error {
 	defer w.mu.Unlock()
 	if now := time.Now(); now.Sub(w.last) >= w.limit/8 {
 		w.last = now
-		return m.Send(sdnotify.Watchdog)
+		return l.inform(sdnotify.Watchdog)
 	}
 	return nil
 }
 
 // meetManager is for a life that nobody has launched.
 func (l *life) meetManager() {
+	if !environ.ServiceManager() {
+		return
+	}
 	m, limit := manager()
 	l.manager.Store(m)
 	l.watchdog.limit = limit
@@ -137,8 +163,13 @@ func (w *watchdog) begin() {
 
 // tell tells the service manager, if there is one.
 func (l *life) tell(fields ...string) {
-	if err := l.manager.Load().Send(fields...); err != nil {
+	if err := l.inform(fields...); err != nil {
 		l.complainSoon("notify", err)
+	}
+	if slices.Contains(fields, sdnotify.Ready) {
+		if err := l.notifyFD.ready(); err != nil {
+			l.complainSoon("notify", err)
+		}
 	}
 }
 
@@ -175,7 +206,7 @@ func (l *life) feed() {
 // lived through the window, as a launcher would.
 func (l *life) countAlive() (stop func()) {
 	l.mu.Lock()
-	wanted := l.started != nil || l.manager.Load() != nil
+	wanted := l.started != nil || l.notifyFD != nil || l.manager.Load() != nil
 	l.mu.Unlock()
 	if !wanted || l.d.cfg.RequireReady {
 		return func() {}

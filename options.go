@@ -30,6 +30,7 @@ type Option struct {
 
 	index []int
 	typ   reflect.Type // nil: not made by this package
+	fd    bool         // a descriptor of the caller's beside the standard three
 	wait  bool         // how long to wait: 0 is not at all, though the field's 0 is the default
 }
 
@@ -126,7 +127,7 @@ func readOption(f reflect.StructField) (Option, error) {
 	o := Option{
 		Name: tag.Get("name"), Short: tag.Get("short"), Help: tag.Get("help"),
 		Meta: tag.Get("meta"), Default: tag.Get("default"), Env: tag.Get("env"), Sep: tag.Get("sep"),
-		typ: f.Type, wait: tag.Get("wait") == "true",
+		typ: f.Type, wait: tag.Get("wait") == "true", fd: tag.Get("descriptor") == "true",
 	}
 	if o.Name == "" {
 		o.Name = kebab(f.Name)
@@ -262,13 +263,15 @@ func (o *Option) one(v reflect.Value, text string) error {
 	if err := o.oneOf(text); err != nil {
 		return err
 	}
-	if err := scalar(v, text); err != nil || !o.wait {
+	if err := scalar(v, text); err != nil {
 		return err
 	}
-	switch n := v.Int(); {
-	case n < 0:
+	switch {
+	case o.fd && v.Int() < 3:
+		return fmt.Errorf("%q is no descriptor from 3 up", text)
+	case o.wait && v.Int() < 0:
 		return fmt.Errorf("%q is negative", text)
-	case n == 0:
+	case o.wait && v.Int() == 0:
 		v.SetInt(1)
 	}
 	return nil

@@ -59,6 +59,9 @@ func (d *Daemon) restart(ctx context.Context, o RestartOptions, stopping stopWat
 	if err := d.startTimeout("restart", &o.Start); err != nil {
 		return r, err
 	}
+	if err := checkNotifyFD(o.Start.NotifyFD); err != nil {
+		return r, d.misused("restart", err)
+	}
 	starting.checkup = &checkup{}
 	until, calm := starting.interruptible(ctx)
 	defer calm()
@@ -101,6 +104,11 @@ func (d *Daemon) restart(ctx context.Context, o RestartOptions, stopping stopWat
 			r.Kept = old
 			return r, hinted(err, fmt.Sprintf("The running daemon (PID %d) goes on as before.", old))
 		case a != nil && goOn != nil:
+			if err == nil {
+				if told, err := withNotifyFD(ctx, o.Start.NotifyFD); err == nil {
+					d.notified(told)
+				}
+			}
 			r.Started = a.started
 			r.Started.Took = time.Since(began) - r.Stopped.Took
 			return r, d.down(err, r.Stopped)

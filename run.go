@@ -34,7 +34,9 @@ type life struct {
 
 	started func(ok bool) // see runHere; nil once it was said
 
-	kept bool // by a keeper, at the other end of link
+	kept bool // by a keeper, at the other end of link; it speaks to the service manager
+
+	notifyFD *notifyFD // of a life that nobody has launched; nil: there is none
 
 	sockets  *sockets.Set
 	manager  atomic.Pointer[sdnotify.Conn] // nil if no service manager listens to this process
@@ -195,6 +197,7 @@ func (d *Daemon) claim(ctx context.Context, args []string) (done bool, err error
 		return true, nil
 	}
 	c.Send(launch.Message{Kind: launch.Claimed, PID: os.Getpid()})
+	keptWatchdog = environ.Watchdog()
 	environ.Unsupervise() // it was the launcher that a service manager may have started
 	ctx = withSockets(ctx, d.worker)
 	for _, f := range c.Files() {
@@ -218,9 +221,15 @@ func newLife(ctx context.Context, d *Daemon, link *launch.Child, foreground bool
 		l.succession, l.watchdog.limit = heirloom, heirloom.watchdog
 	}
 	l.kept = link != nil && foreground && (l.succession == nil || l.succession.keeper >= 0)
+	if l.kept {
+		l.watchdog.limit = keptWatchdog // the keeper passes it on
+	}
 	l.ctx, l.cancel = context.WithCancelCause(context.WithValue(context.WithoutCancel(ctx), contextKey{}, l))
 	if !d.life.CompareAndSwap(nil, l) {
 		return nil
+	}
+	if link == nil {
+		l.notifyFD = notifyFDOf(ctx)
 	}
 	if link == nil && d.foreign == nil { // another program speaks for itself
 		l.meetManager()

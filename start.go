@@ -26,6 +26,10 @@ type StartOptions struct {
 	Debug bool `help:"Do NOT detach and run in the background."`
 	// Timeout is how long to wait at most. 0: Config.StartTimeout.
 	Timeout time.Duration `name:"wait" wait:"true" help:"How long to wait for the daemon to be ready."`
+	// NotifyFD is a descriptor that the caller has open for writing, from 3 up. A newline
+	// is written to it when the daemon is ready, or counts as started, and then it is
+	// closed, as s6 and its kin want it. 0: none.
+	NotifyFD int `name:"notify-fd" meta:"N" descriptor:"true" help:"Write a newline to this descriptor when the daemon is ready."`
 	// Args are for the worker; see Args.
 	Args []string `name:"-"`
 }
@@ -96,13 +100,17 @@ func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started,
 	if skip, err := d.claim(ctx, o.Args); skip {
 		return Started{Skipped: true}, err
 	}
+	ctx, err := withNotifyFD(ctx, o.NotifyFD)
+	if err != nil {
+		return Started{}, d.misused("start", err)
+	}
+	defer notifyFDOf(ctx).close()
 	ctx = withSockets(ctx, d.worker)
 	defer socketsOf(ctx).End()
 	if err := d.prepare(ctx, &o, w); err != nil {
 		return Started{}, err
 	}
 	var s Started
-	var err error
 	switch place := where(); {
 	case place == environ.Init, place == environ.First:
 		s, err = d.keep(ctx, w)
@@ -122,6 +130,9 @@ func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started,
 		a := d.attempt(w)
 		detach(ctx, o.Timeout, []*attempt{a})
 		s, err = a.started, a.err
+		if err == nil {
+			d.notified(ctx)
+		}
 		s.Took = time.Since(began)
 		return s, err
 	}
@@ -149,6 +160,13 @@ func (d *Daemon) stays(o StartOptions) bool {
 // detaches reports whether a start there leaves the process that was called.
 func detaches(p environ.Place) bool {
 	return p == environ.Shell || p == environ.Unseen || p == environ.Forking
+}
+
+// notified tells who has handed over a descriptor for it that the daemon is started.
+func (d *Daemon) notified(ctx context.Context) {
+	if err := notifyFDOf(ctx).ready(); err != nil {
+		d.complain("notify", err)
+	}
 }
 
 // prepare is what comes before anything is started: it completes the options, and

@@ -272,6 +272,10 @@ func (l *life) awaitEnd() error {
 // takeOver makes this process the daemon.
 func (l *life) takeOver() {
 	s := l.succession
+	if s.keeper >= 0 {
+		l.link.Switch(s.keeper)
+		l.link.Send(launch.Message{Kind: launch.Took, PID: os.Getpid()})
+	}
 	l.mu.Lock()
 	s.taken.Store(true)
 	l.manager.Store(s.manager)
@@ -290,8 +294,6 @@ func (l *life) takeOver() {
 	l.countAlive()
 	l.letGo()
 	if s.keeper >= 0 {
-		l.link.Switch(s.keeper)
-		l.link.Send(launch.Message{Kind: launch.Took, PID: os.Getpid()})
 		go l.listen()
 	} else {
 		l.link.Close()

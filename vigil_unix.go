@@ -111,6 +111,22 @@ func (w *watchman) watch(ctx, limit context.Context, a *attempt) (ready bool, er
 	return ready, nil
 }
 
+func (w *watchman) await(ctx context.Context, a *attempt) (ready, can bool) {
+	if _, reads := w.p.Ready.probe.(*lineProbe); reads && a.logFrom < 0 && a.outLog.Kind == 0 {
+		return false, false // the lines are on the terminal
+	}
+	is := w.ready(ctx, a)
+	if is == nil {
+		return false, false
+	}
+	select {
+	case <-is:
+		return true, true
+	case <-ctx.Done():
+		return false, true
+	}
+}
+
 // ready gives a channel that is closed when the program is, nil if it has no way
 // to say so.
 func (w *watchman) ready(ctx context.Context, a *attempt) <-chan struct{} {

@@ -15,6 +15,16 @@ func TakeNotify() (socket string, watchdog time.Duration) {
 	return socket, watchdog
 }
 
+// Watchdog is within which time a service manager wants to hear of the service of which
+// this process is a part, whichever of its processes it listens to.
+func Watchdog() time.Duration {
+	pid, err := strconv.Atoi(os.Getenv("WATCHDOG_PID"))
+	if err != nil {
+		pid = os.Getpid()
+	}
+	return watchdogTime(pid, os.Getenv)
+}
+
 func watchdogTime(pid int, getenv func(string) string) time.Duration {
 	if whose := getenv("WATCHDOG_PID"); whose != "" && whose != strconv.Itoa(pid) {
 		return 0

@@ -38,6 +38,7 @@ const (
 	Note                        // what it is doing: Text
 	Waiting                     // it has come as far as it can beside another daemon
 	Took                        // it has taken its predecessor's place: PID
+	Told                        // to its keeper: what a service manager is to hear: Text
 )
 
 // Message is one packet between launcher and daemon. What PID and Code mean

@@ -23,6 +23,7 @@ var (
 
 func runCommand() *cobra.Command {
 	var given definitionFlags
+	var notify daemonocle.StartOptions
 	cmd := own("run [options] -- PROGRAM [ARG]...", "Run a program in the foreground.", `
 It is prepared as by start, and its output goes to the terminal. Under a service
 manager this very process becomes the program. Nothing is remembered. With --name it
@@ -52,9 +53,10 @@ is the daemon of that name while it runs, and not without.`, func(cmd *cobra.Com
 				}
 			}
 		}
-		return d.DoWith(background, outputOf(cmd), "start", daemonocle.StartOptions{Debug: true})
+		return d.DoWith(background, outputOf(cmd), "start", daemonocle.StartOptions{Debug: true, NotifyFD: notify.NotifyFD})
 	})
 	given.add(cmd, false)
+	cmd.Flags().IntVar(&notify.NotifyFD, "notify-fd", 0, "Write a newline to this descriptor when the program is ready.")
 	return cmd
 }
 

@@ -1,0 +1,105 @@
+package daemonocle
+
+import (
+	"context"
+	"strings"
+	"sync"
+
+	"github.com/daemonocle/daemonocle/internal/sdnotify"
+)
+
+// spokesman tells those who wait for a daemon how it is, from the process that keeps
+// it: a service manager, which hears no other, and who reads the descriptor of
+// StartOptions.NotifyFD. MAINPID is never said: the keeper is the service's main process
+// from its first generation to its last, and as PID 1 it does not know the numbers by
+// which its manager knows processes.
+type spokesman struct {
+	complain func(act string, err error)
+	manager  *sdnotify.Conn // nil: there is none
+	watches  bool           // it wants to hear again and again
+	fd       *notifyFD      // nil: there is none
+
+	mu   sync.Mutex
+	said standing
+}
+
+// standing is what was last said of a daemon.
+type standing int
+
+const (
+	comingUp standing = iota
+	isUp
+	reloads
+	isGoing
+)
+
+// needed reports whether anybody listens.
+func (s *spokesman) needed() bool { return s.manager != nil || s.fd != nil }
+
+// become says what the daemon has become, and reports whether that was news.
+func (s *spokesman) become(next standing) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.said
+	switch {
+	case next == now, now == isGoing, next == reloads && now != isUp:
+		return false
+	}
+	s.said = next
+	switch next {
+	case isUp:
+		s.tell(sdnotify.Ready)
+		if err := s.fd.ready(); err != nil {
+			s.complain("notify", err)
+		}
+	case reloads:
+		s.tell(sdnotify.Reloading())
+	case isGoing:
+		s.tell(sdnotify.Stopping)
+	}
+	return true
+}
+
+func (s *spokesman) tell(fields ...string) {
+	if err := s.manager.Send(fields...); err != nil {
+		s.complain("notify", err)
+	}
+}
+
+// hear takes what the daemon wants its service manager to know. The daemon may have
+// given up the rights that the manager sees in us: it says how it is, and no more.
+func (s *spokesman) hear(text string) {
+	for line := range strings.SplitSeq(text, "\n") {
+		status, isStatus := strings.CutPrefix(line, "STATUS=")
+		switch {
+		case isStatus:
+			s.tell(sdnotify.Status(status))
+		case line == sdnotify.Ready:
+			s.become(isUp)
+		case line == "RELOADING=1":
+			s.become(reloads)
+		case line == sdnotify.Stopping:
+			s.become(isGoing)
+		case line == sdnotify.Watchdog && s.watches:
+			s.tell(sdnotify.Watchdog)
+		}
+	}
+}
+
+type notifyFDKey struct{}
+
+// withNotifyFD takes the descriptor that the options name. Nothing that is started
+// inherits it.
+func withNotifyFD(ctx context.Context, n int) (context.Context, error) {
+	fd, err := takeNotifyFD(n)
+	if err != nil || fd == nil {
+		return ctx, err
+	}
+	return context.WithValue(ctx, notifyFDKey{}, fd), nil
+}
+
+// notifyFDOf is nil if there is none.
+func notifyFDOf(ctx context.Context) *notifyFD {
+	fd, _ := ctx.Value(notifyFDKey{}).(*notifyFD)
+	return fd
+}
