@@ -59,9 +59,11 @@ func (d *Daemon) restart(ctx context.Context, o RestartOptions, stopping stopWat
 	if err := d.startTimeout("restart", &o.Start); err != nil {
 		return r, err
 	}
-	if err := checkNotifyFD(o.Start.NotifyFD); err != nil {
+	if ctx, err = withNotifyFD(ctx, o.Start.NotifyFD); err != nil {
 		return r, d.misused("restart", err)
 	}
+	defer notifyFDOf(ctx).close()
+	o.Start.NotifyFD = 0 // it is taken
 	starting.checkup = &checkup{}
 	until, calm := starting.interruptible(ctx)
 	defer calm()
@@ -105,9 +107,7 @@ func (d *Daemon) restart(ctx context.Context, o RestartOptions, stopping stopWat
 			return r, hinted(err, fmt.Sprintf("The running daemon (PID %d) goes on as before.", old))
 		case a != nil && goOn != nil:
 			if err == nil {
-				if told, err := withNotifyFD(ctx, o.Start.NotifyFD); err == nil {
-					d.notified(told)
-				}
+				d.notified(ctx)
 			}
 			r.Started = a.started
 			r.Started.Took = time.Since(began) - r.Stopped.Took
