@@ -196,6 +196,7 @@ func ExampleCommand() {
 	// Flags:
 	//       --debug                       Do NOT detach and run in the background.
 	//       --wait DURATION               How long to wait for the daemon to be ready.
+	//       --notify-fd N                 Write a newline to this descriptor when the daemon is ready.
 	//       --json                        Show the outcome in JSON format.
 	//       --quiet                       Print nothing but errors.
 	//       --color [auto|always|never]   Use colours. (default auto)
