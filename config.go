@@ -433,7 +433,7 @@ func (d *Daemon) directory(setting, dir string, bad func(setting, value string, 
 		if errors.As(err, &e) {
 			err = e.Err
 		}
-		bad(setting, dir, err, "create it, or name another directory")
+		bad(setting, dir, err, hintForDir(err))
 	case !isDir:
 		bad(setting, dir, errors.New("is not a directory"), "name a directory")
 	}
@@ -502,4 +502,15 @@ func (d *Daemon) Goodbye() time.Duration {
 		return min(d.cfg.StopTimeout, d.cfg.AbandonAfter)
 	}
 	return d.cfg.StopTimeout
+}
+
+// hintForDir: that there is no descriptor to look with says nothing of the directory.
+func hintForDir(err error) string {
+	switch {
+	case errors.Is(err, syscall.EMFILE):
+		return "raise the limit of open files (ulimit -n)"
+	case errors.Is(err, syscall.ENFILE):
+		return "the whole machine has too many files open"
+	}
+	return "create it, or name another directory"
 }

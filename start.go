@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -530,9 +529,10 @@ func (a *attempt) died(s launch.Status) error {
 	e.PID = a.l.PID()
 	e.Code = max(leave(s.Code), 1)
 	e.Reason = a.reason
-	e.Stderr = a.lastLines()
+	reason, lines := explain(a.output())
+	e.Stderr = lines
 	if e.Reason == "" {
-		e.Reason = lastWords(a.output())
+		e.Reason = reason
 	}
 	if e.Reason == "" && !a.claimed && s.Code == 0 && !never {
 		e.Reason = fmt.Sprintf("the program ended before it reached Start of %s", a.d.cfg.Name)
@@ -732,26 +732,6 @@ func tail(r io.ReaderAt, from int64) string {
 }
 
 func (a *attempt) lastLines() []string {
-	return lastTen(a.output())
-}
-
-func lastTen(text string) []string {
-	text = strings.TrimRight(text, "\n")
-	if text == "" {
-		return nil
-	}
-	lines := strings.Split(text, "\n")
-	return lines[max(len(lines)-10, 0):]
-}
-
-// lastWords finds what the Go runtime said of the death: the lines that are shown
-// may be the end of a long stack.
-func lastWords(all string) string {
-	for line := range strings.Lines(all) {
-		line = strings.TrimRight(line, "\n")
-		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
-			return line
-		}
-	}
-	return ""
+	_, lines := explain(a.output())
+	return lines
 }

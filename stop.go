@@ -441,21 +441,25 @@ func (d *Daemon) Wait(ctx context.Context) error {
 	case r.PID <= 0 || r.Unproved:
 		return d.unnamed("wait for", r)
 	}
+	// All generations of a daemon have one file, so one pin is enough for them.
 	defer d.pin(&r)()
-	h, err := d.holder(ctx, r.PID)
-	if err == nil {
-		err = h.Wait(ctx)
-		h.Close()
+	for {
+		h, err := d.holder(ctx, r.PID)
+		if err == nil {
+			err = h.Wait(ctx)
+			h.Close()
+		}
+		if err != nil && !errors.Is(err, proc.ErrGone) {
+			return d.about("wait for", r.PID, err)
+		}
+		again, is := d.replaced(ctx, r)
+		switch {
+		case is:
+			r = again
+		case unnamedOf(again, r):
+			return d.unnamed("wait for", again)
+		default:
+			return nil
+		}
 	}
-	if err != nil && !errors.Is(err, proc.ErrGone) {
-		return d.about("wait for", r.PID, err)
-	}
-	again, is := d.replaced(ctx, r)
-	switch {
-	case is:
-		return d.Wait(ctx)
-	case unnamedOf(again, r):
-		return d.unnamed("wait for", again)
-	}
-	return nil
 }

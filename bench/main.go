@@ -69,7 +69,7 @@ func bench(runs, tries int, full bool) error {
 	measures = append(measures,
 		func() (figure, error) { return b.resources("", "RssAnon", "private memory", "KB", 1024) },
 		func() (figure, error) { return b.resources("web", "RssAnon", "private memory", "KB", 1024) },
-		func() (figure, error) { return b.resources("", "Threads", "threads", "", 1) }, // which of two the runtime needed on its way is chance
+		func() (figure, error) { return b.resources("", "Threads", "threads", "", 2) }, // which of some the runtime needed on its way is chance, and more where others are busy
 		b.wakeups,
 		func() (figure, error) { return b.startedCommand(runs) },
 		func() (figure, error) { return b.listed(max(runs/2, 1)) },
