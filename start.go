@@ -140,10 +140,13 @@ func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started,
 	return s, err
 }
 
+// here is asked once: what a process was started for does not change, and several ask.
+var here = sync.OnceValue(environ.Here)
+
 // where says where this process is. What started a daemon's own process was meant for
 // that daemon, not for those that it starts.
 func where() environ.Place {
-	if p := environ.Here(); p == environ.Init || launch.Self() == nil {
+	if p := here(); p == environ.Init || launch.Self() == nil {
 		return p
 	}
 	return environ.Shell

@@ -90,7 +90,7 @@ func (b *subjects) startedCommand(runs int) (figure, error) {
 		}
 		p.add(floor, took, 0)
 	}
-	f := p.figure("daemonocle start --notify", 4)
+	f := p.figure("daemonocle start --notify", 5) // walking the paths, and asking whether the locks there name their holder, is a quarter of one
 	f.detail += d.note
 	return f, nil
 }
