@@ -457,7 +457,7 @@ func TestDaemonOutsideOfThePIDNamespace(t *testing.T) {
 		return outcome(t, cmd)
 	}
 	r.expect(within("status"), result{out: "foo -- status: unknown, running as a process that cannot be named from here\n"})
-	r.expect(within("start"), result{err: "WARNING: foo already running\n"})
+	r.expect(within("start"), result{err: "WARNING: foo already running\n", code: 1}) // it is PID 1 there
 	r.expect(within("stop"), result{err: "ERROR: Foo runs, but its process cannot be named from here\n" + nameHint, code: 1})
 	r.expect(within("reload"), result{err: "ERROR: Foo runs, but its process cannot be named from here\n" +
 		"hint: Do it where the daemon was started: in its container (podman exec, docker exec, kubectl exec), or send SIGHUP to its process by the number that it has there.\n", code: 1})

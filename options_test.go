@@ -352,7 +352,7 @@ func TestSpecsDescribeWhatThereIs(t *testing.T) {
 		t.Errorf("actions are %q and %q, want %q", names, d.Actions(), want)
 	}
 	for name, want := range map[string]string{
-		"start": "debug wait", "stop": "timeout force", "restart": "timeout force debug wait", "status": "fields interval",
+		"start": "debug wait notify-fd", "stop": "timeout force direct", "restart": "timeout force direct debug wait notify-fd", "status": "fields interval",
 	} {
 		var got []string
 		for _, o := range specs[name].Options {

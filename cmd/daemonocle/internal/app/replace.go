@@ -20,11 +20,19 @@ type occupant struct {
 	cmdline []string    // what the kernel knows; nil: nothing
 }
 
-// running gives the daemon that runs, nil if none does, or none that can be named.
+// running gives the daemon that runs, nil if none does, or one of which nothing is known. One
+// that this definition's user could not have is remembered, and not named.
 func running(ctx context.Context, d *daemonocle.Daemon) *occupant {
 	s, err := d.Status(ctx, daemonocle.StatusOptions{Fields: []string{"pid", "cmdline"}})
-	if err != nil || !s.Running || s.PID == 0 {
+	if err != nil || !s.Running {
 		return nil
+	}
+	if s.PID == 0 {
+		def, err := load("start", d.Name())
+		if err != nil || def == nil {
+			return nil
+		}
+		return &occupant{def: def}
 	}
 	o := &occupant{pid: s.PID}
 	if words, ok := s.Values["cmdline"].([]any); ok {
