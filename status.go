@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -35,9 +36,10 @@ type Status struct {
 	Running bool
 	PID     int // 0: not running, or its process cannot be named from here
 	// State is psutil's word: running, sleeping, disk-sleep, stopped, ...; "dead"
-	// if the daemon does not run; "unknown" if its process cannot be named.
+	// if the daemon does not run; "unknown" if its process cannot be named, or is hidden
+	// from the caller.
 	State  string
-	Uptime time.Duration
+	Uptime time.Duration // 0 also if it cannot be read: see Values, and so for the next two
 	// CPUPercent (of one CPU) and MemoryPercent (resident, of all memory) are
 	// sums over the processes of the daemon's process group, if it leads that.
 	CPUPercent    float64
@@ -100,9 +102,9 @@ func statusAll(ctx context.Context, list []*Daemon, o StatusOptions, watchers []
 			views[i], statuses[i], errs[i] = d.view(ctx, o, wrong, watchers[i])
 			if v := views[i]; v != nil {
 				v.sample = proc.NewSample(v.window, proc.Set{PIDs: []int{v.pid}, Held: v.pid})
-				others := v.others(find)
+				others, members := v.others(find)
 				v.sample.Add(others)
-				v.members = 1 + len(others)
+				v.members = members
 			}
 		})
 	}
@@ -136,7 +138,7 @@ type view struct {
 	h       target // of nobody: it is this process
 	window  time.Duration
 	sample  *proc.Sample
-	members int // of its process group
+	members int // of its process group; 0: they are hidden from the caller
 	values  map[string]any
 	err     error // of values
 }
@@ -213,16 +215,18 @@ func (v *view) failed(ctx context.Context, err error) (Status, error) {
 	return s, v.d.about("status", v.pid, err)
 }
 
-// others are the processes that count as the daemon, but for its own.
-func (v *view) others(find members) []int {
+// others are the processes that count as the daemon, but for its own; all is how many
+// there are with that, 0 if that cannot be told.
+func (v *view) others(find members) (pids []int, all int) {
 	if pgid, _, err := proc.GroupID(v.pid); err != nil || pgid != v.pid {
-		return nil
+		return nil, 1
 	}
 	pids, err := find(v.pid)
 	if err != nil || !slices.Contains(pids, v.pid) {
-		return nil
+		return nil, 0
 	}
-	return slices.DeleteFunc(slices.Clone(pids), func(pid int) bool { return pid == v.pid })
+	pids = slices.DeleteFunc(slices.Clone(pids), func(pid int) bool { return pid == v.pid })
+	return pids, 1 + len(pids)
 }
 
 // read reads the fields of the process.
@@ -239,7 +243,8 @@ func (v *view) read() {
 
 // finish makes the status of all that was read.
 func (v *view) finish(ctx context.Context, usage proc.Usage, err error) (Status, error) {
-	if errors.Is(err, errors.ErrUnsupported) {
+	measured := err == nil
+	if untold(err) {
 		err = nil
 	}
 	if v.err != nil {
@@ -254,21 +259,35 @@ func (v *view) finish(ctx context.Context, usage proc.Usage, err error) (Status,
 	}
 	s, values := v.s, v.values
 	s.Running, s.PID = true, v.pid
-	s.State, _ = values["status"].(string)
+	s.State = "unknown"
+	if state, ok := values["status"].(string); ok {
+		s.State = state
+	}
 	if seconds, ok := values["uptime"].(float64); ok {
 		s.Uptime = time.Duration(seconds * float64(time.Second))
 	}
 	s.CPUPercent, s.MemoryPercent = usage.CPU, usage.Memory
 	values["name"] = s.Name
 	values["pid"] = int64(v.pid)
-	values["cpu_percent"] = usage.CPU
-	values["memory_percent"] = usage.Memory
-	values["group_num_procs"] = int64(v.members)
+	values["cpu_percent"], values["memory_percent"], values["group_num_procs"] = nil, nil, nil
+	if measured {
+		values["cpu_percent"], values["memory_percent"] = usage.CPU, usage.Memory
+	}
+	if v.members > 0 {
+		values["group_num_procs"] = int64(v.members)
+	}
 	s.Values = map[string]any{}
 	for _, f := range s.fields {
 		s.Values[f] = values[f]
 	}
 	return s, nil
+}
+
+// untold reports whether the system does not tell this caller what a process uses: it
+// cannot, or /proc hides the process (hidepid, ProtectProc).
+func untold(err error) bool {
+	return !errors.Is(err, proc.ErrGone) &&
+		(errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist))
 }
 
 func checkFields(fields []string) error {
@@ -301,17 +320,26 @@ func (s Status) String() string {
 		return s.Name + " -- status: " + s.State + ", running as a process that cannot be named from here"
 	}
 	if s.plain {
-		return fmt.Sprintf("%s -- pid: %d, status: %s, uptime: %s, %%cpu: %.1f, %%mem: %.1f",
-			s.Name, s.PID, s.State, uptime(s.Uptime), s.CPUPercent, s.MemoryPercent)
+		// What is null in Values could not be read.
+		told := func(field, text string) string {
+			if v, asked := s.Values[field]; asked && v == nil {
+				return "unknown"
+			}
+			return text
+		}
+		return fmt.Sprintf("%s -- pid: %d, status: %s, uptime: %s, %%cpu: %s, %%mem: %s",
+			s.Name, s.PID, s.State, told("uptime", uptime(s.Uptime)),
+			told("cpu_percent", fmt.Sprintf("%.1f", s.CPUPercent)), told("memory_percent", fmt.Sprintf("%.1f", s.MemoryPercent)))
 	}
 	var parts []string
 	for _, f := range s.fields {
-		v, isText := s.Values[f].(string)
+		value, asked := s.Values[f]
+		v, isText := value.(string)
 		switch {
-		case f == "uptime":
+		case f == "uptime" && (value != nil || !asked):
 			v = uptime(s.Uptime)
 		case !isText:
-			v = string(appendJSON(nil, s.Values[f]))
+			v = string(appendJSON(nil, value))
 		}
 		parts = append(parts, f+": "+v)
 	}
