@@ -161,7 +161,7 @@ func (d *Daemon) stays(o StartOptions) bool {
 
 // detaches reports whether a start there leaves the process that was called.
 func detaches(p environ.Place) bool {
-	return p == environ.Shell || p == environ.Unseen || p == environ.Forking
+	return p == environ.Shell || p == environ.Unseen
 }
 
 // notified tells who has handed over a descriptor for it that the daemon is started.

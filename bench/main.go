@@ -391,7 +391,7 @@ func (b *subjects) sizes() ([]figure, error) {
 		}
 		list = append(list, figure{what: "added by " + s.call, got: with - plain, limit: s.limit, unit: "KB",
 			detail: fmt.Sprintf("%.0f KB, without %.0f KB", with, plain),
-			missed: "walking paths by hand and signalling with a stranger's rights cost 50 to 160 KB"})
+			missed: "walking paths by hand and signalling with a stranger's rights cost more than it leaves"})
 	}
 	return list, nil
 }
