@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/daemonocle/daemonocle/internal/console"
 )
@@ -69,6 +70,11 @@ type Call struct {
 	Output          // Out and Err are never nil
 	Args   []string // what followed the action and its options
 
+	// Result is what the action has found out, for programs: with JSON it is in the
+	// object that is printed, and else nothing is done with it. It may be a string, a
+	// bool, a number, a slice, a map with strings as keys, or a struct.
+	Result any
+
 	action string
 }
 
@@ -118,8 +124,9 @@ func (c *Color) UnmarshalText(text []byte) error {
 type Output struct {
 	Out, Err io.Writer
 	Color    Color
-	// JSON makes the built-in actions print one object with the outcome on Out,
-	// and nothing else there.
+	// JSON makes actions print one object with the outcome on Out, and nothing else
+	// there. Of an action of the program's own, what it has printed and Call.Result
+	// are in the object; one that has an option json of its own prints what it wants.
 	JSON bool
 	// Quiet makes the built-in actions print nothing but errors: the exit code of
 	// status is its answer.
@@ -332,6 +339,13 @@ func (d *Daemon) call(ctx context.Context, a Action, out Output, args []string, 
 	if a.builtin {
 		return a.run(ctx, c, o)
 	}
+	v, began := c.voice(), time.Now()
+	replaces := slices.Contains(builtinNames, a.name)
+	var printed strings.Builder
+	wrapped := out.JSON && !replaces && !a.has("json")
+	if wrapped {
+		c.Out, c.into = &printed, nil
+	}
 	var stack []byte
 	err = safely("action "+a.name, func() error {
 		returned := false
@@ -344,12 +358,20 @@ func (d *Daemon) call(ctx context.Context, a Action, out Output, args []string, 
 		returned = true
 		return err
 	})
+	switch {
+	case wrapped:
+		v.object(func() map[string]any {
+			m := map[string]any{"outcome": "done", "output": printed.String(), "result": plainValue(reflect.ValueOf(c.Result)), "seconds": time.Since(began).Seconds()}
+			if err != nil {
+				m["outcome"] = "failed"
+			}
+			return m
+		}, err)
+	case replaces && err != nil && !Shown(err):
+		v.object(failedObject(err), err)
+	}
 	if err == nil {
 		return nil
-	}
-	v := c.voice()
-	if !Shown(err) && slices.Contains(builtinNames, a.name) {
-		v.object(failedObject(err), err)
 	}
 	err = v.failed(err)
 	c.Err.Write(stack)

@@ -3,9 +3,11 @@ package daemonocle
 import (
 	"maps"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // appendJSON writes the values of a Status as Python's json module does, with
@@ -91,6 +93,59 @@ func nextLine(b []byte, i int, indent string) []byte {
 		b = append(b, ',')
 	}
 	return append(append(b, '\n'), indent...)
+}
+
+// plainValue makes a value of a program's own one that appendJSON knows; what it cannot
+// say is nil. It goes no deeper than a tree of a sensible depth: a value may hold itself.
+func plainValue(v reflect.Value) any { return plainWithin(v, 32) }
+
+func plainWithin(v reflect.Value, depth int) any {
+	if !v.IsValid() || depth == 0 {
+		return nil
+	}
+	if v.Type() == durationType {
+		return time.Duration(v.Int()).Seconds()
+	}
+	switch v.Kind() {
+	case reflect.String:
+		return v.String()
+	case reflect.Bool:
+		return v.Bool()
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return v.Int()
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		if n := v.Uint(); n <= math.MaxInt64 {
+			return int64(n)
+		}
+		return strconv.FormatUint(v.Uint(), 10)
+	case reflect.Float32, reflect.Float64:
+		return v.Float()
+	case reflect.Pointer, reflect.Interface:
+		return plainWithin(v.Elem(), depth-1)
+	case reflect.Slice, reflect.Array:
+		list := []any{}
+		for i := range v.Len() {
+			list = append(list, plainWithin(v.Index(i), depth-1))
+		}
+		return list
+	case reflect.Map:
+		m := map[string]any{}
+		for _, key := range v.MapKeys() {
+			if key.Kind() == reflect.String {
+				m[key.String()] = plainWithin(v.MapIndex(key), depth-1)
+			}
+		}
+		return m
+	case reflect.Struct:
+		m := map[string]any{}
+		for i := range v.NumField() {
+			if f := v.Type().Field(i); f.IsExported() {
+				m[strings.ReplaceAll(kebab(f.Name), "-", "_")] = plainWithin(v.Field(i), depth-1)
+			}
+		}
+		return m
+	}
+	return nil
 }
 
 func appendJSONFloat(b []byte, f float64) []byte {

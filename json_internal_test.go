@@ -5,7 +5,9 @@ import (
 	"math"
 	"reflect"
 	"regexp"
+	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 )
 
@@ -100,4 +102,43 @@ func FuzzJSONFloat(f *testing.F) {
 			t.Errorf("%v came back as %v", x, back)
 		}
 	})
+}
+
+// What a program's own action has found out is written as far as JSON can say it.
+func TestResultsAsJSON(t *testing.T) {
+	type loop struct{ Next *loop }
+	self := &loop{}
+	self.Next = self
+	type word string
+	for _, tt := range []struct {
+		value any
+		want  string
+	}{
+		{nil, `null`},
+		{3, `3`},
+		{uint8(3), `3`},
+		{uint64(1 << 63), `"9223372036854775808"`},
+		{1.5, `1.5`},
+		{true, `true`},
+		{word("é"), `"\u00e9"`},
+		{1500 * time.Millisecond, `1.5`},
+		{[]int(nil), `[]`},
+		{[2]string{"a", "b"}, `["a", "b"]`},
+		{map[word]any{"b": nil, "a": []any{1}}, `{"a": [1], "b": null}`},
+		{map[int]int{1: 1}, `{}`},
+		{&struct {
+			MaxAge int
+			hidden int
+			Inner  struct{ URL *string }
+		}{MaxAge: 1}, `{"inner": {"url": null}, "max_age": 1}`},
+		{func() {}, `null`},
+		{make(chan int), `null`},
+	} {
+		if got := string(appendJSON(nil, plainValue(reflect.ValueOf(tt.value)))); got != tt.want {
+			t.Errorf("%#v: got %s, want %s", tt.value, got, tt.want)
+		}
+	}
+	if got := string(appendJSON(nil, plainValue(reflect.ValueOf(self)))); !strings.HasPrefix(got, `{"next": {"next": `) {
+		t.Errorf("what holds itself: %s", got)
+	}
 }

@@ -39,15 +39,15 @@ func newAction(p Program, spec daemonocle.ActionSpec, group *cobra.Command) *act
 	for _, o := range spec.Options {
 		a.addOption(o, false)
 	}
+	help := "Show the outcome in JSON format."
+	if spec.Name == "status" {
+		help = "Show the status in JSON format."
+	}
+	a.addOption(daemonocle.Option{Name: "json", Help: help}, true)
+	if n := len(a.options) - 1; spec.Name == "status" { // where it has always been
+		a.options = slices.Insert(a.options[:n], 0, a.options[n])
+	}
 	if spec.Builtin {
-		help := "Show the outcome in JSON format."
-		if spec.Name == "status" {
-			help = "Show the status in JSON format."
-		}
-		a.addOption(daemonocle.Option{Name: "json", Help: help}, true)
-		if n := len(a.options) - 1; spec.Name == "status" { // where it has always been
-			a.options = slices.Insert(a.options[:n], 0, a.options[n])
-		}
 		a.addOption(daemonocle.Option{Name: "quiet", Help: "Print nothing but errors."}, true)
 	}
 	colors := []string{daemonocle.ColorAuto.String(), daemonocle.ColorAlways.String(), daemonocle.ColorNever.String()}

@@ -8,8 +8,8 @@
 //	root.AddCommand(service)
 //
 // The commands and their options come from the actions: start, stop, restart,
-// status, and those of Config.Actions. To each are added --color, and to the four
-// --json and --quiet. What they print goes to the writers of the command.
+// status, reload, and those of Config.Actions. To each are added --json and --color, and
+// to the five --quiet. What they print goes to the writers of the command.
 //
 // # In the tree of another program
 //

@@ -80,6 +80,12 @@ func fooConfig() daemonocle.Config {
 				}
 				return errors.New("no luck")
 			}),
+			daemonocle.NewAction("raw", "Print as it likes.", func(_ context.Context, c *daemonocle.Call, o struct {
+				JSON bool `name:"json" help:"In JSON."`
+			}) error {
+				_, err := fmt.Fprintln(c.Out, "my own")
+				return err
+			}),
 			daemonocle.NewAction("pid", "Print the PID.", func(ctx context.Context, c *daemonocle.Call, _ struct{}) error {
 				s, err := c.Daemon.Status(ctx, daemonocle.StatusOptions{})
 				if err == nil {
@@ -119,6 +125,7 @@ func wibble(_ context.Context, c *daemonocle.Call, o struct {
 	Wibble int `required:"true" help:"How often."`
 }) error {
 	fmt.Fprintf(c.Out, "wibble: %d\n", o.Wibble)
+	c.Result = struct{ Times int }{o.Wibble}
 	return nil
 }
 
