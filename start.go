@@ -50,6 +50,7 @@ type Started struct {
 type watcher struct {
 	broken     func(held, mended bool) // the PID file names no process
 	orphaned   func(pids []int)        // processes of an earlier daemon are left
+	needed     func()                  // this process is the daemon's own or its keeper's, or was to be
 	unseen     func()                  // it cannot be told whether a container ends with this process
 	begun      func()                  // it is certain that something is tried
 	settled    func(ok bool)           // the line of begun can end
@@ -106,11 +107,20 @@ func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started,
 	defer notifyFDOf(ctx).close()
 	ctx = withSockets(ctx, d.worker)
 	defer socketsOf(ctx).End()
+	place, err := d.place(ctx, o)
+	if err != nil {
+		w.begin()
+		w.settle(false)
+		return Started{}, err
+	}
+	if w.needed != nil && stays(place, o.Debug || d.cfg.Foreground, environ.Terminal(0)) {
+		w.needed()
+	}
 	if err := d.prepare(ctx, &o, w); err != nil {
 		return Started{}, err
 	}
 	var s Started
-	switch place := where(); {
+	switch {
 	case place == environ.Init, place == environ.First:
 		s, err = d.keep(ctx, w)
 	case place == environ.Socket: // no line of ours may get onto it
@@ -152,16 +162,16 @@ func where() environ.Place {
 	return environ.Shell
 }
 
-// stays reports whether a start keeps this process: then a daemon that runs already is a
-// failure, for whoever started this one would take its end for the service's. A person at a
-// terminal is told so and no more.
-func (d *Daemon) stays(o StartOptions) bool {
-	return !detaches(where()) || (o.Debug || d.cfg.Foreground) && !environ.Terminal(0)
+// stays reports whether a start there keeps this process, so that a daemon that runs already
+// is a failure: whoever started this one would take its end for the service's. A person at a
+// terminal is told so, and no more. A unit of Type=forking finds the daemon that runs.
+func stays(p environ.Place, foreground, terminal bool) bool {
+	return !detaches(p) || foreground && !terminal
 }
 
 // detaches reports whether a start there leaves the process that was called.
 func detaches(p environ.Place) bool {
-	return p == environ.Shell || p == environ.Unseen
+	return p == environ.Shell || p == environ.Unseen || p == environ.Forking
 }
 
 // notified tells who has handed over a descriptor for it that the daemon is started.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,7 +25,8 @@ type unit struct {
 	name string
 }
 
-// unit describes the daemon to systemd; the lines are for the section [Service].
+// unit describes the daemon to systemd; the lines are for the section [Service]. In them
+// @SELF@ is the program.
 func (s *described) unit(lines ...string) unit {
 	s.t.Helper()
 	testkit.RequireSystemd(s.t)
@@ -33,11 +35,13 @@ func (s *described) unit(lines ...string) unit {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	lines = append(lines, "ExecStart="+self+" start")
+	if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "ExecStart=") }) {
+		lines = append(lines, "ExecStart=@SELF@ start")
+	}
 	for _, kv := range append(testkit.HelperEnv(s.t, s.helper), s.env...) {
 		lines = append(lines, "Environment="+strconv.Quote(kv))
 	}
-	writeUnit(s.t, u.name, "[Service]\n"+strings.Join(lines, "\n")+"\n")
+	writeUnit(s.t, u.name, strings.ReplaceAll("[Service]\n"+strings.Join(lines, "\n")+"\n", "@SELF@", self))
 	return u
 }
 

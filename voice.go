@@ -27,7 +27,7 @@ type voice struct {
 	d   *Daemon
 	out Output
 
-	meant bool // this process is the daemon's own or its keeper's, or was to be
+	needed bool // that a daemon runs already is a failure; see watcher
 }
 
 // speaker is a console.Console, or one's turn with one.
@@ -74,6 +74,7 @@ func (v *voice) watcher(doing string) watcher {
 	return watcher{
 		broken:     v.broken,
 		orphaned:   v.orphaned,
+		needed:     func() { v.needed = true },
 		unseen:     v.unseen,
 		begun:      func() { v.Begin(doing + " " + v.d.cfg.Name) },
 		settled:    v.End,
@@ -144,7 +145,6 @@ func list(pids []int) string {
 }
 
 func (v *voice) start(ctx context.Context, o StartOptions) error {
-	v.meant = v.d.stays(o)
 	s, err := v.d.start(ctx, o, v.watcher("Starting"))
 	return v.started(s, err)
 }
@@ -273,8 +273,8 @@ func (v *voice) finish(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case v.meant && errors.Is(err, ErrAlreadyRunning):
-		v.warn(err)
+	case v.needed && errors.As(err, &e) && errors.Is(err, ErrAlreadyRunning) && e.Op == "start":
+		v.speaker.Warn(e.Err.Error())
 		return MarkShown(err)
 	case errors.Is(err, ErrAlreadyRunning) && errors.As(err, &e) && e.Op == "start",
 		errors.Is(err, ErrNotRunning) && errors.As(err, &e) && e.Op == "stop",
@@ -360,7 +360,7 @@ func (v *voice) object(make func() map[string]any, err error) {
 		if m["pid"] == nil && e.PID > 0 {
 			m["pid"] = int64(e.PID)
 		}
-		if fine := m["outcome"]; fine == outcomeOf(ErrAlreadyRunning) && e.Op == "start" && !v.meant ||
+		if fine := m["outcome"]; fine == outcomeOf(ErrAlreadyRunning) && e.Op == "start" && !v.needed ||
 			fine == outcomeOf(ErrNotRunning) && e.Op == "stop" || fine == outcomeOf(ErrStopping) {
 			m["code"] = int64(0)
 		}

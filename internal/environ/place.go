@@ -27,6 +27,9 @@ const (
 	Socket
 	// Systemd has started this very process.
 	Systemd
+	// Forking: systemd has, for a unit that waits until the daemon is in the background.
+	// Only systemd can tell, so that Here does not say it.
+	Forking
 	// Supervisor: another service manager has, launchd or OpenRC's supervise-daemon.
 	Supervisor
 )

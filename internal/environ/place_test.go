@@ -7,7 +7,7 @@ import (
 )
 
 func (p Place) String() string {
-	return [...]string{"Shell", "Unseen", "Init", "First", "Socket", "Systemd", "Supervisor"}[p]
+	return [...]string{"Shell", "Unseen", "Init", "First", "Socket", "Systemd", "Forking", "Supervisor"}[p]
 }
 
 // scene is this process, with the number me, and all that /proc shows. The start time of
@@ -222,7 +222,7 @@ func TestPlaceInvariants(t *testing.T) {
 				switch {
 				case (got == Init) != (me == 1):
 					t.Errorf("%+v: %v", s, got)
-				case got == Socket && !s.socket, got == Systemd && !is(4) && !is(5), got == Supervisor:
+				case got == Socket && !s.socket, got == Systemd && !is(4) && !is(5), got == Supervisor, got == Forking:
 					t.Errorf("%+v: %v", s, got)
 				case (got == First || got == Unseen) && !s.container:
 					t.Errorf("%+v: %v outside of a container", s, got)
