@@ -37,7 +37,8 @@ var houseRules = map[string]struct {
 }{
 	"": {
 		[]string{"internal/console", "internal/control", "internal/environ", "internal/errand", "internal/launch", "internal/paths", "internal/pidfile",
-			"internal/privs", "internal/proc", "internal/sdnotify", "internal/sockets", "internal/systemd", unixes},
+			"internal/privs", "internal/proc", "internal/sdnotify", "internal/sockets", "internal/systemd",
+			"internal/template", unixes},
 		"the root is the daemon; it stands on its rooms and on the kernel, and brings its users no other module",
 	},
 	"internal/console":  {[]string{term, unixes}, "it speaks; what it says is the callers' business"},
@@ -51,6 +52,7 @@ var houseRules = map[string]struct {
 	"internal/sockets":  {[]string{"internal/paths", unixes}, "it knows sockets by their names, not what daemons are"},
 	"internal/sdnotify": {[]string{unixes}, "it speaks a protocol; when to say what is the daemon's part"},
 	"internal/systemd":  {nil, "it asks a question; what follows from the answer is the daemon's part"},
+	"internal/template": {nil, "it knows texts and numbers, not workers"},
 	"internal/launch":   {[]string{"internal/proc", unixes}, "it makes processes; PID files and users are the daemon's part"},
 
 	"internal/testkit":       {[]string{unixes}, "what tests the rooms must not stand on them"},

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/daemonocle/daemonocle/internal/template"
 )
 
 // Program is a worker that is another program: it replaces the daemon's process,
@@ -102,13 +104,13 @@ func (p *program) member(n int) (func(context.Context) error, error) {
 	expand := func(what string, list []string) []string {
 		list = slices.Clone(list)
 		for i, text := range list {
-			t, err := parseTemplate(text)
+			t, err := template.Parse(text)
 			if err != nil {
 				problems = append(problems, &ConfigError{"Worker", text, fmt.Errorf("among the %s of a group's program %w", what, err),
 					"write {n} for the worker's number, and {{ or }} for a brace"})
 				continue
 			}
-			list[i] = t.expand(n)
+			list[i] = t.Expand(n)
 		}
 		return list
 	}

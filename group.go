@@ -16,6 +16,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/console"
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/launch"
+	"github.com/daemonocle/daemonocle/internal/template"
 )
 
 // Group is a number of daemons that have one worker, and one Config in which {n}
@@ -26,7 +27,7 @@ type Group struct {
 	cfg       Config
 	name      string
 	size      int
-	templates map[string]template // by setting
+	templates map[string]template.Template // by setting
 
 	mu      sync.Mutex
 	daemons []*Daemon // nil: not made yet
@@ -51,7 +52,7 @@ func (w worker) key() string {
 // Like New it starts and creates nothing, may be called in any process, and says
 // all that is wrong in one error.
 func NewGroup(c Config, workers int) (*Group, error) {
-	g := &Group{cfg: c, size: workers, templates: map[string]template{}}
+	g := &Group{cfg: c, size: workers, templates: map[string]template.Template{}}
 	var problems []error
 	bad := func(setting, value string, err error, hint string) {
 		problems = append(problems, &ConfigError{setting, value, err, hint})
@@ -66,7 +67,7 @@ func NewGroup(c Config, workers int) (*Group, error) {
 		bad("PIDFile", "", errors.New("is missing"), "give each worker its own, such as /run/name{n}.pid")
 	}
 	for _, s := range g.settings(&c) {
-		t, err := parseTemplate(*s.value)
+		t, err := template.Parse(*s.value)
 		if err != nil {
 			bad(s.name, *s.value, err, "write {n} for the worker's number, {n:0>4} for four digits of it, and {{ or }} for a brace")
 		}
@@ -80,7 +81,7 @@ func NewGroup(c Config, workers int) (*Group, error) {
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
-	g.name = strings.Trim(g.templates["Name"].plain(), " -_.:#")
+	g.name = strings.Trim(g.templates["Name"].Plain(), " -_.:#")
 	if g.name == "" {
 		g.name = filepath.Base(os.Args[0])
 	}
@@ -130,7 +131,7 @@ func (g *Group) launched() int {
 		return -1
 	}
 	n, err := strconv.Atoi(c.Key.Member)
-	if err != nil || n < 0 || n >= g.size || g.templates["Name"].expand(n) != c.Key.Name && g.cfg.Name != "" {
+	if err != nil || n < 0 || n >= g.size || g.templates["Name"].Expand(n) != c.Key.Name && g.cfg.Name != "" {
 		return -1
 	}
 	return n
@@ -148,7 +149,7 @@ func (g *Group) Daemon(n int) (*Daemon, error) {
 	}
 	c := g.cfg
 	for _, s := range g.settings(&c) {
-		*s.value = g.templates[s.name].expand(n)
+		*s.value = g.templates[s.name].Expand(n)
 	}
 	if layout := c.Layout; layout != nil {
 		c.Layout = func(name string) (Paths, error) { return expandPaths(layout, name, n) }
@@ -170,9 +171,9 @@ func (g *Group) Daemon(n int) (*Daemon, error) {
 // pidFile is what the worker's PID file will be; empty if that cannot be told.
 func (g *Group) pidFile(n int) string {
 	if g.cfg.PIDFile != "" || g.cfg.Layout == nil {
-		return g.templates["PIDFile"].expand(n)
+		return g.templates["PIDFile"].Expand(n)
 	}
-	p, err := expandPaths(g.cfg.Layout, g.templates["Name"].expand(n), n)
+	p, err := expandPaths(g.cfg.Layout, g.templates["Name"].Expand(n), n)
 	if err != nil {
 		return ""
 	}
@@ -186,11 +187,11 @@ func (g *Group) outOfRange(n int) error {
 func expandPaths(layout Layout, name string, n int) (Paths, error) {
 	p, err := layout(name)
 	for _, value := range []*string{&p.PIDFile, &p.StdoutFile, &p.StderrFile, &p.WorkDir, &p.Private, &p.Prefix, &p.Earlier[0], &p.Earlier[1], &p.Earlier[2]} {
-		t, bad := parseTemplate(*value)
+		t, bad := template.Parse(*value)
 		if bad != nil && err == nil {
 			err = fmt.Errorf("its path %q %w", *value, bad)
 		}
-		*value = t.expand(n)
+		*value = t.Expand(n)
 	}
 	return p, err
 }

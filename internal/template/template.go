@@ -1,4 +1,5 @@
-package daemonocle
+// Package template puts a worker's number into texts.
+package template
 
 import (
 	"errors"
@@ -8,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// template is a text with a worker's number in it.
-type template []part
+// Template is a text with places for a number. The zero Template is the empty text.
+type Template []part
 
 // part is plain text, or a place for the number.
 type part struct {
@@ -23,11 +24,11 @@ type part struct {
 // maxWidth keeps a slip of the finger from making a name of a megabyte.
 const maxWidth = 20
 
-// parseTemplate reads {n}, and with a width {n:4}, {n:04}, {n:0>4}: a fill
+// Parse reads {n}, and with a width {n:4}, {n:04}, {n:0>4}: a fill
 // character, < > or ^ for the side, and the number of characters, as in Python.
-// {{ and }} are braces.
-func parseTemplate(s string) (template, error) {
-	var t template
+// {{ and }} are braces. The error says what the text has or holds.
+func Parse(s string) (Template, error) {
+	var t Template
 	var plain strings.Builder
 	for s != "" {
 		i := strings.IndexAny(s, "{}")
@@ -89,8 +90,8 @@ func parseField(field string) (part, error) {
 	return p, nil
 }
 
-// expand puts the number in.
-func (t template) expand(n int) string {
+// Expand puts the number in.
+func (t Template) Expand(n int) string {
 	var b strings.Builder
 	for _, p := range t {
 		if !p.number {
@@ -112,8 +113,8 @@ func (t template) expand(n int) string {
 	return b.String()
 }
 
-// plain is what is left without the number.
-func (t template) plain() string {
+// Plain is what is left without the number.
+func (t Template) Plain() string {
 	var b strings.Builder
 	for _, p := range t {
 		b.WriteString(p.text)
