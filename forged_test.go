@@ -27,14 +27,22 @@ func forge(kind launch.Kind, pid, code int, text string) error {
 	b = binary.AppendUvarint(b, uint64(len(text)))
 	b = append(b, text...)
 	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	fd, err := wire()
+	if err == nil {
+		_, err = unix.Write(fd, b)
+	}
+	return err
+}
+
+// wire is the descriptor of this process's end.
+func wire() (int, error) {
 	for fd := 3; fd < 256; fd++ {
 		cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 		if err == nil && int(cred.Pid) == os.Getppid() {
-			_, err := unix.Write(fd, b)
-			return err
+			return fd, nil
 		}
 	}
-	return fmt.Errorf("process %d has no wire", os.Getpid())
+	return -1, fmt.Errorf("process %d has no wire", os.Getpid())
 }
 
 // forgeAll says to a launcher what makes it act, about anybody but this process.

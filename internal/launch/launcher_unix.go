@@ -302,11 +302,10 @@ func (l *Launch) Receive(ctx context.Context) (Message, error) {
 			}
 			continue // a deadline of an earlier call
 		}
-		if errors.Is(err, syscall.ECONNRESET) { // it died with words of ours unread
-			err = io.EOF
-		}
 		if err != nil {
-			return m, err
+			// However the wire breaks, nothing more is heard on it. What has become of the
+			// daemon is the process's to tell.
+			return m, io.EOF
 		}
 		switch {
 		case m.Kind == spawned, m.Kind == Claimed: // the latter if the stage was killed before it could

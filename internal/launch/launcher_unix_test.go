@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -106,6 +107,24 @@ func TestReceiveGoesOnWithAMessageThatWasCutOff(t *testing.T) {
 		stop()
 		if err != nil || m != want {
 			t.Errorf("after %d bytes and the rest: got %.40q, %v", n, m.Text, err)
+		}
+	}
+}
+
+// However the wire breaks, that is its end: whether the daemon lives its process tells.
+func TestBrokenWireIsTheEndOfIt(t *testing.T) {
+	for name, breaks := range map[string]func(daemon *os.File, l *Launch){
+		"closed":   func(daemon *os.File, _ *Launch) { daemon.Close() },
+		"reset":    func(daemon *os.File, l *Launch) { l.Send(Release); daemon.Close() },
+		"cut off":  func(daemon *os.File, _ *Launch) { daemon.Write([]byte{0, 0, 0, 9, byte(Ready)}); daemon.Close() },
+		"too long": func(daemon *os.File, _ *Launch) { daemon.Write([]byte{0xff, 0xff, 0xff, 0xff, 0}); daemon.Close() },
+		"garbage":  func(daemon *os.File, _ *Launch) { daemon.Write([]byte{0, 0, 0, 2, byte(Ready), 0xff}); daemon.Close() },
+		"our end":  func(_ *os.File, l *Launch) { l.conn.Close() },
+	} {
+		l, daemon := halfHeard(t)
+		breaks(daemon, l)
+		if _, err := l.Receive(t.Context()); err != io.EOF {
+			t.Errorf("%s: got %v", name, err)
 		}
 	}
 }

@@ -1,0 +1,179 @@
+//go:build linux
+
+package daemonocle_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/daemonocle/daemonocle"
+	"github.com/daemonocle/daemonocle/internal/launch"
+	"github.com/daemonocle/daemonocle/internal/testkit"
+	"golang.org/x/sys/unix"
+)
+
+func init() { helpers["breaks"] = breaks }
+
+// wireBreaks are ways in which a worker can break the wire, while its launcher waits.
+var wireBreaks = map[string]func(fd int) error{
+	"malformed": func(fd int) error {
+		_, err := unix.Write(fd, []byte{0, 0, 0, 2, byte(launch.Note), 0xff})
+		return err
+	},
+	"too long": func(fd int) error {
+		_, err := unix.Write(fd, []byte{0xff, 0xff, 0xff, 0xff, byte(launch.Note)})
+		return err
+	},
+	"cut off": func(fd int) error {
+		_, err := unix.Write(fd, []byte{0, 0, 0, 9, byte(launch.Note)})
+		return errors.Join(err, unix.Shutdown(fd, unix.SHUT_WR))
+	},
+	"ended": func(fd int) error { return unix.Shutdown(fd, unix.SHUT_WR) },
+	"reset": resetWire,
+}
+
+// resetWire closes this process's end over words of the launcher's that nobody has read.
+// They are the launcher's answer to SIGINT.
+func resetWire(fd int) error {
+	links, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		return err
+	}
+	for _, link := range links { // nothing wakes the reader from here on
+		var poller int
+		if to, _ := os.Readlink(link); to == "anon_inode:[eventpoll]" {
+			fmt.Sscan(filepath.Base(link), &poller)
+			unix.EpollCtl(poller, unix.EPOLL_CTL_DEL, fd, nil)
+		}
+	}
+	if err := syscall.Kill(os.Getppid(), syscall.SIGINT); err != nil {
+		return err
+	}
+	words := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for {
+		switch n, err := unix.Poll(words, -1); {
+		case err != nil && err != unix.EINTR:
+			return err
+		case n == 1:
+			null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+			if err != nil {
+				return err
+			}
+			return unix.Dup3(int(null.Fd()), fd, unix.O_CLOEXEC)
+		}
+	}
+}
+
+// breaks is prog with a worker that breaks the wire, as D_BREAK says, and then does what
+// D_WORKER says.
+func breaks() {
+	c := progConfig()
+	then := c.Worker
+	c.Worker = func(ctx context.Context) error {
+		if how := wireBreaks[os.Getenv("D_BREAK")]; daemonocle.Generation(ctx) == 1 {
+			fd, err := wire()
+			if err == nil {
+				err = how(fd)
+			}
+			if err != nil {
+				return err
+			}
+			appendLine(os.Getenv("D_NOTE"), "broken")
+		}
+		return then(ctx)
+	}
+	d, err := daemonocle.New(c)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(daemonocle.ExitCode(d.Do(context.Background(), os.Args[1:]...)))
+}
+
+// However the wire breaks during a start, there is one outcome, and it is true: what is
+// said to have failed does not run on.
+func TestBrokenWireHasOneTrueOutcome(t *testing.T) {
+	for how := range wireBreaks {
+		for _, then := range []string{"ready", "alive", "os.Exit:7", "RequireReady"} {
+			t.Run(how+"/"+then, func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, "D_BREAK="+how, "D_STOP_TIMEOUT=300ms")
+				switch then {
+				case "RequireReady":
+					r.env = append(r.env, "D_WORKER=alive", "D_REQUIRE_READY=1", "D_START_TIMEOUT=300ms")
+				case "os.Exit:7":
+					r.env = append(r.env, "D_WORKER="+then, "D_START_WINDOW=1h", "D_START_TIMEOUT=1h")
+				default:
+					r.env = append(r.env, "D_WORKER="+then, "D_START_WINDOW=300ms")
+				}
+				r.env = append(r.env, "D_NOTE="+r.note())
+				r.helper = "breaks"
+				got := r.do("start")
+				pid := 0
+				if _, err := os.Stat(r.pidFile); err == nil {
+					pid = holder(t, r.pidFile)
+				}
+				switch {
+				case how == "reset": // after SIGINT
+					if pid != 0 || got != (result{"Starting foo ... FAILED\n", "ERROR: Start was cancelled\n", 130}) {
+						t.Errorf("process %d runs: %v", pid, got)
+					}
+				case then == "os.Exit:7":
+					if pid != 0 || got.code != 7 || !strings.HasSuffix(got.out, " FAILED\n") {
+						t.Errorf("process %d runs: %v", pid, got)
+					}
+				case then == "RequireReady":
+					if pid == 0 || !strings.Contains(got.err, fmt.Sprintf("ERROR: Timed out while waiting for process (PID %d)", pid)) {
+						t.Errorf("process %d runs: %v", pid, got)
+					}
+				case pid == 0 || got != (result{out: "Starting foo ... OK\n"}):
+					t.Errorf("process %d runs: %v", pid, got)
+				}
+				if pid == 0 {
+					return
+				}
+				if got := r.do("stop"); got.code != 0 {
+					t.Errorf("stop: %v", got)
+				}
+			})
+		}
+	}
+}
+
+// In the foreground the keeper says how the daemon ended, and with its code, whatever
+// was said before.
+func TestKeeperOutlivesABrokenWire(t *testing.T) {
+	for how := range wireBreaks {
+		if how == "reset" {
+			continue // there is no such word in the foreground
+		}
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, "D_BREAK="+how, "D_WORKER=alive", "D_FOREGROUND=1")
+			r.env = append(r.env, "D_NOTE="+r.note())
+			cmd := r.command("breaks", "start")
+			out, err := cmd.StdoutPipe()
+			must(t, err)
+			must(t, cmd.Start())
+			testkit.WaitFor(t, "the wire to be broken", func() bool { return slurp(r.note()) == "broken\n" })
+			pid := holder(t, r.pidFile)
+			r.alive(cmd.Process.Pid)
+			if got := r.do("stop"); got.code != 0 {
+				t.Errorf("stop: %v", got)
+			}
+			said, err := io.ReadAll(out)
+			must(t, err)
+			if err := cmd.Wait(); err != nil || !strings.HasPrefix(string(said), "Starting foo ... OK\n") {
+				t.Errorf("got %v, %q", err, said)
+			}
+			r.gone(pid)
+		})
+	}
+}
