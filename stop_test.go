@@ -758,3 +758,29 @@ func TestWaitReturnsAtTheEnd(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Who waits for a daemon that is reloaded again and again needs no more for it.
+func TestWaitKeepsNothingOfEarlierGenerations(t *testing.T) {
+	r := newRig(t)
+	pid := r.start()
+	d := r.daemon()
+	ended := make(chan error, 1)
+	before := len(testkit.FDs(os.Getpid()))
+	go func() { ended <- d.Wait(t.Context()) }()
+	const room = 4 // for one generation, and for a look at the file
+	for range 3 * room {
+		testkit.WaitFor(t, "it to wait for this generation", func() bool {
+			infos, _ := filepath.Glob("/proc/self/fdinfo/*")
+			return slices.ContainsFunc(infos, func(info string) bool { return strings.Contains(slurp(info), fmt.Sprintf("\nPid:\t%d\n", pid)) })
+		})
+		signal(t, pid, syscall.SIGHUP)
+		testkit.WaitGone(t, pid)
+		testkit.WaitFor(t, "the next generation", func() bool { n := holder(t, r.pidFile); return n > 0 && n != pid })
+		pid = holder(t, r.pidFile)
+	}
+	testkit.WaitFor(t, "the descriptors to be closed", func() bool { return len(testkit.FDs(os.Getpid())) <= before+room })
+	signal(t, pid, syscall.SIGTERM)
+	if err := <-ended; err != nil {
+		t.Errorf("got %v", err)
+	}
+}
