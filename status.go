@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
 )
@@ -29,6 +30,9 @@ type StatusOptions struct {
 const interval = 50 * time.Millisecond
 
 var defaultFields = []string{"cpu_percent", "memory_percent", "name", "pid", "status", "uptime"}
+
+// fileFields are known of a daemon that does not run as well.
+var fileFields = []string{"pid_file", "stdout_file", "stderr_file"}
 
 // Status is what is known of a daemon. Text, JSON and exit code come from it.
 type Status struct {
@@ -51,6 +55,13 @@ type Status struct {
 	// the process group of such a one. Stop with Force kills them. Linux only.
 	Left []int
 
+	// PIDFile, StdoutFile and StderrFile are where the daemon's files are, or will be,
+	// as seen from outside ChrootDir; empty: it has none. In the foreground and under a
+	// service manager a daemon writes to the caller's streams instead.
+	PIDFile    string
+	StdoutFile string
+	StderrFile string
+
 	// Values are the fields that were asked for, by name: string, int64,
 	// float64, []any, map[string]string, or nil if the caller may not know.
 	Values map[string]any
@@ -62,6 +73,7 @@ type Status struct {
 // StatusFields are the names that StatusOptions.Fields may hold.
 func StatusFields() []string {
 	names := append(proc.FieldNames(), "cpu_percent", "memory_percent", "group_num_procs")
+	names = append(names, fileFields...)
 	slices.Sort(names)
 	return slices.Compact(names)
 }
@@ -147,6 +159,7 @@ type view struct {
 // options.
 func (d *Daemon) view(ctx context.Context, o StatusOptions, wrong error, w watcher) (*view, Status, error) {
 	s := Status{Name: d.cfg.Name, State: "dead", fields: o.Fields, plain: o.Fields == nil}
+	s.StdoutFile, s.StderrFile = seen(d.stdout), seen(d.stderr)
 	if s.plain {
 		s.fields = defaultFields
 	}
@@ -166,6 +179,7 @@ func (d *Daemon) view(ctx context.Context, o StatusOptions, wrong error, w watch
 	if err != nil {
 		return nil, s, err
 	}
+	s.PIDFile = d.pid.Where().String()
 	if r.State != pidfile.Running {
 		s.Left = d.orphans(r)
 		return nil, s, nil
@@ -276,6 +290,9 @@ func (v *view) finish(ctx context.Context, usage proc.Usage, err error) (Status,
 	if v.members > 0 {
 		values["group_num_procs"] = int64(v.members)
 	}
+	for _, f := range fileFields {
+		values[f] = s.file(f)
+	}
 	s.Values = map[string]any{}
 	for _, f := range s.fields {
 		s.Values[f] = values[f]
@@ -288,6 +305,23 @@ func (v *view) finish(ctx context.Context, usage proc.Usage, err error) (Status,
 func untold(err error) bool {
 	return !errors.Is(err, proc.ErrGone) &&
 		(errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist))
+}
+
+// seen is the path as it is seen from outside the daemon's root directory.
+func seen(n *paths.Name) string {
+	if n == nil {
+		return ""
+	}
+	return n.String()
+}
+
+// file is the value of one of fileFields.
+func (s Status) file(field string) any {
+	path := map[string]string{"pid_file": s.PIDFile, "stdout_file": s.StdoutFile, "stderr_file": s.StderrFile}[field]
+	if path == "" {
+		return nil
+	}
+	return path
 }
 
 func checkFields(fields []string) error {
@@ -357,6 +391,11 @@ func (s Status) object() map[string]any {
 		m := map[string]any{"name": s.Name, "status": s.State}
 		if len(s.Left) > 0 {
 			m["left"] = numbers(s.Left)
+		}
+		for _, f := range fileFields {
+			if slices.Contains(s.fields, f) {
+				m[f] = s.file(f)
+			}
 		}
 		return m
 	}

@@ -82,6 +82,59 @@ func TestStatusWithoutADaemon(t *testing.T) {
 	r.expect(r.do("status"), result{err: "ERROR: Cannot get status of daemon without PID file\n", code: 1})
 }
 
+// TestStatusSaysWhereTheFilesAre: also of a daemon that does not run, for its log files are
+// looked for then.
+func TestStatusSaysWhereTheFilesAre(t *testing.T) {
+	r := newRig(t)
+	out, root := filepath.Join(r.dir, "log", "out"), filepath.Join(r.dir, "root")
+	if err := os.Mkdir(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	status := func(c daemonocle.Config) daemonocle.Status {
+		c.Name = "foo"
+		d, err := daemonocle.New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := d.Status(t.Context(), daemonocle.StatusOptions{Fields: append([]string{"name"}, fileFields...)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	config := daemonocle.Config{PIDFile: r.pidFile, StdoutFile: out}
+	dead := status(config)
+	if got, want := jsonOf(t, dead), fmt.Sprintf(`{"name": "foo", "pid_file": %q, "status": "dead", "stderr_file": null, "stdout_file": %q}`, r.pidFile, out); got != want {
+		t.Errorf("not running: got %s, want %s", got, want)
+	}
+	if got := dead.String(); got != "foo -- not running" {
+		t.Errorf("not running: got %s", got)
+	}
+	r.start()
+	alive := status(config)
+	if got, want := alive.String(), fmt.Sprintf("foo -- name: foo, pid_file: %s, stdout_file: %s, stderr_file: null", r.pidFile, out); got != want {
+		t.Errorf("running: got %s, want %s", got, want)
+	}
+	if got, want := jsonOf(t, alive), fmt.Sprintf(`{"name": "foo", "pid_file": %q, "stderr_file": null, "stdout_file": %q}`, r.pidFile, out); got != want {
+		t.Errorf("running: got %s, want %s", got, want)
+	}
+	for name, c := range map[string]struct {
+		config daemonocle.Config
+		want   [3]string
+	}{
+		"in another root directory": {daemonocle.Config{ChrootDir: root, PIDFile: "/foo.pid", StderrFile: "/err"},
+			[3]string{filepath.Join(root, "foo.pid"), "", filepath.Join(root, "err")}},
+		"found where it was earlier": {daemonocle.Config{Layout: func(string) (daemonocle.Paths, error) {
+			return daemonocle.Paths{PIDFile: filepath.Join(r.dir, "new.pid"), Earlier: [3]string{r.pidFile}}, nil
+		}}, [3]string{r.pidFile, "", ""}},
+	} {
+		s := status(c.config)
+		if got := [3]string{s.PIDFile, s.StdoutFile, s.StderrFile}; got != c.want {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
+}
+
 func TestStatusShowsFieldsInTheOrderAsked(t *testing.T) {
 	r := newRig(t)
 	pid := r.start()
@@ -119,6 +172,9 @@ func TestStatusNamesTheFieldsThatThereAre(t *testing.T) {
 var specFields = strings.Fields(`cpu_percent memory_percent name pid status uptime
 	group_num_procs ppid username uids gids cmdline exe cwd environ nice num_threads num_fds open_files
 	memory_info create_time terminal cpu_times num_ctx_switches io_counters`)
+
+// fileFields say where a daemon's files are.
+var fileFields = []string{"pid_file", "stdout_file", "stderr_file"}
 
 // numbers checks a list: that many numbers, none negative.
 func numbers[N int64 | float64](v any, n int) error {
@@ -298,7 +354,7 @@ func TestStatusFieldsAreTheKernelsTruth(t *testing.T) {
 	if got := slices.Sorted(maps.Keys(checks)); !slices.Equal(got, slices.Sorted(slices.Values(specFields))) {
 		t.Fatalf("this test checks %v", got)
 	}
-	if got := daemonocle.StatusFields(); !slices.Equal(got, slices.Sorted(slices.Values(specFields))) {
+	if got := daemonocle.StatusFields(); !slices.Equal(got, slices.Sorted(slices.Values(slices.Concat(specFields, fileFields)))) {
 		t.Errorf("the fields are %v", got)
 	}
 	s := r.status(specFields...)
@@ -324,7 +380,7 @@ func TestStatusHidesWhatTheCallerMayNotRead(t *testing.T) {
 	}
 	var hidden []string
 	for f, v := range values {
-		if v == nil && f != "num_fds" { // since Linux 6.2 everybody may count
+		if v == nil && f != "num_fds" && !slices.Contains(fileFields, f) { // since Linux 6.2 everybody may count
 			hidden = append(hidden, f)
 		}
 	}

@@ -125,22 +125,20 @@ func showCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		out := cmd.OutOrStdout()
-		if asJSON {
-			e := json.NewEncoder(out)
-			e.SetIndent("", "  ")
-			if err := e.Encode(def); err != nil {
-				return failure("show", name, err, "")
-			}
-			return nil
-		}
 		at, err := findPlaces()
 		if err != nil {
 			return err
 		}
-		files, err := layout(name)
-		if err != nil {
-			return err
+		files := at.layout(name)
+		files.PIDFile = at.found(name)
+		out := cmd.OutOrStdout()
+		if asJSON {
+			e := json.NewEncoder(out)
+			e.SetIndent("", "  ")
+			if err := e.Encode(shown{def, text(files.PIDFile), text(files.StdoutFile), text(files.StderrFile)}); err != nil {
+				return failure("show", name, err, "")
+			}
+			return nil
 		}
 		status := "not running"
 		if d, err := def.handle("show"); err == nil {
@@ -148,29 +146,37 @@ func showCommand() *cobra.Command {
 				_, status, _ = strings.Cut(s.String(), " -- ")
 			}
 		}
-		var text strings.Builder
+		var b strings.Builder
 		for _, line := range [][2]string{
 			{"status", status},
 			{"start", def.commandLine()},
 			{"directory", printable(string(def.Directory))},
-			{"PID file", at.found(name)},
-			{"stdout", files.StdoutFile},
-			{"stderr", files.StderrFile},
-			{"remembered", at.stateFile(name)},
+			{"PID file", printable(files.PIDFile)},
+			{"stdout", printable(files.StdoutFile)},
+			{"stderr", printable(files.StderrFile)},
+			{"remembered", printable(at.stateFile(name))},
 		} {
-			fmt.Fprintf(&text, "%-11s %s\n", line[0]+":", line[1])
+			fmt.Fprintf(&b, "%-11s %s\n", line[0]+":", line[1])
 		}
 		if files.Warning != "" {
-			fmt.Fprintf(&text, "%-11s the PID file %s\n", "note:", files.Warning)
+			fmt.Fprintf(&b, "%-11s the PID file %s\n", "note:", files.Warning)
 		}
-		if _, err := io.WriteString(out, text.String()); err != nil {
+		if _, err := io.WriteString(out, b.String()); err != nil {
 			return failure("show", name, err, "")
 		}
 		return nil
 	})
-	cmd.Flags().BoolVar(&asJSON, "json", false, "Show what is remembered in JSON format.")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "Show what is remembered, and where the files are, in JSON format.")
 	cmd.ValidArgsFunction = completeNames
 	return cmd
+}
+
+// shown is a definition with where the daemon's files are.
+type shown struct {
+	*definition
+	PIDFile    text `json:"pid_file"`
+	StdoutFile text `json:"stdout_file"`
+	StderrFile text `json:"stderr_file"`
 }
 
 // commandLine is what one types to start the daemon anew.
