@@ -800,6 +800,9 @@ func (c *chorus) reload(ctx context.Context, o ReloadOptions) error {
 
 func (c *chorus) status(ctx context.Context, o StatusOptions) error {
 	c.speak()
+	if c.out.JSON && len(c.list) > 1 && len(o.Fields) > 0 && !slices.Contains(o.Fields, "name") {
+		o.Fields = append(slices.Clone(o.Fields), "name") // or nobody could tell one object from the next
+	}
 	statuses, errs := statusAll(ctx, c.list, o, c.watchers(""))
 	lines := c.out.console()
 	for i, v := range c.voices {

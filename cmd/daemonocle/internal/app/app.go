@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -162,6 +163,9 @@ func (c *commands) Invoke(ctx context.Context, out daemonocle.Output, action str
 	if len(args) == 0 {
 		return misuse(action, "no daemon is named", `Name one; "daemonocle list" shows those that there are.`)
 	}
+	if action == "status" && out.JSON && len(args) > 1 {
+		options = withName(options)
+	}
 	starts := (action == "start" || action == "restart") && !daemonocle.Launched()
 	if starts {
 		for _, name := range args { // before the first of them is touched
@@ -184,6 +188,24 @@ func (c *commands) Invoke(ctx context.Context, out daemonocle.Output, action str
 		}
 		return d.Invoke(ctx, out, action, options)
 	})
+}
+
+// withName asks for the name as well, or nobody could tell one daemon's object from the next.
+func withName(options map[string][]string) map[string][]string {
+	fields := options["fields"]
+	for _, list := range fields {
+		for field := range strings.SplitSeq(list, ",") {
+			if strings.TrimSpace(field) == "name" {
+				return options
+			}
+		}
+	}
+	if len(fields) == 0 {
+		return options // it is among the usual ones
+	}
+	options = maps.Clone(options)
+	options["fields"] = append(slices.Clone(fields), "name")
+	return options
 }
 
 // what says what start is to start: a new daemon, or those of these names.
