@@ -36,7 +36,7 @@ var houseRules = map[string]struct {
 	why string
 }{
 	"": {
-		[]string{"internal/console", "internal/control", "internal/environ", "internal/errand", "internal/launch", "internal/paths", "internal/pidfile",
+		[]string{"internal/console", "internal/control", "internal/environ", "internal/errand", "internal/launch", "internal/paths", "internal/phase", "internal/pidfile",
 			"internal/privs", "internal/proc", "internal/sdnotify", "internal/sockets", "internal/systemd",
 			"internal/template", unixes},
 		"the root is the daemon; it stands on its rooms and on the kernel, and brings its users no other module",
@@ -45,6 +45,7 @@ var houseRules = map[string]struct {
 	"internal/control":  {[]string{unixes}, "it carries a question and an answer; what they are about is the daemon's business"},
 	"internal/environ":  {[]string{unixes}, "it judges where we are from the kernel's word alone"},
 	"internal/paths":    {[]string{unixes}, "safe opening is needed before there is a process or an identity"},
+	"internal/phase":    {nil, "rules need no process, no time and no kernel; so a test can go through all of them"},
 	"internal/proc":     {[]string{unixes}, "it asks the kernel, not our files"},
 	"internal/privs":    {[]string{unixes}, "what runs as root and then gives it up must fit into one head"},
 	"internal/errand":   {[]string{"internal/privs", "internal/proc", unixes}, "it becomes somebody and signals a process, and must not know why"},

@@ -33,7 +33,7 @@ func (l *life) reopenLogs() error {
 		return nil
 	}
 	l.heard.reopenings.Add(1)
-	if l.hasLeft() {
+	if l.state().Left() {
 		l.passOn(reopenSignal)
 	}
 	if !l.isWorking() {
@@ -52,9 +52,7 @@ func (l *life) reopenLogs() error {
 }
 
 func (l *life) isWorking() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.working
+	return l.state().Begun()
 }
 
 // inside is the name after the root directory has changed.

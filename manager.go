@@ -42,7 +42,7 @@ func (s *status) set(l *life, text string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.text = text
-	if l.kept {
+	if l.watched {
 		return nil // it has heard it
 	}
 	return l.inform(sdnotify.Status(text))
@@ -78,12 +78,12 @@ var keptWatchdog time.Duration
 
 // speaks reports whether this process says how the service is.
 func (l *life) speaks() bool {
-	return l.manager.Load() != nil || l.kept && !l.succession.pending()
+	return l.manager.Load() != nil || l.watched && !l.succession.pending()
 }
 
 // inform tells the service manager, or the keeper, which passes it on.
 func (l *life) inform(fields ...string) error {
-	if l.kept && l.speaks() {
+	if l.watched && l.speaks() {
 		l.link.Send(launch.Message{Kind: launch.Told, Text: strings.Join(fields, "\n")})
 		return nil
 	}
@@ -178,9 +178,8 @@ func (l *life) tell(fields ...string) {
 // health function has a goroutine of its own: should it hang, the daemon must still
 // hear SIGTERM, and the watchdog must hear nothing.
 func (l *life) feed() {
-	l.mu.Lock()
-	working := l.working && !l.stopping
-	l.mu.Unlock()
+	state := l.state()
+	working := state.Begun() && !state.Ending()
 	health := l.d.cfg.Health
 	switch {
 	case working && l.watchdog.beating.Load() && !l.watchdog.early.Swap(false):
@@ -213,7 +212,7 @@ func (l *life) countAlive() (stop func()) {
 	}
 	t := time.AfterFunc(l.d.cfg.StartWindow, func() {
 		l.mu.Lock()
-		alive := !l.ready && !l.stopping
+		alive := !l.verdict.SaidReady() && !l.phase.Ending()
 		if alive {
 			l.tell(sdnotify.Ready)
 		}

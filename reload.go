@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/daemonocle/daemonocle/internal/control"
+	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
 )
 
@@ -130,7 +131,7 @@ func (l *life) overtaken(e *Error) *Error {
 func (l *life) withdraw(w *wish) {
 	l.wishes.mu.Lock()
 	defer l.wishes.mu.Unlock()
-	if l.hasLeft() {
+	if l.state().Left() {
 		return // it is the reload that has ended the context
 	}
 	if w.inside--; w.inside <= 0 && len(w.askers) == 0 {
@@ -192,9 +193,15 @@ func (l *life) grant() {
 // leavesFor reports whether another process takes this one's place, and whether that
 // waits for the end of this one.
 func (l *life) leavesFor() (leaving, waits bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.leaving && !l.recalled, l.successor != nil
+	switch l.state() {
+	case phase.Parting, phase.Parted:
+		return true, true
+	case phase.Recalled:
+		return false, true
+	case phase.Finishing:
+		return true, false
+	}
+	return false, false
 }
 
 // closeWishes returns when no reload is on its way and none can begin.
@@ -217,7 +224,7 @@ func (l *life) hangUp() {
 			return
 		}
 	}
-	if l.hasLeft() {
+	if l.state().Left() {
 		l.passOn(hangUpSignal)
 		return
 	}
@@ -283,17 +290,14 @@ func (l *life) reread() error {
 	l.rereading.Lock()
 	defer l.rereading.Unlock()
 	l.heard.rereads.Add(1)
-	if l.hasLeft() {
+	if l.state().Left() {
 		l.passOn(hangUpSignal)
 		return nil
 	}
 	l.tell(sdnotify.Reloading())
 	err := safely("reload hook", func() error { return hook(l.ctx) })
-	l.mu.Lock()
-	stopping := l.stopping
-	l.mu.Unlock()
 	switch {
-	case stopping:
+	case l.state().Ending():
 	case err != nil:
 		l.tell(sdnotify.Ready, sdnotify.Status("reload failed: "+err.Error()))
 	default:
@@ -316,10 +320,7 @@ func inWords(err error) error {
 
 // open lets the daemon be told to reload, as soon as it is the daemon and at work.
 func (l *life) open() {
-	l.mu.Lock()
-	able := l.working && !l.succession.pending()
-	l.mu.Unlock()
-	if !able || l.opened.Swap(true) {
+	if !l.state().Begun() || l.succession.pending() || l.opened.Swap(true) {
 		return
 	}
 	go l.serveControl()
@@ -335,7 +336,7 @@ func (l *life) serveControl() {
 		return // signals work nevertheless
 	}
 	s.Serve(func(a *control.Asker, r control.Request) {
-		if l.d.cfg.Hooks.Reload == nil || r.Replace || l.hasLeft() {
+		if l.d.cfg.Hooks.Reload == nil || r.Replace || l.state().Left() {
 			l.wish(a)
 			return
 		}

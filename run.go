@@ -18,6 +18,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/paths"
+	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
@@ -34,7 +35,7 @@ type life struct {
 
 	started func(ok bool) // see runHere; nil once it was said
 
-	kept bool // by a keeper, at the other end of link; it speaks to the service manager
+	watched bool // by a keeper, at the other end of link; it speaks to the service manager
 
 	notifyFD *notifyFD // of a life that nobody has launched; nil: there is none
 
@@ -77,20 +78,84 @@ type life struct {
 	complaints sync.WaitGroup // that are on their way
 	logs       sync.Mutex     // held by who opens the log files
 
-	mu       sync.Mutex // never held while anything waits
-	working  bool       // set up: the worker may say that it is ready
-	ready    bool
-	verdict  bool           // the launcher knows all it will ever know
-	complete bool           // the set-up is, and undo with it
-	stopping bool           // the context has ended, or the worker
-	signal   syscall.Signal // that ended the context
+	mu        sync.Mutex // never held while anything waits
+	phase     phase.Life
+	verdict   phase.Verdict
+	signal    syscall.Signal // that ended the context
+	successor *successor     // the one that waits for the end of this process
+	kept      []demand       // while it is not clear whose they are
+}
 
-	leaving   bool       // it has ended because another process takes the daemon's place
-	successor *successor // the one that waits for our end
-	recalled  bool       // there shall be none
-	relieved  bool       // all that comes from now on is for that one
-	handing   bool       // the daemon is being handed over
-	late      []lateEnd  // what came meanwhile
+// demand is that the daemon should end.
+type demand struct {
+	sig   syscall.Signal // 0: it was not by a signal
+	cause error
+}
+
+// state is how far this process is.
+func (l *life) state() phase.Life {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.phase
+}
+
+// step takes the step that the event leads to, and does what follows from it, but for what
+// can wait: that is for the caller, when he has let go of l.mu. l.mu is held. by is what the end of the
+// context is due to.
+func (l *life) step(e phase.Event, by demand) phase.Do {
+	s, ok := l.phase.Next(e)
+	if !ok {
+		l.complainSoon("take the next step", fmt.Errorf("event %d cannot happen in state %d", e, l.phase))
+		return 0
+	}
+	l.phase = s.To
+	if s.Do&phase.Note != 0 {
+		l.signal = by.sig
+	}
+	if s.Do&phase.TellStopping != 0 {
+		l.tell(sdnotify.Stopping)
+	}
+	if s.Do&phase.SayReady != 0 && !l.foreground && l.verdict == phase.Open {
+		l.hear(phase.SaysReady)
+	}
+	if s.Do&phase.EndContext != 0 {
+		l.cancel(by.cause)
+	}
+	if s.Do&phase.CancelSuccessor != 0 {
+		l.successor.a.l.Send(launch.Cancel)
+	}
+	if s.Do&phase.PassOn != 0 {
+		l.successor.passEnd()
+	}
+	if s.Do&phase.Remember != 0 {
+		l.kept = append(l.kept, by)
+	}
+	return s.Do
+}
+
+// hear does what follows from the news. l.mu is held.
+func (l *life) hear(n phase.News) {
+	t, ok := l.verdict.Next(n)
+	if !ok {
+		l.complainSoon("hear news", fmt.Errorf("news %d cannot come in state %d", n, l.verdict))
+		return
+	}
+	l.verdict = t.To
+	if t.Do&phase.KeepFiles != 0 {
+		l.undo.Keep()
+	}
+	if t.Do&phase.DropStderr != 0 {
+		l.dropStderr()
+	}
+	if t.Do&phase.TellReady != 0 && l.link != nil {
+		l.link.Send(launch.Message{Kind: launch.Ready})
+	}
+	if t.Do&phase.Release != 0 {
+		close(l.released)
+	}
+	if t.Do&phase.CancelStart != 0 {
+		l.step(phase.End, demand{cause: ErrStartCancelled})
+	}
 }
 
 // Ready tells whoever started the daemon that it is ready: the launcher, which
@@ -158,7 +223,7 @@ func (d *Daemon) runHere(ctx, until context.Context, op string, args []string, s
 		l.sayStarted(false)
 		return err
 	}
-	l.undo.Keep()
+	l.completed()
 	stopCounting := l.countAlive()
 	err := l.work()
 	stopCounting()
@@ -215,13 +280,13 @@ func (d *Daemon) claim(ctx context.Context, args []string) (done bool, err error
 
 // newLife gives nil if the daemon lives in this process already.
 func newLife(ctx context.Context, d *Daemon, link *launch.Child, foreground bool, args []string) *life {
-	l := &life{d: d, link: link, foreground: foreground, args: args, sockets: socketsOf(ctx), abrupt: make(chan syscall.Signal, 1), released: make(chan struct{}),
+	l := &life{phase: phase.ComingUp, verdict: phase.Early, d: d, link: link, foreground: foreground, args: args, sockets: socketsOf(ctx), abrupt: make(chan syscall.Signal, 1), released: make(chan struct{}),
 		gate: make(chan struct{}), safe: make(chan struct{}), hears: make(chan struct{}), over: make(chan struct{}), calm: make(chan struct{})}
 	if link != nil && heirloom != nil {
 		l.succession, l.watchdog.limit = heirloom, heirloom.watchdog
 	}
-	l.kept = link != nil && foreground && (l.succession == nil || l.succession.keeper >= 0)
-	if l.kept {
+	l.watched = link != nil && foreground && (l.succession == nil || l.succession.keeper >= 0)
+	if l.watched {
 		l.watchdog.limit = keptWatchdog // the keeper passes it on
 	}
 	l.ctx, l.cancel = context.WithCancelCause(context.WithValue(context.WithoutCancel(ctx), contextKey{}, l))
@@ -247,10 +312,7 @@ func (l *life) live() int {
 		l.farewell()
 		return 1
 	}
-	l.mu.Lock()
-	l.complete = true
-	l.keep()
-	l.mu.Unlock()
+	l.completed()
 	if l.d.foreign != nil {
 		l.hush(true) // takes a while
 	}
@@ -301,10 +363,13 @@ func (l *life) takeLeave() {
 	l.complaints.Wait()
 }
 
-// keep forgets how to take the set-up back as soon as nobody can cancel the
-// start any more. l.mu is held.
-func (l *life) keep() {
-	if l.complete && (l.ready || l.verdict || l.foreground) {
+// completed: nothing of the set-up can fail any more. In the foreground nobody takes it
+// back after that.
+func (l *life) completed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hear(phase.SetUp)
+	if l.foreground {
 		l.undo.Keep()
 	}
 }
@@ -325,9 +390,9 @@ func (l *life) sayRunning() {
 // report says why the daemon dies, to whoever can hear it.
 func (l *life) report(err *Error) {
 	l.mu.Lock()
-	told := !l.verdict && !l.ready
+	listens := l.verdict.Undecided()
 	l.mu.Unlock()
-	if told && !l.foreground || l.succession.pending() {
+	if listens && !l.foreground || l.succession.pending() {
 		l.link.Send(launch.Message{Kind: launch.Reason, Text: err.Reason})
 		return
 	}
@@ -347,7 +412,7 @@ func (l *life) listen() {
 	for {
 		m, err := l.link.Receive()
 		switch {
-		case err != nil && l.kept && l.hasLeft():
+		case err != nil && l.watched && l.state().Left():
 			return
 		case err != nil && l.foreground:
 			l.end(syscall.SIGTERM, &SignalError{syscall.SIGTERM})
@@ -374,22 +439,20 @@ func (l *life) listen() {
 	}
 }
 
-// cancelStart gives the start up, unless the worker is ready already.
-func (l *life) cancelStart() bool {
+// cancelStart gives the start up, unless that is decided already.
+func (l *life) cancelStart() (cancelled bool) {
 	l.mu.Lock()
-	late := l.ready || l.verdict
-	l.mu.Unlock()
-	if !late {
-		l.end(0, ErrStartCancelled)
-	}
-	return !late
+	defer l.mu.Unlock()
+	cancelled = l.verdict.Undecided()
+	l.hear(phase.Cancels)
+	return cancelled
 }
 
 // sayReady lets go of the launcher's stderr before it speaks, so that nothing
 // of the launcher's can break under a daemon that counts as started.
 func (l *life) sayReady() error {
 	l.mu.Lock()
-	first := l.working && !l.ready
+	first := l.phase.Begun() && !l.verdict.SaidReady()
 	l.mu.Unlock()
 	if first {
 		l.closeUnclaimed()
@@ -406,28 +469,22 @@ func (l *life) sayReady() error {
 func (l *life) becomeReady() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ready {
+	if l.verdict.SaidReady() {
 		return nil
 	}
 	if cause := context.Cause(l.ctx); errors.Is(cause, ErrStartCancelled) {
 		return cause
 	}
-	if !l.working {
+	if !l.phase.Begun() {
 		return errors.New("daemonocle: ready: the daemon is not set up yet")
 	}
-	if l.stopping && l.succession.anothers() {
+	if l.phase.Ending() && l.succession.anothers() {
 		return context.Cause(l.ctx) // the daemon does not end with this process
 	}
-	l.ready = true
-	l.keep()
-	if !l.stopping {
+	if !l.phase.Ending() {
 		l.tell(sdnotify.Ready)
 	}
-	if l.link == nil {
-		return nil
-	}
-	l.dropStderr()
-	l.link.Send(launch.Message{Kind: launch.Ready})
+	l.hear(phase.SaysReady)
 	return nil
 }
 
@@ -435,12 +492,7 @@ func (l *life) becomeReady() error {
 func (l *life) letGo() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.verdict {
-		l.verdict = true
-		close(l.released)
-	}
-	l.keep()
-	l.dropStderr()
+	l.hear(phase.Decides)
 }
 
 // dropStderr puts /dev/null in the place of the launcher's memory. l.mu is held.
@@ -455,34 +507,23 @@ func (l *life) dropStderr() {
 	l.null = nil
 }
 
-// hasLeft reports whether another process is the daemon, or will be when this one has
-// ended.
-func (l *life) hasLeft() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.leaving
-}
-
-// end ends the worker's context, once.
+// end is for everybody who asks for the end.
 func (l *life) end(sig syscall.Signal, cause error) {
 	l.mu.Lock()
-	if l.handing {
-		l.late = append(l.late, lateEnd{sig, cause})
-		l.mu.Unlock()
+	do := l.step(phase.End, demand{sig, cause})
+	l.mu.Unlock()
+	if do&phase.CutShort == 0 {
 		return
 	}
-	if !l.stopping {
-		l.signal = sig
-		l.stop()
+	if sig == syscall.SIGQUIT {
+		dumpGoroutines()
 	}
-	l.mu.Unlock()
-	l.cancel(cause)
-}
-
-// stop notes that the daemon is on its way out. l.mu is held.
-func (l *life) stop() {
-	l.stopping = true
-	l.tell(sdnotify.Stopping)
+	if sig != 0 && sig != syscall.SIGTERM {
+		select {
+		case l.abrupt <- sig:
+		default:
+		}
+	}
 }
 
 // work runs the worker and says goodbye. The process is set up.
@@ -492,7 +533,7 @@ func (l *life) work() *Error {
 		l.inode = l.held.Inode()
 	}
 	l.mu.Lock()
-	l.working = true
+	l.step(phase.Begin, demand{})
 	l.mu.Unlock()
 	if l.unopened.Swap(false) {
 		l.signalled(reopenSignal)
@@ -514,9 +555,7 @@ func (l *life) work() *Error {
 		}
 	}
 	l.mu.Lock()
-	if !l.stopping {
-		l.stop()
-	}
+	l.step(phase.WorkerEnded, demand{})
 	l.mu.Unlock()
 	l.callHook(o.Shutdown)
 	l.cancel(context.Canceled) // for what the worker has left behind
@@ -629,25 +668,7 @@ func (l *life) signalled(sig syscall.Signal) {
 		l.hangUp()
 		return
 	}
-	l.mu.Lock()
-	first := !l.stopping || l.handing
-	l.mu.Unlock()
-	if first {
-		l.end(sig, &SignalError{sig})
-		return
-	}
-	if l.recall() {
-		return // the first that asks for an end
-	}
-	if sig == syscall.SIGQUIT {
-		dumpGoroutines()
-	}
-	if sig != syscall.SIGTERM {
-		select {
-		case l.abrupt <- sig:
-		default:
-		}
-	}
+	l.end(sig, &SignalError{sig})
 }
 
 // deafen gives the signals back to Go's runtime, where each has the effect of its
@@ -737,7 +758,7 @@ func (l *life) panicked(v any, stack []byte) outcome {
 // judge reads the worker's return value.
 func (l *life) judge(err error) outcome {
 	l.mu.Lock()
-	sig, stopping := l.signal, l.stopping
+	sig, stopping := l.signal, l.phase.Ending()
 	l.mu.Unlock()
 	asked := stopping && (err == nil || errors.Is(err, l.ctx.Err()) || errors.Is(err, context.Cause(l.ctx)))
 	var exit *ExitError

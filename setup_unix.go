@@ -14,6 +14,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/paths"
+	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/privs"
 	"golang.org/x/sys/unix"
@@ -271,7 +272,7 @@ func (l *life) stderrLater(f *os.File) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.null = f
-	if l.verdict {
+	if l.verdict == phase.Alone {
 		l.dropStderr()
 	}
 }

@@ -280,9 +280,9 @@ func (l *life) takeOver() {
 	s.taken.Store(true)
 	l.manager.Store(s.manager)
 	switch {
-	case l.stopping:
+	case l.phase.Ending():
 		l.status.say(l, sdnotify.Stopping)
-	case l.ready:
+	case l.verdict.SaidReady():
 		l.status.say(l, sdnotify.Ready)
 	default:
 		l.status.say(l)

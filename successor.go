@@ -11,6 +11,7 @@ import (
 
 	"github.com/daemonocle/daemonocle/internal/control"
 	"github.com/daemonocle/daemonocle/internal/launch"
+	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
 )
 
@@ -48,9 +49,7 @@ func (l *life) replace(w *wish) error {
 	if l.held != nil {
 		l.held.Unexpect()
 	}
-	l.mu.Lock()
-	working := !l.stopping
-	l.mu.Unlock()
+	working := !l.state().Ending()
 	var e *Error
 	if errors.As(err, &e) {
 		e.Op = "reload"
@@ -69,13 +68,11 @@ func (l *life) replace(w *wish) error {
 
 // unsettled refuses a reload while the daemon comes up or ends.
 func (l *life) unsettled() error {
-	l.mu.Lock()
-	working, stopping := l.working, l.stopping
-	l.mu.Unlock()
+	state := l.state()
 	switch {
-	case stopping:
+	case state.Ending():
 		return l.overtaken(l.d.fail("reload", errEnding))
-	case !working || l.succession.pending():
+	case !state.Begun() || l.succession.pending():
 		return l.d.fail("reload", errors.New("the daemon is not set up yet"))
 	}
 	return nil
@@ -104,7 +101,7 @@ func (l *life) beget(askers []*control.Asker) (*successor, error) {
 	}
 	if !l.foreground {
 		pass = append(pass, launch.Passed{Name: passStderr, FD: 2})
-	} else if l.link != nil && l.kept {
+	} else if l.link != nil && l.watched {
 		pass = append(pass, launch.Passed{Name: passKeeper, FD: l.link.HandOn()})
 	}
 	manager := l.manager.Load()
@@ -198,48 +195,45 @@ func (s *successor) handOver() error {
 	if !l.d.cfg.RequireReady {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if l.stopping {
+		if l.step(phase.Leave, demand{cause: ErrReload})&phase.Refuse != 0 {
 			return l.d.fail("reload", errEnding)
 		}
 		l.successor = s
-		l.leave()
 		s.a.l.Send(launch.Leaving)
 		return nil
 	}
 	// From here on this process does not end by a signal before it is clear whose
 	// the daemon is.
 	l.mu.Lock()
-	if l.stopping {
-		l.mu.Unlock()
+	refused := l.step(phase.Hand, demand{})&phase.Refuse != 0
+	l.mu.Unlock()
+	if refused {
 		return l.d.fail("reload", errEnding)
 	}
-	l.handing = true
-	l.mu.Unlock()
 	err := s.swap()
 	l.mu.Lock()
-	l.handing = false
-	late := l.late
+	kept := l.kept
+	l.kept = nil
 	if err != nil {
+		l.step(phase.Failed, demand{})
 		l.mu.Unlock()
-		for _, end := range late {
-			l.end(end.sig, end.cause)
+		for _, d := range kept {
+			l.end(d.sig, d.cause)
 		}
 		return err
 	}
 	l.held.Retire(max(Generation(l.ctx), 1))
 	l.held = nil
-	l.leave()
-	if l.kept {
+	l.step(phase.Handed, demand{cause: ErrReload})
+	if l.watched {
 		l.link.Close()
 	}
 	l.mu.Unlock()
-	for _, end := range late { // it was meant for the daemon
-		if end.sig != 0 {
-			s.passEnd()
-		}
+	if len(kept) > 0 { // they were meant for the daemon
+		s.passEnd()
 	}
 	s.a.l.Close()
-	if !l.kept { // or the keeper has it when we are gone
+	if !l.watched { // or the keeper has it when we are gone
 		s.a.l.Reap()
 	}
 	return nil
@@ -251,26 +245,6 @@ func (s *successor) passEnd() {
 	if h := s.a.l.Handle(); h != nil {
 		h.Signal(syscall.SIGTERM)
 	}
-}
-
-// lateEnd is an end that has to wait until it is clear whose it is.
-type lateEnd struct {
-	sig   syscall.Signal
-	cause error
-}
-
-// leave ends the worker's context. A launcher that watches this process still hears that
-// the daemon has come up, or it would take this end for the daemon's. l.mu is held.
-func (l *life) leave() {
-	if !l.foreground && !l.verdict && !l.ready {
-		l.ready = true
-		l.keep()
-		l.dropStderr()
-		l.link.Send(launch.Message{Kind: launch.Ready})
-	}
-	l.stopping = true
-	l.leaving = true
-	l.cancel(ErrReload)
 }
 
 // swapTime is how long a process that is ready may take for a few system calls.
@@ -321,10 +295,7 @@ func (l *life) depart() {
 	l.succession.settle()
 	l.closeWishes()
 	l.control.close(true)
-	l.mu.Lock()
-	recalled, leaving := l.recalled, l.leaving
-	l.mu.Unlock()
-	if !leaving || recalled {
+	if s := l.state(); !s.Left() || s == phase.Recalled {
 		l.awaitElders() // else that is the successor's part
 	}
 	relieved := l.relieve()
@@ -334,43 +305,26 @@ func (l *life) depart() {
 	}
 }
 
-// recall is for a stop that comes while this process ends to make room for another. It
-// reports whether this is the first one.
-func (l *life) recall() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case l.successor == nil || l.recalled:
-		return false
-	case l.relieved: // it is meant for the successor
-		l.successor.passEnd()
-		return true
-	}
-	l.recalled = true
-	l.successor.a.l.Send(launch.Cancel)
-	l.tell(sdnotify.Stopping)
-	return true
-}
-
 // relieve makes sure that the successor is there: whatever has become of it since the
 // reload was promised, there must be a daemon afterwards. It reports false if there is
 // to be none, or can be none.
 func (l *life) relieve() bool {
 	l.mu.Lock()
-	s, recalled := l.successor, l.recalled
+	s, state := l.successor, l.phase
 	l.mu.Unlock()
 	if s == nil {
 		return false
 	}
-	if !recalled && !s.takes() {
+	if state != phase.Recalled && !s.takes() {
 		if s = l.begetAgain(); s == nil {
 			return false
 		}
 	}
 	l.mu.Lock()
-	l.relieved = !l.recalled
+	l.step(phase.Depart, demand{})
+	state = l.phase
 	l.mu.Unlock()
-	if !l.relieved {
+	if state == phase.Recalled {
 		s.end()
 		return false
 	}
@@ -417,10 +371,7 @@ func (l *life) begetAgain() *successor {
 			s.end()
 		}
 	}
-	l.mu.Lock()
-	recalled := l.recalled
-	l.mu.Unlock()
-	if !recalled {
+	if l.state() != phase.Recalled {
 		l.complain("reload", err)
 	}
 	return nil

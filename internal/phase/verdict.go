@@ -1,0 +1,98 @@
+package phase
+
+// Verdict is what a daemon knows of whoever has launched it, and is told whether the start
+// has gone well.
+type Verdict uint8
+
+// The states of a verdict.
+const (
+	_       Verdict = iota
+	Early           // the daemon is being set up
+	Alone           // the same, and nobody listens any more
+	Open            // the daemon is set up, and the launcher listens
+	Ready           // the worker has said that it is ready, and the launcher listens
+	Decided         // the launcher has decided without that, or is gone
+	Settled         // the same, and the worker has said that it is ready
+
+	verdicts
+)
+
+// News is something that matters to the verdict.
+type News uint8
+
+// The news.
+const (
+	SetUp     News = iota // nothing of the set-up can fail any more
+	SaysReady             // the worker does
+	Decides               // the launcher does, or it is gone
+	Cancels               // the launcher does
+
+	news
+)
+
+// Answer is what follows from news: a set of the following.
+type Answer uint8
+
+// What can follow.
+const (
+	KeepFiles   Answer = 1 << iota // forget how to take the set-up back
+	DropStderr                     // nothing more is written to what is the launcher's
+	TellReady                      // tell the launcher
+	Release                        // the daemon may go on without the launcher
+	CancelStart                    // end, and take the set-up back
+)
+
+// Turn is what news lead to. The zero Turn stands for what cannot happen.
+type Turn struct {
+	To Verdict
+	Do Answer
+}
+
+// The rules of a verdict. Ready wins over a cancelled start.
+var verdict = [verdicts][news]Turn{
+	Early: {
+		SetUp:   {Open, 0},
+		Decides: {Alone, DropStderr | Release},
+		Cancels: {Early, CancelStart},
+	},
+	Alone: {
+		SetUp:   {Decided, KeepFiles},
+		Decides: {Alone, 0},
+		Cancels: {Alone, 0},
+	},
+	Open: {
+		SaysReady: {Ready, KeepFiles | DropStderr | TellReady},
+		Decides:   {Decided, KeepFiles | DropStderr | Release},
+		Cancels:   {Open, CancelStart},
+	},
+	Ready: {
+		SaysReady: {Ready, 0},
+		Decides:   {Settled, Release},
+		Cancels:   {Ready, 0},
+	},
+	Decided: {
+		SaysReady: {Settled, TellReady},
+		Decides:   {Decided, 0},
+		Cancels:   {Decided, 0},
+	},
+	Settled: {
+		SaysReady: {Settled, 0},
+		Decides:   {Settled, 0},
+		Cancels:   {Settled, 0},
+	},
+}
+
+// Next is the turn that follows from the news; ok is false if they cannot come in that
+// state, and then nothing follows.
+func (v Verdict) Next(n News) (t Turn, ok bool) {
+	if t = verdict[v][n]; t.To == 0 {
+		return Turn{v, 0}, false
+	}
+	return t, true
+}
+
+// Undecided reports whether the launcher still waits for the outcome.
+func (v Verdict) Undecided() bool { return v == Early || v == Open }
+
+// SaidReady reports whether the worker has said that it is ready.
+func (v Verdict) SaidReady() bool { return v == Ready || v == Settled }
