@@ -37,24 +37,25 @@ var houseRules = map[string]struct {
 }{
 	"": {
 		[]string{"internal/console", "internal/control", "internal/environ", "internal/errand", "internal/launch", "internal/paths", "internal/phase", "internal/pidfile",
-			"internal/privs", "internal/proc", "internal/sdnotify", "internal/sockets", "internal/systemd",
+			"internal/privs", "internal/proc", "internal/retried", "internal/sdnotify", "internal/sockets", "internal/systemd",
 			"internal/template", unixes},
 		"the root is the daemon; it stands on its rooms and on the kernel, and brings its users no other module",
 	},
-	"internal/console":  {[]string{term, unixes}, "it speaks; what it says is the callers' business"},
-	"internal/control":  {[]string{unixes}, "it carries a question and an answer; what they are about is the daemon's business"},
-	"internal/environ":  {[]string{unixes}, "it judges where we are from the kernel's word alone"},
-	"internal/paths":    {[]string{unixes}, "safe opening is needed before there is a process or an identity"},
+	"internal/console":  {[]string{term, "internal/retried", unixes}, "it speaks; what it says is the callers' business"},
+	"internal/control":  {[]string{"internal/retried", unixes}, "it carries a question and an answer; what they are about is the daemon's business"},
+	"internal/environ":  {[]string{"internal/retried", unixes}, "it judges where we are from the kernel's word alone"},
+	"internal/paths":    {[]string{"internal/retried", unixes}, "safe opening is needed before there is a process or an identity"},
 	"internal/phase":    {nil, "rules need no process, no time and no kernel; so a test can go through all of them"},
-	"internal/proc":     {[]string{unixes}, "it asks the kernel, not our files"},
-	"internal/privs":    {[]string{unixes}, "what runs as root and then gives it up must fit into one head"},
-	"internal/errand":   {[]string{"internal/privs", "internal/proc", unixes}, "it becomes somebody and signals a process, and must not know why"},
-	"internal/pidfile":  {[]string{"internal/paths", "internal/proc", unixes}, "a PID file is a path and the process behind it"},
-	"internal/sockets":  {[]string{"internal/paths", unixes}, "it knows sockets by their names, not what daemons are"},
-	"internal/sdnotify": {[]string{unixes}, "it speaks a protocol; when to say what is the daemon's part"},
+	"internal/proc":     {[]string{"internal/retried", unixes}, "it asks the kernel, not our files"},
+	"internal/privs":    {[]string{"internal/retried", unixes}, "what runs as root and then gives it up must fit into one head"},
+	"internal/errand":   {[]string{"internal/privs", "internal/proc", "internal/retried", unixes}, "it becomes somebody and signals a process, and must not know why"},
+	"internal/pidfile":  {[]string{"internal/paths", "internal/proc", "internal/retried", unixes}, "a PID file is a path and the process behind it"},
+	"internal/retried":  {[]string{unixes}, "it makes a call again, whatever that is for"},
+	"internal/sockets":  {[]string{"internal/paths", "internal/retried", unixes}, "it knows sockets by their names, not what daemons are"},
+	"internal/sdnotify": {[]string{"internal/retried", unixes}, "it speaks a protocol; when to say what is the daemon's part"},
 	"internal/systemd":  {nil, "it asks a question; what follows from the answer is the daemon's part"},
 	"internal/template": {nil, "it knows texts and numbers, not workers"},
-	"internal/launch":   {[]string{"internal/proc", unixes}, "it makes processes; PID files and users are the daemon's part"},
+	"internal/launch":   {[]string{"internal/proc", "internal/retried", unixes}, "it makes processes; PID files and users are the daemon's part"},
 
 	"internal/testkit":       {[]string{unixes}, "what tests the rooms must not stand on them"},
 	"internal/testkit/early": {nil, "it comes first in a process because it imports nothing"},
@@ -65,7 +66,7 @@ var houseRules = map[string]struct {
 	"httpserver": {[]string{""}, "it is a convenience for one kind of worker, and needs no more than others can have"},
 
 	"cmd/daemonocle": {[]string{"cmd/daemonocle/internal/app"}, "it only calls what can be tested and documented"},
-	"cmd/daemonocle/internal/app": {[]string{"", "cli", "internal/paths", cobra, "github.com/spf13/pflag", unixes, term},
+	"cmd/daemonocle/internal/app": {[]string{"", "cli", "internal/paths", "internal/retried", cobra, "github.com/spf13/pflag", unixes, term},
 		"it is a user's program: what it needs of daemons everybody can have; paths it walks as the library does"},
 
 	"examples/heartbeat":   {[]string{""}, "an example uses what its readers can use"},
@@ -205,6 +206,40 @@ func TestMemoryIsLeftAlone(t *testing.T) {
 		ast.Inspect(file, func(n ast.Node) bool {
 			if s, ok := n.(*ast.SelectorExpr); ok && slices.Contains(calls, s.Sel.Name) {
 				t.Errorf("%s uses %s: no code of ours gives back, remaps or protects memory", name, s.Sel.Name)
+			}
+			return true
+		})
+	})
+}
+
+// interruptible are the calls that can end with EINTR: that wait, or have to do with files,
+// whose server may be far away.
+var interruptible = strings.Fields(`
+	Accept Accept4 Access Chdir Chmod Chown Chroot ClockNanosleep Connect CopyFileRange Creat Dup2 Dup3 EpollPwait EpollWait
+	Faccessat Faccessat2 Fallocate Fchdir Fchmod Fchmodat Fchown Fchownat FcntlFlock Fdatasync Flock Fstat Fstatat Fstatfs Fsync
+	Ftruncate Futimes Futimesat Getdents Getrandom Getxattr Kevent Lchown Lgetxattr Link Linkat Lstat Mkdir Mkdirat Mkfifo
+	Mkfifoat Mknod Mknodat Nanosleep Open Openat Openat2 Pause Poll Ppoll Pread Preadv Preadv2 Pselect Pwrite Pwritev Pwritev2
+	Read ReadDirent Readlink Readlinkat Readv Recvfrom Recvmsg RecvmsgBuffers Rename Renameat Renameat2 Rmdir Select Sendfile
+	Sendmsg SendmsgBuffers SendmsgN Sendto Setxattr Splice Stat Statfs Statx Symlink Symlinkat SyncFileRange Tee Truncate
+	Unlink Unlinkat Utime Utimes UtimesNano UtimesNanoAt Wait4 Wait6 Waitid Write Writev`)
+
+// TestHouseRulesForInterruptedCalls: a call that a signal can interrupt is made through
+// internal/retried, which says why. Tests, and what only tests and benchmarks consist of,
+// may do as they like.
+func TestHouseRulesForInterruptedCalls(t *testing.T) {
+	eachGoFile(t, func(name string, file *ast.File) {
+		for _, dir := range []string{"internal/testkit/", "internal/retried/", "bench/"} {
+			if strings.HasSuffix(name, "_test.go") || strings.HasPrefix(filepath.ToSlash(name), dir) {
+				return
+			}
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			s, ok := n.(*ast.SelectorExpr)
+			if !ok || !slices.Contains(interruptible, s.Sel.Name) {
+				return true
+			}
+			if pkg, ok := s.X.(*ast.Ident); ok && (pkg.Name == "unix" || pkg.Name == "syscall") {
+				t.Errorf("%s makes the call %s.%s, which a signal can interrupt: internal/retried makes it again", name, pkg.Name, s.Sel.Name)
 			}
 			return true
 		})

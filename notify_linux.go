@@ -1,11 +1,14 @@
 package daemonocle
 
-import "golang.org/x/sys/unix"
+import (
+	"github.com/daemonocle/daemonocle/internal/retried"
+	"golang.org/x/sys/unix"
+)
 
 var notifySupported error
 
 func randomize(b []byte) error {
-	_, err := unix.Getrandom(b, 0)
+	_, err := retried.Getrandom(b, 0)
 	return err
 }
 
@@ -16,14 +19,7 @@ func tellSenders(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, 
 func receiveNotification(fd int) (text string, from sender, ok bool) {
 	b := make([]byte, 4096)
 	oob := make([]byte, 4096)
-	var n, oobn int
-	var err error
-	for {
-		n, oobn, _, _, err = unix.Recvmsg(fd, b, oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
-		if err != unix.EINTR {
-			break
-		}
-	}
+	n, oobn, _, _, err := retried.Recvmsg(fd, b, oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
 	if err != nil {
 		return "", sender{}, err != unix.EAGAIN
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -40,6 +41,6 @@ func Steady(w io.Writer) io.Writer {
 func journal(f *os.File, name string) bool {
 	var st unix.Stat_t
 	known := false
-	onFD(f, func(fd int) { known = name != "" && unix.Fstat(fd, &st) == nil })
+	onFD(f, func(fd int) { known = name != "" && retried.Fstat(fd, &st) == nil })
 	return known && name == strconv.FormatUint(uint64(st.Dev), 10)+":"+strconv.FormatUint(uint64(st.Ino), 10)
 }

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -56,7 +57,7 @@ func (s *Server) Serve(handle func(*Asker, Request)) {
 		fd := -1
 		var failed error
 		err := conn.Read(func(l uintptr) bool {
-			fd, _, failed = unix.Accept4(int(l), unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+			fd, _, failed = retried.Accept4(int(l), unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
 			return failed != unix.EAGAIN
 		})
 		if err != nil {
@@ -67,7 +68,7 @@ func (s *Server) Serve(handle func(*Asker, Request)) {
 			go receive(Resume(os.NewFile(uintptr(fd), "asker")), handle)
 		case unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.ENOBUFS:
 			time.Sleep(patience / 50) // the program's own affair, which may pass
-		case unix.EINTR, unix.ECONNABORTED:
+		case unix.ECONNABORTED:
 		default:
 			return
 		}
@@ -169,14 +170,12 @@ func connect(ctx context.Context, id string) (*os.File, error) {
 		return nil, os.NewSyscallError("socket", err)
 	}
 	for {
-		err := unix.Connect(fd, address(id))
+		err := retried.Connect(fd, address(id))
 		switch {
 		case err == nil:
 			return os.NewFile(uintptr(fd), "control"), nil
 		case err == unix.EAGAIN && ctx.Err() == nil: // too many ask
 			time.Sleep(time.Millisecond)
-			continue
-		case err == unix.EINTR:
 			continue
 		case err == unix.ECONNREFUSED:
 			err = ErrNobody

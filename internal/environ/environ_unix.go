@@ -2,7 +2,10 @@
 
 package environ
 
-import "golang.org/x/sys/unix"
+import (
+	"github.com/daemonocle/daemonocle/internal/retried"
+	"golang.org/x/sys/unix"
+)
 
 // leads gives the session and the process group of this process.
 func leads() (session, group int) {
@@ -13,7 +16,7 @@ func leads() (session, group int) {
 
 func superServer(fd int, getenv func(string) string) bool {
 	var st unix.Stat_t
-	if unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+	if retried.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
 		return false
 	}
 	return !(nameless(fd) && bySSH(fd, getenv))

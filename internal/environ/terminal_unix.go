@@ -2,12 +2,15 @@
 
 package environ
 
-import "golang.org/x/sys/unix"
+import (
+	"github.com/daemonocle/daemonocle/internal/retried"
+	"golang.org/x/sys/unix"
+)
 
 // ControllingTerminal reports whether this process has a controlling terminal, whose
 // end is a SIGHUP. Ask before that: afterwards there is none.
 func ControllingTerminal() bool {
-	fd, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	fd, err := retried.Open("/dev/tty", unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err == nil {
 		unix.Close(fd)
 		return true

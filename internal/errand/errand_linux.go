@@ -13,6 +13,7 @@ import (
 
 	"github.com/daemonocle/daemonocle/internal/privs"
 	"github.com/daemonocle/daemonocle/internal/proc"
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -70,10 +71,7 @@ func run() int {
 	var b []byte
 	buf := make([]byte, 4096)
 	for {
-		n, err := unix.Read(orders, buf)
-		if err == unix.EINTR {
-			continue
-		}
+		n, err := retried.Read(orders, buf)
 		if err != nil || len(b) > maxOrders {
 			return unclear
 		}
@@ -155,7 +153,7 @@ func send(as privs.Identity, h *proc.Handle, sig syscall.Signal) error {
 	if len(text) > maxOrders {
 		return errors.New("so many groups")
 	}
-	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	null, err := retried.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: "/dev/null", Err: err}
 	}
@@ -165,7 +163,7 @@ func send(as privs.Identity, h *proc.Handle, sig syscall.Signal) error {
 		return os.NewSyscallError("socketpair", err)
 	}
 	defer unix.Close(pair[1])
-	_, err = unix.Write(pair[0], []byte(text))
+	_, err = retried.Write(pair[0], []byte(text))
 	unix.Close(pair[0])
 	if err != nil {
 		return os.NewSyscallError("write", err)
@@ -194,15 +192,8 @@ func await(child *proc.Handle) error {
 		child.Signal(syscall.SIGKILL)
 	}
 	var status syscall.WaitStatus
-	for {
-		_, err := syscall.Wait4(child.PID(), &status, 0, nil)
-		if err == syscall.EINTR {
-			continue
-		}
-		if err != nil {
-			return os.NewSyscallError("wait4", err)
-		}
-		break
+	if _, err := retried.Wait4(child.PID(), &status, 0, nil); err != nil {
+		return os.NewSyscallError("wait4", err)
 	}
 	switch code := status.ExitStatus(); {
 	case code == 0:

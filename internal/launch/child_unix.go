@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -88,27 +89,19 @@ func enter(token string) {
 type reader int
 
 func (r reader) Read(b []byte) (int, error) {
-	for {
-		n, err := syscall.Read(int(r), b)
-		if err == syscall.EINTR {
-			continue
-		}
-		if n <= 0 {
-			return 0, errors.Join(err, os.ErrClosed)
-		}
-		return n, nil
+	n, err := retried.Read(int(r), b)
+	if n <= 0 {
+		return 0, errors.Join(err, os.ErrClosed)
 	}
+	return n, nil
 }
 
 func send(fd int, m Message) {
 	b := m.encode()
 	for len(b) > 0 {
-		n, err := syscall.Write(fd, b)
-		if err == syscall.EINTR {
-			continue
-		}
+		n, err := retried.Write(fd, b)
 		if err == syscall.EAGAIN { // a launcher that is stopped
-			unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1)
+			retried.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1)
 			continue
 		}
 		if err != nil || n <= 0 {
@@ -194,9 +187,8 @@ func (c *Child) Send(m Message) {
 func (c *Child) flush() bool {
 	for len(c.queue) > 0 {
 		first := &c.queue[0]
-		n, err := unix.SendmsgN(c.fd, first.bytes, nil, nil, unix.MSG_DONTWAIT)
+		n, err := retried.SendmsgN(c.fd, first.bytes, nil, nil, unix.MSG_DONTWAIT)
 		switch {
-		case err == unix.EINTR:
 		case err == unix.EAGAIN:
 			return false
 		case err != nil: // the launcher is gone: nobody is there to be told
@@ -284,7 +276,7 @@ func sealInherited() []inherited {
 	for _, fd := range inheritable() {
 		syscall.CloseOnExec(fd)
 		var st unix.Stat_t
-		if unix.Fstat(fd, &st) == nil {
+		if retried.Fstat(fd, &st) == nil {
 			list = append(list, inherited{fd, uint64(st.Dev), uint64(st.Ino)})
 		}
 	}
@@ -343,7 +335,7 @@ func (c *Child) HandOn() int {
 func (c *Child) CloseInherited() {
 	for _, i := range c.inherited {
 		var st unix.Stat_t
-		if unix.Fstat(i.fd, &st) == nil && uint64(st.Dev) == i.dev && uint64(st.Ino) == i.ino {
+		if retried.Fstat(i.fd, &st) == nil && uint64(st.Dev) == i.dev && uint64(st.Ino) == i.ino {
 			unix.Close(i.fd)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,7 +29,7 @@ func probe(limit int) []int {
 // Identity tells a file from every other that is open at the same time.
 func Identity(f *os.File) string {
 	var st unix.Stat_t
-	if unix.Fstat(int(f.Fd()), &st) != nil {
+	if retried.Fstat(int(f.Fd()), &st) != nil {
 		return ""
 	}
 	return strconv.FormatUint(uint64(st.Dev), 16) + ":" + strconv.FormatUint(uint64(st.Ino), 16)

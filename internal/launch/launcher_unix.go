@@ -18,6 +18,7 @@ import (
 	"syscall"
 
 	"github.com/daemonocle/daemonocle/internal/proc"
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -56,7 +57,7 @@ type Status struct {
 // Detached starts a stage, which starts a daemon for each of the hellos in one new
 // session. The daemons inherit the files.
 func Detached(hellos []Hello, files []*os.File) ([]*Launch, error) {
-	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	null, err := retried.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open /dev/null: %w", err)
 	}
@@ -129,7 +130,7 @@ func Foreground(h Hello, files []*os.File) (*Launch, error) {
 	h.Foreground = true
 	stdin := 0
 	if _, err := unix.IoctlGetTermios(0, ioctlGetTermios); err == nil {
-		null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+		null, err := retried.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return nil, fmt.Errorf("open /dev/null: %w", err)
 		}
@@ -198,7 +199,7 @@ func newTemplate() (template, error) {
 	t.theirs = inheritable()
 	syscall.ForkLock.Unlock()
 	t.dir = origin.dir
-	if now, err := syscall.Getwd(); err != nil || now == t.dir || unix.Access(t.dir, unix.X_OK) != nil {
+	if now, err := syscall.Getwd(); err != nil || now == t.dir || retried.Access(t.dir, unix.X_OK) != nil {
 		t.dir = "" // also where the directory has been removed
 	}
 	return t, nil
@@ -412,12 +413,8 @@ func (l *Launch) Close() {
 
 func wait4(pid int) (syscall.WaitStatus, error) {
 	var ws syscall.WaitStatus
-	for {
-		_, err := syscall.Wait4(pid, &ws, 0, nil)
-		if err != syscall.EINTR {
-			return ws, err
-		}
-	}
+	_, err := retried.Wait4(pid, &ws, 0, nil)
+	return ws, err
 }
 
 // StatusOf is for who has taken a wait status by other means than Wait.

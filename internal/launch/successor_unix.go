@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/proc"
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -42,7 +43,7 @@ func Locate() {
 func inPath(name string) string {
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
 		path := filepath.Join(dir, name)
-		if filepath.IsAbs(path) && unix.Access(path, unix.X_OK) == nil {
+		if filepath.IsAbs(path) && retried.Access(path, unix.X_OK) == nil {
 			return path
 		}
 	}
@@ -55,7 +56,7 @@ func leadsToUs(path string) bool {
 		return false
 	}
 	var ours, theirs unix.Stat_t
-	return unix.Stat(running, &ours) == nil && unix.Stat(path, &theirs) == nil && ours.Dev == theirs.Dev && ours.Ino == theirs.Ino
+	return retried.Stat(running, &ours) == nil && retried.Stat(path, &theirs) == nil && ours.Dev == theirs.Dev && ours.Ino == theirs.Ino
 }
 
 // heir is the file that a successor executes: what is now at the path by which this

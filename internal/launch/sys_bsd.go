@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -88,7 +89,7 @@ func socketpair() ([2]int, error) {
 // trusted: a setuid program takes no orders from the user who runs it.
 func trusted(fd int) bool {
 	var st unix.Stat_t
-	return os.Getuid() == os.Geteuid() && unix.Fstat(fd, &st) == nil && uint32(st.Mode)&unix.S_IFMT == unix.S_IFSOCK
+	return os.Getuid() == os.Geteuid() && retried.Fstat(fd, &st) == nil && uint32(st.Mode)&unix.S_IFMT == unix.S_IFSOCK
 }
 
 // scratch is an unlinked file: there is no portable memory file.
@@ -112,7 +113,7 @@ func clearMask() (restore func()) { return func() {} }
 func inheritable() []int { return probe(256) }
 
 // Redirect puts a descriptor in the place of a standard stream.
-func Redirect(from, to int) error { return unix.Dup2(from, to) }
+func Redirect(from, to int) error { return retried.Dup2(from, to) }
 
 func reserve(int, int64) error { return nil }
 

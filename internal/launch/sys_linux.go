@@ -9,6 +9,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,7 +25,7 @@ const selfExe = "/proc/self/exe"
 // image is the file to execute: the running one, also after it was deleted or
 // replaced. Without /proc, as in a bare chroot, its path has to do.
 func image() (string, error) {
-	if err := unix.Access(selfExe, unix.X_OK); err == nil {
+	if err := retried.Access(selfExe, unix.X_OK); err == nil {
 		return selfExe, nil
 	}
 	path, err := os.Executable()
@@ -136,7 +137,7 @@ func clearMask() (restore func()) {
 // inheritable lists the descriptors from 3 up that survive an exec: those that
 // the caller gave us, for Go makes its own close-on-exec.
 func inheritable() []int {
-	dir, err := unix.Open("/proc/self/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	dir, err := retried.Open("/proc/self/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return probe(1024)
 	}
@@ -145,7 +146,7 @@ func inheritable() []int {
 	var names []string
 	b := make([]byte, 4096)
 	for {
-		n, err := unix.ReadDirent(dir, b)
+		n, err := retried.ReadDirent(dir, b)
 		if err != nil || n <= 0 {
 			break
 		}
@@ -172,12 +173,12 @@ func defaultSignals() {
 }
 
 // Redirect puts a descriptor in the place of a standard stream.
-func Redirect(from, to int) error { return unix.Dup3(from, to, 0) }
+func Redirect(from, to int) error { return retried.Dup3(from, to, 0) }
 
 // reserve asks for one byte behind the end without changing the size. File
 // systems that cannot are trusted.
 func reserve(fd int, size int64) error {
-	err := unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, size, 1)
+	err := retried.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, size, 1)
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		return err
 	}
@@ -187,18 +188,13 @@ func reserve(fd int, size int64) error {
 // WaitStopped waits until the child is stopped by a signal; false means that it
 // has ended, whose status is left for others.
 func WaitStopped(pid int) bool {
-	for {
-		var info unix.Siginfo
-		err := unix.Waitid(unix.P_PID, pid, &info, unix.WSTOPPED|unix.WEXITED|unix.WNOWAIT, nil)
-		if err == unix.EINTR {
-			continue
-		}
-		const cldStopped = 5
-		if err != nil || info.Code != cldStopped {
-			return false
-		}
-		// The stop itself is ours to take.
-		unix.Waitid(unix.P_PID, pid, &info, unix.WSTOPPED|unix.WNOHANG, nil)
-		return true
+	var info unix.Siginfo
+	err := retried.Waitid(unix.P_PID, pid, &info, unix.WSTOPPED|unix.WEXITED|unix.WNOWAIT, nil)
+	const cldStopped = 5
+	if err != nil || info.Code != cldStopped {
+		return false
 	}
+	// The stop itself is ours to take.
+	retried.Waitid(unix.P_PID, pid, &info, unix.WSTOPPED|unix.WNOHANG, nil)
+	return true
 }

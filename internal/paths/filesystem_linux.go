@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"path/filepath"
 
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,7 +17,7 @@ const zfsMagic = 0x2fc12fc1
 func LocksIn(dir string) Locks {
 	var st unix.Statfs_t
 	for {
-		err := unix.Statfs(dir, &st)
+		err := retried.Statfs(dir, &st)
 		if err == nil {
 			return locksOf(uint32(st.Type))
 		}

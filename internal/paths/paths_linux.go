@@ -1,6 +1,7 @@
 package paths
 
 import (
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -10,21 +11,19 @@ const dirFlags = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC
 // readLink gives the target of a link and what it is, of one and the same link. What
 // is no link is ENOTDIR.
 func readLink(dir int, name string) (target string, st unix.Stat_t, err error) {
-	fd, err := retry(func() (int, error) {
-		return unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	})
+	fd, err := retried.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return "", st, err
 	}
 	defer unix.Close(fd)
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err := retried.Fstat(fd, &st); err != nil {
 		return "", st, err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
 		return "", st, unix.ENOTDIR
 	}
 	var b [unix.PathMax]byte
-	n, err := unix.Readlinkat(fd, "", b[:])
+	n, err := retried.Readlinkat(fd, "", b[:])
 	if err != nil {
 		return "", st, err
 	}
@@ -35,11 +34,11 @@ func readLink(dir int, name string) (target string, st unix.Stat_t, err error) {
 // lead elsewhere than their text says.
 func ofKernel(dir int) bool {
 	var fs unix.Statfs_t
-	return unix.Fstatfs(dir, &fs) == nil && fs.Type == unix.PROC_SUPER_MAGIC
+	return retried.Fstatfs(dir, &fs) == nil && fs.Type == unix.PROC_SUPER_MAGIC
 }
 
 func chown(fd int, o Owner) error {
-	return unix.Fchownat(fd, "", o.UID, o.GID, unix.AT_EMPTY_PATH)
+	return retried.Fchownat(fd, "", o.UID, o.GID, unix.AT_EMPTY_PATH)
 }
 
 func isFileType(error) bool { return false }

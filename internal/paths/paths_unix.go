@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -97,7 +98,7 @@ func making(parents, mode uint32, owner Owner, undo *Undo) func(*walk) {
 // empty: what was created is, and where a stranger can rename directories, one that
 // has come to its place since may be full of what is not for the owner's eyes.
 func empty(fd int) bool {
-	open, err := retry(func() (int, error) { return unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) })
+	open, err := retried.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return errors.Is(err, fs.ErrPermission) // by its mode, in this moment
 	}
@@ -114,7 +115,7 @@ func (n Name) Chdir() error {
 		return err
 	}
 	defer w.close()
-	if err := unix.Fchdir(w.fd); err != nil {
+	if err := retried.Fchdir(w.fd); err != nil {
 		return &fs.PathError{Op: "chdir", Path: n.String(), Err: err}
 	}
 	return nil
@@ -125,7 +126,7 @@ func (n Name) Chdir() error {
 func (n Name) Chroot() error {
 	err := n.Chdir()
 	if err == nil {
-		err = os.NewSyscallError("chroot", unix.Chroot("."))
+		err = os.NewSyscallError("chroot", retried.Chroot("."))
 	}
 	return err
 }
@@ -145,7 +146,7 @@ func (n Name) missing() bool {
 	}
 	defer unix.Close(dir)
 	var st unix.Stat_t
-	return errors.Is(unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW), fs.ErrNotExist)
+	return errors.Is(retried.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW), fs.ErrNotExist)
 }
 
 // RemoveEmpty removes the file or directory n if nothing is in it.
@@ -155,7 +156,7 @@ func (n Name) RemoveEmpty() {
 		return
 	}
 	defer unix.Close(dir)
-	if unix.Unlinkat(dir, base, unix.AT_REMOVEDIR) != nil {
+	if retried.Unlinkat(dir, base, unix.AT_REMOVEDIR) != nil {
 		removeEmpty(dir, base)
 	}
 }
@@ -163,7 +164,7 @@ func (n Name) RemoveEmpty() {
 // makeOne opens a directory that somebody else was faster to create, too, but
 // that one is not ours to give away.
 func makeOne(parent int, name string, mode uint32, undo *Undo) (fd int, created bool, err error) {
-	switch err := unix.Mkdirat(parent, name, mode); {
+	switch err := retried.Mkdirat(parent, name, mode); {
 	case errors.Is(err, unix.EEXIST):
 	case err != nil:
 		return -1, false, err
@@ -172,13 +173,11 @@ func makeOne(parent int, name string, mode uint32, undo *Undo) (fd int, created 
 		if keep, err := unix.FcntlInt(uintptr(parent), unix.F_DUPFD_CLOEXEC, 3); err == nil {
 			undo.add(
 				// Not empty means that somebody else uses it by now.
-				func() { unix.Unlinkat(keep, name, unix.AT_REMOVEDIR) },
+				func() { retried.Unlinkat(keep, name, unix.AT_REMOVEDIR) },
 				func() { unix.Close(keep) })
 		}
 	}
-	fd, err = retry(func() (int, error) {
-		return unix.Openat(parent, name, dirFlags|unix.O_NOFOLLOW, 0)
-	})
+	fd, err = retried.Openat(parent, name, dirFlags|unix.O_NOFOLLOW, 0)
 	return fd, created, err
 }
 
@@ -197,7 +196,7 @@ func (n Name) Stat() (isDir bool, err error) {
 	}
 	defer unix.Close(dir)
 	var st unix.Stat_t
-	return false, unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW)
+	return false, retried.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW)
 }
 
 // Log opens a log file for appending, and creates it, with its parents, if it
@@ -240,12 +239,10 @@ func (n Name) log(owner Owner, undo *Undo) (*os.File, error) {
 	flags := unix.O_WRONLY | unix.O_APPEND | unix.O_CLOEXEC | unix.O_NOCTTY | unix.O_NONBLOCK | unix.O_NOFOLLOW
 	created := false
 	for range 100 {
-		fd, err := retry(func() (int, error) { return unix.Openat(w.fd, base, flags, 0) })
+		fd, err := retried.Openat(w.fd, base, flags, 0)
 		switch {
 		case errors.Is(err, unix.ENOENT):
-			fd, err = retry(func() (int, error) {
-				return unix.Openat(w.fd, base, flags|unix.O_CREAT|unix.O_EXCL, 0o666)
-			})
+			fd, err = retried.Openat(w.fd, base, flags|unix.O_CREAT|unix.O_EXCL, 0o666)
 			if errors.Is(err, unix.EEXIST) {
 				continue
 			}
@@ -284,7 +281,7 @@ func (n Name) log(owner Owner, undo *Undo) (*os.File, error) {
 
 func (n Name) checkLog(fd, dir int, created bool, owner Owner) error {
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err := retried.Fstat(fd, &st); err != nil {
 		return err
 	}
 	switch uint32(st.Mode) & unix.S_IFMT {
@@ -315,8 +312,8 @@ func give(fd int, owner Owner) error {
 
 func removeEmpty(dir int, base string) {
 	var st unix.Stat_t
-	if unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && uint32(st.Mode)&unix.S_IFMT == unix.S_IFREG && st.Size == 0 {
-		unix.Unlinkat(dir, base, 0)
+	if retried.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && uint32(st.Mode)&unix.S_IFMT == unix.S_IFREG && st.Size == 0 {
+		retried.Unlinkat(dir, base, 0)
 	}
 }
 
@@ -324,7 +321,7 @@ func removeEmpty(dir int, base string) {
 // directory.
 func ours(dir int) bool {
 	var st unix.Stat_t
-	if unix.Fstat(dir, &st) != nil {
+	if retried.Fstat(dir, &st) != nil {
 		return false
 	}
 	return (st.Uid == 0 || int(st.Uid) == os.Geteuid()) && uint32(st.Mode)&0o022 == 0
@@ -334,13 +331,4 @@ func ours(dir int) bool {
 // EFTYPE on NetBSD (which x/sys does not name everywhere).
 func isLink(err error) bool {
 	return errors.Is(err, unix.ELOOP) || errors.Is(err, unix.EMLINK) || isFileType(err)
-}
-
-func retry(open func() (int, error)) (int, error) {
-	for {
-		fd, err := open()
-		if err != unix.EINTR {
-			return fd, err
-		}
-	}
 }

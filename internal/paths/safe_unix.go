@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -53,7 +54,7 @@ func safe(root, dir string, good func(*unix.Stat_t) bool) error {
 
 func judge(fd int, shown string, good func(*unix.Stat_t) bool) error {
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err := retried.Fstat(fd, &st); err != nil {
 		return &fs.PathError{Op: "stat", Path: shown, Err: err}
 	}
 	if !good(&st) {

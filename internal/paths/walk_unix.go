@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -46,7 +47,7 @@ func (w *walk) rewind() error {
 	var fd int
 	var err error
 	if w.root == "" {
-		fd, err = retry(func() (int, error) { return unix.Open("/", dirFlags, 0) })
+		fd, err = retried.Open("/", dirFlags, 0)
 	} else {
 		fd, err = openDir("", w.root)
 	}
@@ -100,7 +101,7 @@ func (w *walk) run() error {
 			}
 			continue
 		}
-		next, err := retry(func() (int, error) { return unix.Openat(w.fd, name, dirFlags|unix.O_NOFOLLOW, 0) })
+		next, err := retried.Openat(w.fd, name, dirFlags|unix.O_NOFOLLOW, 0)
 		switch {
 		case err == nil:
 		case errors.Is(err, unix.ENOENT) && given && w.create != nil:
@@ -115,7 +116,7 @@ func (w *walk) run() error {
 			if !magic {
 				continue
 			}
-			next, err = retry(func() (int, error) { return unix.Openat(w.fd, name, dirFlags, 0) })
+			next, err = retried.Openat(w.fd, name, dirFlags, 0)
 			w.magic = true
 		}
 		if err != nil {
@@ -208,7 +209,7 @@ func (w *walk) file(name string) (base string, again bool, err error) {
 			return "", false, err
 		}
 		var st unix.Stat_t
-		err = unix.Fstatat(w.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+		err = retried.Fstatat(w.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
 		if err != nil && !errors.Is(err, unix.ENOENT) {
 			return "", false, err
 		}
@@ -225,7 +226,7 @@ func (w *walk) shown(name string) string {
 
 func ownerOf(fd int) (uint32, error) {
 	var st unix.Stat_t
-	err := unix.Fstat(fd, &st)
+	err := retried.Fstat(fd, &st)
 	return st.Uid, err
 }
 
@@ -237,7 +238,7 @@ func trusts(trusted []int, uid uint32) bool {
 		return true
 	}
 	var st unix.Stat_t
-	return unix.Stat("/", &st) == nil && st.Uid == uid
+	return retried.Stat("/", &st) == nil && st.Uid == uid
 }
 
 // SteadyDir is Dir, and says whether nobody but root and this process's user can
@@ -248,7 +249,7 @@ func (n Name) SteadyDir() (fd int, base string, steady bool, err error) {
 	w, base, err := n.holder(func(w *walk) {
 		w.passed = func(dir int, owner uint32) error {
 			var st unix.Stat_t
-			err := unix.Fstat(dir, &st)
+			err := retried.Fstat(dir, &st)
 			steady = steady && !exchangeable(uint32(st.Mode), trusts(nil, st.Uid), trusts(nil, owner))
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/daemonocle/daemonocle/internal/paths"
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -91,7 +92,7 @@ func (f File) Acquire(ctx context.Context, owner paths.Owner, undo *paths.Undo) 
 
 func isPrivate(dir string) bool {
 	var st unix.Stat_t
-	return unix.Lstat(dir, &st) == nil && uint32(st.Mode)&unix.S_IFMT == unix.S_IFDIR && int(st.Uid) == os.Getuid() && uint32(st.Mode)&0o077 == 0
+	return retried.Lstat(dir, &st) == nil && uint32(st.Mode)&unix.S_IFMT == unix.S_IFDIR && int(st.Uid) == os.Getuid() && uint32(st.Mode)&0o077 == 0
 }
 
 // noLocks: the file system has no locks at all.
@@ -119,7 +120,7 @@ func (f File) place(is func(unix.Stat_t) bool) File {
 			continue
 		}
 		var st unix.Stat_t
-		err = unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW)
+		err = retried.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW)
 		unix.Close(dir)
 		if err == nil && is(st) {
 			return p

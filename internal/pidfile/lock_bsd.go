@@ -2,7 +2,10 @@
 
 package pidfile
 
-import "golang.org/x/sys/unix"
+import (
+	"github.com/daemonocle/daemonocle/internal/retried"
+	"golang.org/x/sys/unix"
+)
 
 func set(fd int, at int64) error { return fcntl(fd, unix.F_SETLK, record(at)) }
 
@@ -22,7 +25,7 @@ func nextSet(int) bool { return false }
 
 // replace lets a descriptor lead to the file of another one.
 func replace(fd, by int) error {
-	err := unix.Dup2(by, fd)
+	err := retried.Dup2(by, fd)
 	unix.CloseOnExec(fd)
 	return err
 }

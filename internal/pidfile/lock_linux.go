@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/daemonocle/daemonocle/internal/proc"
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -47,7 +48,7 @@ func nextSet(fd int) bool {
 }
 
 // replace lets a descriptor lead to the file of another one.
-func replace(fd, by int) error { return unix.Dup3(by, fd, unix.O_CLOEXEC) }
+func replace(fd, by int) error { return retried.Dup3(by, fd, unix.O_CLOEXEC) }
 
 // takeOver takes it, as soon as it can be had.
 func takeOver(fd int) error { return awaitWho(fd) }
@@ -74,7 +75,7 @@ func has(pid int, i inode) (locked, known, any bool) {
 	for _, name := range names {
 		// The line in fdinfo has the inode's number; the device's is not stat's everywhere.
 		var st unix.Stat_t
-		if unix.Stat(filepath.Join(dir, "fd", name), &st) != nil {
+		if retried.Stat(filepath.Join(dir, "fd", name), &st) != nil {
 			known = false
 			continue
 		}
@@ -117,7 +118,7 @@ func (f File) Left(r Report) []int {
 func inherits(pid int, i inode) bool {
 	for fd := outOfTheWay; fd < tableSize; fd++ {
 		var st unix.Stat_t
-		if unix.Stat(fmt.Sprintf("/proc/%d/fd/%d", pid, fd), &st) == nil && inodeOf(&st) == i {
+		if retried.Stat(fmt.Sprintf("/proc/%d/fd/%d", pid, fd), &st) == nil && inodeOf(&st) == i {
 			return true
 		}
 	}
@@ -142,7 +143,7 @@ func (f File) inode() (inode, bool) {
 		return inode{}, false
 	}
 	defer unix.Close(dir)
-	err = unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW)
+	err = retried.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW)
 	return inodeOf(&st), err == nil
 }
 

@@ -5,6 +5,7 @@ package pidfile
 import (
 	"slices"
 
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,11 +22,7 @@ func record(at int64) *unix.Flock_t {
 }
 
 func fcntl(fd, cmd int, l *unix.Flock_t) error {
-	for {
-		if err := unix.FcntlFlock(uintptr(fd), cmd, l); err != unix.EINTR {
-			return err
-		}
-	}
+	return retried.FcntlFlock(uintptr(fd), cmd, l)
 }
 
 // setWho takes the lock that names this process.

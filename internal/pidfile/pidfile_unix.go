@@ -15,6 +15,7 @@ import (
 
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/proc"
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -131,7 +132,7 @@ func (f File) look(last bool) (r Report, sure bool, err error) {
 	defer unix.Close(dir)
 
 	var st unix.Stat_t
-	err = unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW)
+	err = retried.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW)
 	if errors.Is(err, unix.ENOENT) {
 		return r, true, nil
 	}
@@ -152,7 +153,7 @@ func (f File) look(last bool) (r Report, sure bool, err error) {
 		return r, false, wrap("open", f.Name, err)
 	}
 	defer unix.Close(fd)
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err := retried.Fstat(fd, &st); err != nil {
 		return r, false, wrap("look at", f.Name, err)
 	}
 	if err := f.check(dir, &st); err != nil {
@@ -173,14 +174,14 @@ func (f File) Pin(r Report) (unpin func(), ok bool) {
 	}
 	defer unix.Close(dir)
 	var st unix.Stat_t
-	if unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || isMine(inodeOf(&st)) {
+	if retried.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || isMine(inodeOf(&st)) {
 		return func() {}, false
 	}
 	fd, err := open(dir, base, unix.O_RDONLY, 0)
 	if err != nil {
 		return func() {}, false
 	}
-	if unix.Fstat(fd, &st) != nil || inodeOf(&st).String() != r.Inode {
+	if retried.Fstat(fd, &st) != nil || inodeOf(&st).String() != r.Inode {
 		unix.Close(fd)
 		return func() {}, false
 	}
@@ -193,7 +194,7 @@ func (h *Held) report(last bool) (r Report, sure bool, err error) {
 		return Report{State: Running, PID: os.Getpid(), Number: os.Getpid(), UID: -1, Inode: h.inode.String()}, true, nil
 	}
 	var st unix.Stat_t
-	if err := unix.Fstat(h.fd, &st); err != nil {
+	if err := retried.Fstat(h.fd, &st); err != nil {
 		return r, false, err
 	}
 	return File{}.read(h.fd, &st, last)
@@ -300,7 +301,7 @@ func dead(number int, i inode, owner int) bool {
 // one has written its number before it let go of byteNext.
 func orphaned(fd int, who, running lock, pid int) bool {
 	var st unix.Stat_t
-	return !who.held && running.anonymous() && pid > 0 && unix.Fstat(fd, &st) == nil &&
+	return !who.held && running.anonymous() && pid > 0 && retried.Fstat(fd, &st) == nil &&
 		dead(pid, inodeOf(&st), int(st.Uid)) && !nextSet(fd) && number(fd) == pid
 }
 
@@ -335,24 +336,19 @@ func (f File) check(dir int, st *unix.Stat_t) error {
 		return nil
 	}
 	var d unix.Stat_t
-	if err := unix.Fstat(dir, &d); err == nil && int(d.Uid) == uid {
+	if err := retried.Fstat(dir, &d); err == nil && int(d.Uid) == uid {
 		return nil // the directory is that user's own
 	}
 	return &UntrustedError{Path: f.String(), Why: "belongs to user " + proc.Username(uid), UID: uid}
 }
 
 func open(dir int, base string, flags int, mode uint32) (int, error) {
-	for {
-		fd, err := unix.Openat(dir, base, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, mode)
-		if err != unix.EINTR {
-			return fd, err
-		}
-	}
+	return retried.Openat(dir, base, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, mode)
 }
 
 func number(fd int) int {
 	var b [32]byte
-	n, err := unix.Pread(fd, b[:], 0)
+	n, err := retried.Pread(fd, b[:], 0)
 	if err != nil || n == len(b) {
 		return 0
 	}
@@ -361,7 +357,7 @@ func number(fd int) int {
 
 func uidOf(pid int) int {
 	var st unix.Stat_t
-	if unix.Stat("/proc/"+strconv.Itoa(pid), &st) != nil {
+	if retried.Stat("/proc/"+strconv.Itoa(pid), &st) != nil {
 		return -1
 	}
 	return int(st.Uid)
@@ -370,7 +366,7 @@ func uidOf(pid int) int {
 // same reports whether the name still leads to the file.
 func same(dir int, base string, i inode) bool {
 	var st unix.Stat_t
-	return unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && inodeOf(&st) == i
+	return retried.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && inodeOf(&st) == i
 }
 
 // Remove unlinks a file that nobody holds, under its lock, and reports whether
@@ -384,7 +380,7 @@ func (f File) Remove() (bool, error) {
 	}
 	defer unix.Close(dir)
 	var st unix.Stat_t
-	if err := unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil || isMine(inodeOf(&st)) {
+	if err := retried.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil || isMine(inodeOf(&st)) {
 		return false, nil
 	}
 	if err := f.check(dir, &st); err != nil {
@@ -398,10 +394,10 @@ func (f File) Remove() (bool, error) {
 		return false, wrap("open", f.Name, err)
 	}
 	defer unix.Close(fd)
-	if unix.Fstat(fd, &st) != nil || !mayRemove(fd) || !same(dir, base, inodeOf(&st)) {
+	if retried.Fstat(fd, &st) != nil || !mayRemove(fd) || !same(dir, base, inodeOf(&st)) {
 		return false, nil
 	}
-	if err := unix.Unlinkat(dir, base, 0); err != nil {
+	if err := retried.Unlinkat(dir, base, 0); err != nil {
 		return false, wrap("remove", f.Name, err)
 	}
 	return true, nil
@@ -440,7 +436,7 @@ func (f File) Repair(pid int) error {
 	// The name may lead elsewhere since the look: to a hard link of root's file,
 	// say, which the service's own user has put there and holds a read lock on.
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err := retried.Fstat(fd, &st); err != nil {
 		return wrap("look at", f.Name, err)
 	}
 	if err := f.check(dir, &st); err != nil {
@@ -460,10 +456,10 @@ func (f File) Repair(pid int) error {
 func write(fd, pid int) error {
 	b := strconv.AppendInt(nil, int64(pid), 10)
 	b = append(b, '\n')
-	if _, err := unix.Pwrite(fd, b, 0); err != nil {
+	if _, err := retried.Pwrite(fd, b, 0); err != nil {
 		return err
 	}
-	return unix.Ftruncate(fd, int64(len(b)))
+	return retried.Ftruncate(fd, int64(len(b)))
 }
 
 // acquireHere is Acquire for one place.
@@ -534,7 +530,7 @@ func (f File) acquire(dir int, base string) (*Held, error) {
 		// What stands there may be of a kind that cannot be opened for
 		// writing; say which.
 		var st unix.Stat_t
-		if unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+		if retried.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
 			if err := f.check(dir, &st); err != nil {
 				return nil, err
 			}
@@ -542,7 +538,7 @@ func (f File) acquire(dir int, base string) (*Held, error) {
 		return nil, wrap("open", f.Name, err)
 	}
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err := retried.Fstat(fd, &st); err != nil {
 		unix.Close(fd)
 		return nil, wrap("look at", f.Name, err)
 	}
@@ -553,7 +549,7 @@ func (f File) acquire(dir int, base string) (*Held, error) {
 	}
 	giveUp := func(err error) (*Held, error) {
 		if created && same(dir, base, i) {
-			unix.Unlinkat(dir, base, 0)
+			retried.Unlinkat(dir, base, 0)
 		}
 		unix.Close(fd)
 		return nil, err
@@ -574,7 +570,7 @@ func (f File) acquire(dir int, base string) (*Held, error) {
 	if !created {
 		// A stale file may have another owner and mode than ours would have,
 		// or a stranger's read lock on it: make a new one if we may.
-		if unix.Unlinkat(dir, base, 0) == nil {
+		if retried.Unlinkat(dir, base, 0) == nil {
 			return giveUp(nil)
 		}
 	}
@@ -605,7 +601,7 @@ func again(dir int, base string, i inode, flags int) int {
 		return -1
 	}
 	var st unix.Stat_t
-	if unix.Fstat(fd, &st) != nil || inodeOf(&st) != i {
+	if retried.Fstat(fd, &st) != nil || inodeOf(&st) != i {
 		unix.Close(fd)
 		return -1
 	}
@@ -628,7 +624,7 @@ func (h *Held) Remove() error {
 	if h.waiting.Load() || !same(h.dir, h.base, h.inode) {
 		return nil
 	}
-	return unix.Unlinkat(h.dir, h.base, 0)
+	return retried.Unlinkat(h.dir, h.base, 0)
 }
 
 // outOfTheWay is a descriptor number that no shell script uses: what a script

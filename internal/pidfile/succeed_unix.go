@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,7 +28,7 @@ func (h *Held) Inode() string { return h.inode.String() }
 // spare is the predecessor's Spare, or -1.
 func Succeed(file, dir, spare int, path string) (h *Held, granted <-chan struct{}, err error) {
 	var st unix.Stat_t
-	if err := unix.Fstat(file, &st); err != nil {
+	if err := retried.Fstat(file, &st); err != nil {
 		return nil, nil, err
 	}
 	h = &Held{fd: file, dir: dir, spare: spare, base: filepath.Base(path), path: path, inode: inodeOf(&st)}
@@ -114,7 +115,7 @@ func (f File) Elders(inode string) []int {
 	}
 	defer unix.Close(dir)
 	var st unix.Stat_t
-	if unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || isMine(inodeOf(&st)) {
+	if retried.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || isMine(inodeOf(&st)) {
 		return nil
 	}
 	fd, err := open(dir, base, unix.O_RDONLY, 0)
@@ -122,7 +123,7 @@ func (f File) Elders(inode string) []int {
 		return nil
 	}
 	defer unix.Close(fd)
-	if unix.Fstat(fd, &st) != nil || inodeOf(&st).String() != inode {
+	if retried.Fstat(fd, &st) != nil || inodeOf(&st).String() != inode {
 		return nil
 	}
 	return holders(fd, byteElder, byteElder+maxElder)

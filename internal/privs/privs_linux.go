@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"syscall"
 
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -45,15 +46,13 @@ const noProcfs procfs = -1
 // openProcfs holds /proc if that is the real one and can tell about us. Another
 // PID namespace's cannot, and some look-alike kernels leave out lines.
 func openProcfs() procfs {
-	fd, err := retry(func() (int, error) {
-		return unix.Open("/proc", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	})
+	fd, err := retried.Open("/proc", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return noProcfs
 	}
 	p := procfs(fd)
 	var st unix.Statfs_t
-	if err := unix.Fstatfs(fd, &st); err != nil || st.Type != unix.PROC_SUPER_MAGIC {
+	if err := retried.Fstatfs(fd, &st); err != nil || st.Type != unix.PROC_SUPER_MAGIC {
 		p.close()
 		return noProcfs
 	}
@@ -111,7 +110,7 @@ func (p procfs) threads(check func(tid string, st status) error) (int, error) {
 }
 
 func (p procfs) open(name string, flags int) (int, error) {
-	fd, err := retry(func() (int, error) { return unix.Openat(int(p), name, unix.O_RDONLY|unix.O_CLOEXEC|flags, 0) })
+	fd, err := retried.Openat(int(p), name, unix.O_RDONLY|unix.O_CLOEXEC|flags, 0)
 	if err != nil {
 		return -1, fmt.Errorf("open proc/%s: %w", name, err)
 	}
@@ -127,7 +126,7 @@ func (p procfs) list(name string) ([]string, error) {
 	var names []string
 	buf := make([]byte, 8192)
 	for {
-		n, err := retry(func() (int, error) { return unix.ReadDirent(fd, buf) })
+		n, err := retried.ReadDirent(fd, buf)
 		if err != nil {
 			return nil, fmt.Errorf("list proc/%s: %w", name, err)
 		}
@@ -154,20 +153,11 @@ func (p procfs) read(name string) ([]byte, error) {
 type reader int
 
 func (fd reader) Read(b []byte) (int, error) {
-	n, err := retry(func() (int, error) { return unix.Read(int(fd), b) })
+	n, err := retried.Read(int(fd), b)
 	if n == 0 && err == nil && len(b) > 0 {
 		err = io.EOF
 	}
 	return max(n, 0), err
-}
-
-func retry(call func() (int, error)) (int, error) {
-	for {
-		n, err := call()
-		if err != unix.EINTR {
-			return n, err
-		}
-	}
 }
 
 // prove is called on a locked thread, see tryRoot.

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"unsafe"
 
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -83,17 +84,14 @@ func groups() Census {
 // eachPID calls f for each process in /proc. It reads the directory by itself
 // because os.ReadDir makes an allocation or two of every process on the machine.
 func eachPID(f func(pid int)) error {
-	fd, err := unix.Open("/proc", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := retried.Open("/proc", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: "/proc", Err: err}
 	}
 	defer unix.Close(fd)
 	buf := make([]byte, 32<<10)
 	for {
-		n, err := unix.Getdents(fd, buf)
-		if err == unix.EINTR {
-			continue
-		}
+		n, err := retried.Getdents(fd, buf)
 		if err != nil {
 			return &os.PathError{Op: "read", Path: "/proc", Err: err}
 		}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -348,7 +349,7 @@ func terminal(tty int) (any, error) {
 			}
 			path := filepath.Join(dir, e.Name())
 			var st unix.Stat_t
-			if unix.Lstat(path, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && uint64(st.Rdev) == want {
+			if retried.Lstat(path, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && uint64(st.Rdev) == want {
 				return path, nil
 			}
 		}
@@ -399,7 +400,7 @@ func (s *subject) openFiles() (any, error) {
 	for _, name := range names {
 		link := procPath(s.pid, "fd/"+name)
 		var st unix.Stat_t
-		if err := unix.Stat(link, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink == 0 {
+		if err := retried.Stat(link, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink == 0 {
 			continue // closed meanwhile, no regular file, or without a path
 		}
 		path, err := os.Readlink(link)

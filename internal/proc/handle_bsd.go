@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -75,7 +76,7 @@ func watch(pid int) (int, error) {
 	var ev [1]unix.Kevent_t
 	unix.SetKevent(&ev[0], pid, unix.EVFILT_PROC, unix.EV_ADD|unix.EV_ONESHOT)
 	ev[0].Fflags = unix.NOTE_EXIT
-	if _, err = unix.Kevent(kq, ev[:], nil, nil); err == nil {
+	if _, err = retried.Kevent(kq, ev[:], nil, nil); err == nil {
 		return kq, nil
 	}
 	unix.Close(kq)
@@ -99,12 +100,8 @@ func newKqueue() (int, error) {
 // heard reports whether a kqueue has an event, and uses it up.
 func heard(kq int) bool {
 	var ev [1]unix.Kevent_t
-	for {
-		n, err := unix.Kevent(kq, nil, ev[:], &unix.Timespec{})
-		if err != unix.EINTR {
-			return n > 0
-		}
-	}
+	n, _ := retried.Kevent(kq, nil, ev[:], &unix.Timespec{})
+	return n > 0
 }
 
 func (h *handle) gone() bool {
@@ -179,23 +176,19 @@ func (h *handle) wait(ctx context.Context) error {
 
 	var ev [1]unix.Kevent_t
 	unix.SetKevent(&ev[0], int(r.Fd()), unix.EVFILT_READ, unix.EV_ADD)
-	if _, err := unix.Kevent(kq, ev[:], nil, nil); err != nil {
+	if _, err := retried.Kevent(kq, ev[:], nil, nil); err != nil {
 		return fmt.Errorf("watch pipe: %w", err)
 	}
-	for {
-		_, err := unix.Kevent(kq, nil, ev[:], nil)
-		switch {
-		case err == unix.EINTR:
-		case err != nil:
-			return fmt.Errorf("read kqueue: %w", err)
-		case int(ev[0].Filter) == unix.EVFILT_PROC || h.gone():
-			return nil
-		case h.isClosed():
-			return os.ErrClosed
-		default:
-			return ended(ctx)
-		}
+	_, err = retried.Kevent(kq, nil, ev[:], nil)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read kqueue: %w", err)
+	case int(ev[0].Filter) == unix.EVFILT_PROC || h.gone():
+		return nil
+	case h.isClosed():
+		return os.ErrClosed
 	}
+	return ended(ctx)
 }
 
 func (h *handle) waitWeak(ctx context.Context) error {

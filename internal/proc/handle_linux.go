@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -122,7 +123,7 @@ func makePollable(pid, fd int) error {
 	if own, err := openPidfd(pid); err == nil {
 		same := sameProcess(own, fd)
 		if same {
-			err = unix.Dup3(own, fd, unix.O_CLOEXEC)
+			err = retried.Dup3(own, fd, unix.O_CLOEXEC)
 		}
 		unix.Close(own)
 		if same {
@@ -145,19 +146,15 @@ func sameProcess(own, fd int) bool {
 	// Should the caller's number be wrong: the inode is the process's own
 	// since Linux 6.9. Before, all pidfds have one and the number is trusted.
 	var a, b unix.Stat_t
-	return unix.Fstat(own, &a) == nil && unix.Fstat(fd, &b) == nil && a.Dev == b.Dev && a.Ino == b.Ino
+	return retried.Fstat(own, &a) == nil && retried.Fstat(fd, &b) == nil && a.Dev == b.Dev && a.Ino == b.Ino
 }
 
 // exited asks a pidfd, which is readable once its process is a zombie (and not
 // while only its first thread is).
 func exited(fd uintptr) bool {
 	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	for {
-		n, err := unix.Poll(p, 0)
-		if err != unix.EINTR {
-			return n > 0 && p[0].Revents&unix.POLLIN != 0
-		}
-	}
+	n, _ := retried.Poll(p, 0)
+	return n > 0 && p[0].Revents&unix.POLLIN != 0
 }
 
 func (h *handle) gone() bool {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"unsafe"
 
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -52,10 +53,10 @@ func adoptOrphans() (stop func()) {
 
 func reapOrphan(pid int) {
 	if fd, err := openPidfd(pid); err == nil {
-		unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1)
+		retried.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1)
 		unix.Close(fd)
 	}
-	unix.Wait4(pid, nil, unix.WNOHANG, nil)
+	retried.Wait4(pid, nil, unix.WNOHANG, nil)
 }
 
 func orphans() []int {
@@ -97,12 +98,12 @@ func ownSession(pid int) bool {
 // sameImage: unlike ownImage, what cannot be told is no.
 func sameImage(pid int) bool {
 	var ours unix.Stat_t
-	return unix.Stat("/proc/self/exe", &ours) == nil && ownImage(pid)
+	return retried.Stat("/proc/self/exe", &ours) == nil && ownImage(pid)
 }
 
 func ownImage(pid int) bool {
 	var ours, theirs unix.Stat_t
-	return unix.Stat("/proc/self/exe", &ours) != nil || unix.Stat(procPath(pid, "exe"), &theirs) == nil &&
+	return retried.Stat("/proc/self/exe", &ours) != nil || retried.Stat(procPath(pid, "exe"), &theirs) == nil &&
 		ours.Dev == theirs.Dev && ours.Ino == theirs.Ino
 }
 

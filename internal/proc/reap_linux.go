@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"unsafe"
 
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -15,7 +16,7 @@ func reapStrays(keep []int) []Stray {
 	try := func(pid int) bool {
 		s := Stray{PID: pid}
 		s.Group, _ = unix.Getpgid(pid)
-		n, err := syscall.Wait4(pid, &s.Status, syscall.WNOHANG, nil)
+		n, err := retried.Wait4(pid, &s.Status, syscall.WNOHANG, nil)
 		if err == nil && n == pid {
 			reaped = append(reaped, s)
 		}
@@ -106,7 +107,7 @@ func firstZombie() int {
 	// siginfo_t as waitid(2) fills it: three ints, in an order that depends on
 	// the architecture, then si_pid, aligned to a pointer.
 	var info unix.Siginfo
-	if err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); err != nil {
+	if err := retried.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); err != nil {
 		return 0
 	}
 	const ints, word = 3 * 4, unsafe.Sizeof(uintptr(0))

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -89,14 +90,14 @@ func readStat(pid int) (*stat, error) {
 // calls: the os package also asks whether it can be polled.
 func readFile(path string) ([]byte, error) {
 	fail := func(op string, err error) error { return &os.PathError{Op: op, Path: path, Err: err} }
-	fd, err := retry(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
+	fd, err := retried.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fail("open", err)
 	}
 	defer unix.Close(fd)
 	b := make([]byte, 0, 1024)
 	for {
-		n, err := retry(func() (int, error) { return unix.Read(fd, b[len(b):cap(b)]) })
+		n, err := retried.Read(fd, b[len(b):cap(b)])
 		if err != nil {
 			return nil, fail("read", err)
 		}
@@ -106,15 +107,6 @@ func readFile(path string) ([]byte, error) {
 		b = b[:len(b)+n]
 		if len(b) == cap(b) {
 			b = append(b, 0)[:len(b)]
-		}
-	}
-}
-
-func retry(call func() (int, error)) (int, error) {
-	for {
-		n, err := call()
-		if err != unix.EINTR {
-			return n, err
 		}
 	}
 }

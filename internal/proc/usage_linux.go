@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -97,6 +98,5 @@ func totalMemory() (uint64, error) {
 }
 
 func nanosleep(d time.Duration) {
-	ts := unix.NsecToTimespec(int64(d))
-	unix.Nanosleep(&ts, nil)
+	retried.Nanosleep(unix.NsecToTimespec(int64(d)))
 }

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -54,7 +55,7 @@ func connect(address string) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: address}); err != nil {
+	if err := retried.Connect(fd, &unix.SockaddrUnix{Name: address}); err != nil {
 		unix.Close(fd)
 		return -1, err
 	}
@@ -234,7 +235,7 @@ func (c *Conn) drain(idle chan<- struct{}) {
 		if errors.Is(err, unix.EAGAIN) && left > 0 {
 			fd := c.fd // which nobody but this goroutine changes while there is a queue
 			c.mu.Unlock()
-			unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, int(left.Milliseconds())+1)
+			retried.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, int(left.Milliseconds())+1)
 			continue
 		}
 		c.queue = c.queue[1:]
@@ -261,12 +262,7 @@ func (c *Conn) try(n *notification) error {
 }
 
 func (c *Conn) write(n *notification) error {
-	for {
-		err := unix.Sendmsg(c.fd, n.text, n.rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
-		if err != unix.EINTR {
-			return err
-		}
-	}
+	return retried.Sendmsg(c.fd, n.text, n.rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
 }
 
 // Reloading begins a reload, which Ready ends. The manager compares the time with

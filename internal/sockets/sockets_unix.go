@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/paths"
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -69,7 +70,7 @@ func at(path string) (place, error) {
 	if !steady {
 		p.address = "/proc/self/fd/" + strconv.Itoa(dir) + "/" + base
 		var st, through unix.Stat_t
-		if len(p.address) > maxPath || unix.Fstat(dir, &st) != nil || unix.Stat(filepath.Dir(p.address), &through) != nil ||
+		if len(p.address) > maxPath || retried.Fstat(dir, &st) != nil || retried.Stat(filepath.Dir(p.address), &through) != nil ||
 			st.Dev != through.Dev || st.Ino != through.Ino {
 			unix.Close(dir)
 			return place{}, &os.PathError{Op: "use", Path: path, Err: errors.New("somebody else can exchange a directory on the way, and there is no /proc to go past him")}
@@ -83,7 +84,7 @@ func (p place) close() { unix.Close(p.dir) }
 // identify tells a file from every other that exists at the same time.
 func (p place) identify() string {
 	var st unix.Stat_t
-	if unix.Fstatat(p.dir, p.base, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+	if retried.Fstatat(p.dir, p.base, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
 		return ""
 	}
 	return strconv.FormatUint(uint64(st.Dev), 16) + ":" + strconv.FormatUint(uint64(st.Ino), 16)
@@ -148,7 +149,7 @@ func (p place) create(ctx context.Context, path string) (net.Listener, error) {
 	if !p.dead() || p.identify() != was {
 		return nil, err
 	}
-	if err := unix.Unlinkat(p.dir, p.base, 0); err != nil {
+	if err := retried.Unlinkat(p.dir, p.base, 0); err != nil {
 		return nil, fmt.Errorf("listen unix %s: remove what a dead process has left: %w", path, err)
 	}
 	ln, err = listen(ctx, "unix", p.address, false)
@@ -173,7 +174,7 @@ func (p place) dead() bool {
 	}
 	defer unix.Close(fd)
 	unix.CloseOnExec(fd)
-	return unix.Connect(fd, &unix.SockaddrUnix{Name: p.address}) == unix.ECONNREFUSED
+	return retried.Connect(fd, &unix.SockaddrUnix{Name: p.address}) == unix.ECONNREFUSED
 }
 
 // removeDead removes the file of a socket, if it is that one and nobody has it open
@@ -194,7 +195,7 @@ func removeDead(path, identity string) {
 	}
 	defer unlock()
 	if p.identify() == identity && p.dead() {
-		unix.Unlinkat(p.dir, p.base, 0)
+		retried.Unlinkat(p.dir, p.base, 0)
 	}
 }
 
@@ -208,16 +209,16 @@ func (p place) lock(ctx context.Context) (unlock func(), err error) {
 	ctx, stop := context.WithTimeout(ctx, lockPatience)
 	defer stop()
 	dir := filepath.Dir(p.address)
-	fd, err := unix.Openat(p.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := retried.Openat(p.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
 	}
 	for {
-		err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+		err := retried.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
 			return func() { unix.Close(fd) }, nil
 		}
-		if err != unix.EWOULDBLOCK && err != unix.EINTR || ctx.Err() != nil {
+		if err != unix.EWOULDBLOCK || ctx.Err() != nil {
 			unix.Close(fd)
 			return nil, &os.PathError{Op: "lock", Path: dir, Err: err}
 		}

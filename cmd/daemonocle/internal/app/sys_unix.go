@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/daemonocle/daemonocle/internal/paths"
+	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
 
@@ -118,18 +119,12 @@ func lockName(op, name string) (unlock func(), err error) {
 	}
 	h := fnv.New32a()
 	io.WriteString(h, name)
-	l := syscall.Flock_t{Type: syscall.F_WRLCK, Start: int64(h.Sum32()), Len: 1}
-	for {
-		err := syscall.FcntlFlock(f.Fd(), syscall.F_SETLKW, &l)
-		if err == syscall.EINTR {
-			continue
-		}
-		if err != nil {
-			f.Close()
-			return nil, cannot(err)
-		}
-		return func() { f.Close() }, nil
+	l := unix.Flock_t{Type: unix.F_WRLCK, Start: int64(h.Sum32()), Len: 1}
+	if err := retried.FcntlFlock(f.Fd(), unix.F_SETLKW, &l); err != nil {
+		f.Close()
+		return nil, cannot(err)
 	}
+	return func() { f.Close() }, nil
 }
 
 // syncDir makes what was renamed in a directory last; see fsync(2). File systems

@@ -1,0 +1,11 @@
+//go:build darwin || dragonfly || freebsd || netbsd || openbsd
+
+package retried
+
+import "golang.org/x/sys/unix"
+
+// Kevent waits for ever if the timeout is nil, and else not at all: what is left of a
+// timeout is not known.
+func Kevent(kq int, changes, events []unix.Kevent_t, timeout *unix.Timespec) (int, error) {
+	return value(func() (int, error) { return unix.Kevent(kq, changes, events, timeout) })
+}
