@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -222,6 +223,9 @@ func (d *Daemon) setActions(own []Action) error {
 // actions are the built-in ones, or the program's own in their places, and its others.
 func (d *Daemon) actions() []Action {
 	list := builtin()
+	for i := range list {
+		list[i].args = list[i].args && !d.cfg.NoArgs
+	}
 	for _, a := range d.own {
 		if i := slices.IndexFunc(list, func(b Action) bool { return b.name == a.name }); i >= 0 {
 			list[i] = a
@@ -270,7 +274,7 @@ func (d *Daemon) Specs() []ActionSpec {
 //	os.Exit(daemonocle.ExitCode(d.Do(context.Background(), os.Args[1:]...)))
 //
 // Nothing in args is taken for an option: what follows the name is for the
-// worker in start and restart (see Args), in Call.Args for an action of the
+// worker in start and restart (see Args), unless that takes none (Config.NoArgs), in Call.Args for an action of the
 // program's own, and an error in stop and status. That a daemon runs already, or
 // does not run, is fine for start and stop: they warn. While it waits for a
 // detached start, SIGINT and SIGTERM cancel the start. Without arguments Do
@@ -327,11 +331,31 @@ func (d *Daemon) dispatch(ctx context.Context, out Output, name string, args []s
 	return newVoice(d, out).failed(e)
 }
 
+// unexpected is the error for arguments where there should be none, nil if there are none.
+func unexpected(args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	list := make([]string, len(args))
+	for i, arg := range args {
+		list[i] = strconv.Quote(arg)
+	}
+	return errors.New("unexpected " + plural(len(list), "argument ", "arguments ") + strings.Join(list, ", "))
+}
+
+// refused is the error for arguments to a worker that takes none.
+func (d *Daemon) refused(op string, args []string) error {
+	if err := unexpected(args); err != nil && d.cfg.NoArgs {
+		return d.misused(op, err)
+	}
+	return nil
+}
+
 func (d *Daemon) call(ctx context.Context, a Action, out Output, args []string, options func() (any, error)) error {
 	c := &Call{Daemon: d, Output: out.filled(), Args: args, action: a.name}
 	o, err := options()
-	if err == nil && len(args) > 0 && !a.args {
-		err = fmt.Errorf("unexpected argument %q", args[0])
+	if err == nil && !a.args {
+		err = unexpected(args)
 	}
 	if err != nil {
 		return c.voice().failed(d.misused(a.name, err))

@@ -157,3 +157,70 @@ func TestColorsHaveNames(t *testing.T) {
 		t.Errorf("a colour that is none is %q", got)
 	}
 }
+
+// A worker that takes no arguments gets none, in whatever way they come: they are named, and
+// nothing is tried.
+func TestArgumentsThatNobodyTakesAreRefused(t *testing.T) {
+	tried := false
+	config := func(name string) daemonocle.Config {
+		return daemonocle.Config{Name: name, PIDFile: filepath.Join(t.TempDir(), name+".pid"), NoArgs: true,
+			Worker: func(context.Context) error { return nil },
+			Hooks: daemonocle.Hooks{
+				Check: func(context.Context) error { tried = true; return errors.New("tried") },
+				Start: func(context.Context, daemonocle.StartInfo) error { tried = true; return errors.New("tried") },
+			}}
+	}
+	d, err := daemonocle.New(config("argless"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, err := daemonocle.NewGroup(config("argless-one{n}"), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	many, err := daemonocle.NewGroup(config("argless-many{n}"), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	out := daemonocle.Output{Out: &stderr, Err: &stderr}
+	args := []string{"my.conf", "a b"}
+	ctx := t.Context()
+	start := daemonocle.StartOptions{Args: args}
+	restart := daemonocle.RestartOptions{Start: start}
+	type does interface {
+		DoWith(ctx context.Context, out daemonocle.Output, name string, options any, args ...string) error
+		Invoke(ctx context.Context, out daemonocle.Output, name string, options map[string][]string, args ...string) error
+		Specs() []daemonocle.ActionSpec
+	}
+	ways := map[string]func() error{
+		"daemon start":   func() error { _, err := d.Start(ctx, start); return err },
+		"daemon restart": func() error { _, err := d.Restart(ctx, restart); return err },
+		"one start":      func() error { _, err := one.Start(ctx, start); return err },
+		"one restart":    func() error { _, err := one.Restart(ctx, restart); return err },
+		"many start":     func() error { _, err := many.Start(ctx, start); return err },
+		"many restart":   func() error { _, err := many.Restart(ctx, restart); return err },
+	}
+	for name, p := range map[string]does{"daemon": d, "one": one, "many": many} {
+		for _, action := range []string{"start", "restart", "stop", "status", "reload"} {
+			ways[name+" DoWith "+action] = func() error { return p.DoWith(ctx, out, action, nil, args...) }
+			ways[name+" Invoke "+action] = func() error { return p.Invoke(ctx, out, action, nil, args...) }
+		}
+		ways[name+" options of start"] = func() error { return p.DoWith(ctx, out, "start", start) }
+		ways[name+" options of restart"] = func() error { return p.DoWith(ctx, out, "restart", restart) }
+		for _, s := range p.Specs() {
+			if s.Args {
+				t.Errorf("%s: %s takes arguments", name, s.Name)
+			}
+		}
+	}
+	for way, call := range ways {
+		err := call()
+		if !errors.Is(err, daemonocle.ErrUsage) || daemonocle.ExitCode(err) != 2 || !strings.HasSuffix(err.Error(), `unexpected arguments "my.conf", "a b"`) {
+			t.Errorf("%s: exit code %d, %v", way, daemonocle.ExitCode(err), err)
+		}
+	}
+	if tried {
+		t.Error("something was tried")
+	}
+}

@@ -81,6 +81,11 @@ type Config struct {
 	// that has the name of a built-in action takes its place.
 	Actions []Action
 
+	// NoArgs is for a worker that takes no arguments: start and restart refuse them, in
+	// whatever way they are called, as stop and status do. False: they are the
+	// worker's; see Args.
+	NoArgs bool
+
 	// Help is what a command line shows about the worker.
 	Help string
 

@@ -270,6 +270,9 @@ func (g *Group) startAll(ctx context.Context, list []*Daemon, o StartOptions, wa
 		over(0, s, err)
 		return nil
 	}
+	if err := list[0].refused("start", o.Args); err != nil {
+		return err
+	}
 	if err := g.cannotStart(o); err != nil {
 		return err
 	}
@@ -415,6 +418,9 @@ func (r *restarting) mayRestart(ctx context.Context, g *Group, o RestartOptions,
 		return r.list[0].noWorker("restart")
 	}
 	if err := r.list[0].startTimeout("restart", &o.Start); err != nil {
+		return err
+	}
+	if err := r.list[0].refused("restart", o.Start.Args); err != nil {
 		return err
 	}
 	if len(r.list) > 1 {
@@ -609,8 +615,8 @@ func (g *Group) dispatch(ctx context.Context, out Output, name string, args []st
 		})
 	}
 	o, err := options(a)
-	if err == nil && len(args) > 0 && !a.args {
-		err = fmt.Errorf("unexpected argument %q", args[0])
+	if err == nil && !a.args {
+		err = unexpected(args)
 	}
 	if err != nil {
 		return newVoice(some, out).failed(g.fail(name, err).misused())

@@ -59,6 +59,9 @@ func (d *Daemon) restart(ctx context.Context, o RestartOptions, stopping stopWat
 	if err := d.startTimeout("restart", &o.Start); err != nil {
 		return r, err
 	}
+	if err := d.refused("restart", o.Start.Args); err != nil {
+		return r, err
+	}
 	if ctx, err = withNotifyFD(ctx, o.Start.NotifyFD); err != nil {
 		return r, d.misused("restart", err)
 	}

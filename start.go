@@ -29,7 +29,7 @@ type StartOptions struct {
 	// is written to it when the daemon is ready, or counts as started, and then it is
 	// closed, as s6 and its kin want it. 0: none.
 	NotifyFD int `name:"notify-fd" meta:"N" descriptor:"true" help:"Write a newline to this descriptor when the daemon is ready."`
-	// Args are for the worker; see Args.
+	// Args are for the worker; see Args and Config.NoArgs.
 	Args []string `name:"-"`
 }
 
@@ -99,6 +99,9 @@ func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started,
 	began := time.Now()
 	if skip, err := d.claim(ctx, o.Args); skip {
 		return Started{Skipped: true}, err
+	}
+	if err := d.refused("start", o.Args); err != nil {
+		return Started{}, err
 	}
 	ctx, err := withNotifyFD(ctx, o.NotifyFD)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/daemonocle/daemonocle"
@@ -90,7 +91,7 @@ func (a *action) begin(cmd *cobra.Command, args []string) error {
 			Hint: "A program that normalises the names of flags adds actions with cli.AddTo, not cli.Command."})
 	}
 	if len(args) > 0 && !a.spec.Args {
-		return a.misuse(fmt.Errorf("unexpected argument %q", args[0]), a.seeHelp())
+		return a.misuse(unexpected(args), a.seeHelp())
 	}
 	for _, o := range a.options {
 		switch {
@@ -116,6 +117,18 @@ func (a *action) run(cmd *cobra.Command, args []string) error {
 		ctx = context.Background()
 	}
 	return a.report(a.p.Invoke(ctx, a.output(), a.spec.Name, given, args...))
+}
+
+func unexpected(args []string) error {
+	word := "argument"
+	if len(args) > 1 {
+		word = "arguments"
+	}
+	list := make([]string, len(args))
+	for i, arg := range args {
+		list[i] = strconv.Quote(arg)
+	}
+	return fmt.Errorf("unexpected %s %s", word, strings.Join(list, ", "))
 }
 
 // hint for an option that does not exist: it may be the worker's.
