@@ -26,7 +26,7 @@ func documents(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return append(list, "README.md")
+	return append(list, "README.md", "CONTRIBUTING.md")
 }
 
 var goBlock = regexp.MustCompile("(?s)\n```go\n(.*?)```")
@@ -150,6 +150,27 @@ func TestLinksLead(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(filepath.Dir(doc), m[1])); err != nil {
 				t.Errorf("%s: %v", doc, err)
 			}
+		}
+	}
+}
+
+// TestReadmeIsShort: it says what this is and where to read on; all else has a page.
+func TestReadmeIsShort(t *testing.T) {
+	documents(t)
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Count(string(text), "\n"); lines > 220 {
+		t.Errorf("README.md has %d lines", lines)
+	}
+	pages, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range pages {
+		if !strings.Contains(string(text), "]("+filepath.ToSlash(page)+")") {
+			t.Errorf("README.md does not lead to %s", page)
 		}
 	}
 }

@@ -6,7 +6,7 @@
 //	daemonocle restart web
 //	daemonocle stop web
 //
-// See "daemonocle --help", and docs/daemonocle.md for all of it.
+// See "daemonocle --help", and docs/any-command.md for all of it.
 package main
 
 import (

@@ -18,7 +18,7 @@ import (
 
 // What the README shows is what its reader gets, on a terminal and in colour.
 func TestTranscripts(t *testing.T) {
-	for _, name := range []string{"README.md", filepath.Join("docs", "daemonocle.md")} {
+	for _, name := range []string{"README.md", filepath.Join("docs", "any-command.md")} {
 		t.Run(name, func(t *testing.T) { playTranscript(t, filepath.Join("..", "..", name)) })
 	}
 }

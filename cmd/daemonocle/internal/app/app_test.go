@@ -14,12 +14,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-var update = flag.Bool("update", false, "write docs/daemonocle-reference.md")
+var update = flag.Bool("update", false, "write docs/any-command-reference.md")
 
 // TestReferenceIsCurrent holds the document to what the commands say of themselves.
 func TestReferenceIsCurrent(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("# The command daemonocle\n\nWritten by `go test ./cmd/daemonocle/internal/app -run Reference -update`; do not edit. What it\ndoes, with examples, is in [daemonocle.md](daemonocle.md).\n")
+	b.WriteString("# The command daemonocle\n\nWritten by `go test ./cmd/daemonocle/internal/app -run Reference -update`; do not edit. What it\ndoes, with examples, is in [any-command.md](any-command.md).\n")
 	var write func(c *cobra.Command)
 	write = func(c *cobra.Command) {
 		var help strings.Builder
@@ -33,7 +33,7 @@ func TestReferenceIsCurrent(t *testing.T) {
 		}
 	}
 	write(Tree())
-	file := filepath.Join("..", "..", "..", "..", "docs", "daemonocle-reference.md")
+	file := filepath.Join("..", "..", "..", "..", "docs", "any-command-reference.md")
 	if *update {
 		if err := os.WriteFile(file, []byte(b.String()), 0o666); err != nil {
 			t.Fatal(err)
