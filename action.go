@@ -137,7 +137,8 @@ type Output struct {
 }
 
 // Explain prints an error as the actions do: an ERROR line, what the daemon had
-// to say, and what can be done. An error that was shown before is not printed
+// to say, and what can be done. The text of an *Error begins as its Capital says, that of
+// any other error as it is. An error that was shown before is not printed
 // again. With JSON there is an object on Out as well, unless the call was a mistake.
 // What it returns is the same error, now shown; see Shown.
 func (o Output) Explain(err error) error {

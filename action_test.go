@@ -78,9 +78,9 @@ func TestAnErrorOfAnActionIsPrintedOnce(t *testing.T) {
 		}),
 	)
 	for name, want := range map[string]string{
-		"fail":    "ERROR: No luck\n",
-		"told":    "ERROR: No luck\n",
-		"wrapped": "ERROR: Deploy: daemonocle: start acting: no worker is defined for daemon\n",
+		"fail":    "ERROR: no luck\n",
+		"told":    "ERROR: no luck\n",
+		"wrapped": "ERROR: deploy: daemonocle: start acting: no worker is defined for daemon\n",
 		"start":   "ERROR: No worker is defined for daemon\n",
 		"mine":    "ERROR: There is no built-in action \"mine\"\n",
 	} {
@@ -131,7 +131,7 @@ func TestExplainPrintsWhatAnActionWouldPrint(t *testing.T) {
 	var out bytes.Buffer
 	o := daemonocle.Output{Err: &out}
 	err := o.Explain(&daemonocle.Error{Op: "start", Name: "acting", Code: 3, Reason: "because", Stderr: []string{"one", "two"}, Hint: "Try.", Err: errors.New("no luck")})
-	if want := "ERROR: No luck\nreason: because\nstderr: one\nstderr: two\nhint: Try.\n"; out.String() != want {
+	if want := "ERROR: no luck\nreason: because\nstderr: one\nstderr: two\nhint: Try.\n"; out.String() != want {
 		t.Errorf("prints %q, want %q", out.String(), want)
 	}
 	if o.Explain(err); strings.Count(out.String(), "ERROR") != 1 {

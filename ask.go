@@ -111,7 +111,8 @@ func (d *Daemon) requestReload(ctx context.Context, o ReloadOptions, w watcher) 
 		case err == nil && a.Stopping:
 			return r, end(d.toldToStop(f.PID))
 		case err == nil:
-			e := d.fail(op, because(a.Err, ErrReloadFailed))
+			e := d.relay(op, because(a.Err, ErrReloadFailed))
+			e.Capital = a.Capital
 			e.PID, e.Reason, e.Hint, e.Stderr = a.PID, a.Reason, a.Hint, a.Stderr
 			return r, end(e)
 		case ctx.Err() != nil:
@@ -130,7 +131,9 @@ func (d *Daemon) requestReload(ctx context.Context, o ReloadOptions, w watcher) 
 }
 
 func (d *Daemon) toldToStop(pid int) *Error {
-	return d.about("reload", pid, because(d.cfg.Name+" was told to stop, and is not reloaded", ErrStopping))
+	e := d.relay("reload", because(d.cfg.Name+" was told to stop, and is not reloaded", ErrStopping))
+	e.PID = pid
+	return e
 }
 
 // earTime is how long a daemon that has just become one may take until it listens.

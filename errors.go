@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/daemonocle/daemonocle/internal/console"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/proc"
 )
@@ -84,6 +85,11 @@ type Error struct {
 	Hint   string   // a sentence: what to do
 	Unit   string   // of the service manager that runs the daemon, with ErrManaged
 	Err    error    // act, thing and cause
+
+	// Capital: the text of Err begins with an ordinary word, which an ERROR line
+	// capitalises. Else it begins with a name, or is somebody else's, such as a
+	// worker's own error, and is printed as it is.
+	Capital bool
 
 	shown bool // the operator has seen why
 }
@@ -193,12 +199,44 @@ type worded struct {
 func (e *worded) Error() string   { return e.text }
 func (e *worded) Unwrap() []error { return e.errs }
 
+// fail is an error in our own words, which begin it.
 func (d *Daemon) fail(op string, err error) *Error {
-	return &Error{Op: op, Name: d.cfg.Name, Code: 1, Err: err}
+	return &Error{Op: op, Name: d.cfg.Name, Code: 1, Err: err, Capital: true}
+}
+
+// relay is an error that begins with a name, or is the program's.
+func (d *Daemon) relay(op string, err error) *Error {
+	return &Error{Op: op, Name: d.cfg.Name, Code: 1, Err: err, Capital: ours(err)}
 }
 
 func (g *Group) fail(op string, err error) *Error {
-	return &Error{Op: op, Name: g.name, Code: 1, Err: err}
+	return &Error{Op: op, Name: g.name, Code: 1, Err: err, Capital: true}
+}
+
+// ours reports whether an error, which is no *Error, begins with our own words.
+func ours(err error) bool {
+	switch e := err.(type) {
+	case *panicError, *ConfigError:
+		return true
+	case *ExitError:
+		return e.Message == ""
+	case interface{ Unwrap() []error }: // as New joins them
+		all := e.Unwrap()
+		return len(all) > 0 && ours(all[0])
+	}
+	return false
+}
+
+// inLine is what an ERROR or WARNING line says of an error.
+func inLine(err error) string {
+	capital := ours(err)
+	if e, is := err.(*Error); is {
+		err, capital = e.Err, e.Capital
+	}
+	if capital {
+		return console.Capitalize(err.Error())
+	}
+	return err.Error()
 }
 
 // misused is for a call that cannot be meant, before anything is tried.

@@ -194,7 +194,7 @@ func TestGroupsStartHookSeesEachWorker(t *testing.T) {
 	s, _ := newPool(t, 3, "D_REFUSE=1")
 	s.begin("start").want(printed{
 		out:  "Starting foo1 ... FAILED\n",
-		err:  "ERROR: Not this one\n",
+		err:  "ERROR: not this one\n",
 		code: 1,
 	}.around("Starting foo0 ... OK\n", "Starting foo2 ... OK\n"))
 	s.begin("stop").wait()

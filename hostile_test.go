@@ -325,7 +325,7 @@ func TestForeignLockLikeADaemonsNamesNobody(t *testing.T) {
 	if !s.Running || s.PID != 0 || s.State != "unknown" {
 		t.Errorf("got %+v", s)
 	}
-	r.expect(r.do("stop"), result{err: "ERROR: Foo runs, but its process cannot be named from here\n" + nameHint, code: 1})
+	r.expect(r.do("stop"), result{err: "ERROR: foo runs, but its process cannot be named from here\n" + nameHint, code: 1})
 	r.expect(r.do("start"), result{err: "WARNING: foo already running\n"})
 	r.alive(pid)
 	let()
@@ -369,7 +369,7 @@ func TestDaemonThatDropsItsNameIsNotGuessed(t *testing.T) {
 	number := content(t, r.pidFile)
 	pid, err := strconv.Atoi(strings.TrimSpace(number))
 	must(t, err)
-	unnamed := result{err: "ERROR: Foo runs, but its process cannot be named from here\n" + nameHint, code: 1}
+	unnamed := result{err: "ERROR: foo runs, but its process cannot be named from here\n" + nameHint, code: 1}
 	check := func() {
 		t.Helper()
 		r.expect(r.do("status"), result{out: "foo -- status: unknown, running as a process that cannot be named from here\n"})
@@ -381,7 +381,7 @@ func TestDaemonThatDropsItsNameIsNotGuessed(t *testing.T) {
 	r.user = who
 	check()
 	r.user = nil
-	unnamed.err = "ERROR: Foo runs, but its process cannot be named from here\nhint: The kernel names no process of user " + username(t, int(who.Uid)) +
+	unnamed.err = "ERROR: foo runs, but its process cannot be named from here\nhint: The kernel names no process of user " + username(t, int(who.Uid)) +
 		" for it, and what that user says is not believed: look for it, as with ps -u " + username(t, int(who.Uid)) + ", and end it with kill.\n"
 	check()
 	put(t, r.pidFile, fmt.Sprintln(victim(t)))
@@ -458,8 +458,8 @@ func TestDaemonOutsideOfThePIDNamespace(t *testing.T) {
 	}
 	r.expect(within("status"), result{out: "foo -- status: unknown, running as a process that cannot be named from here\n"})
 	r.expect(within("start"), result{err: "WARNING: foo already running\n", code: 1}) // it is PID 1 there
-	r.expect(within("stop"), result{err: "ERROR: Foo runs, but its process cannot be named from here\n" + nameHint, code: 1})
-	r.expect(within("reload"), result{err: "ERROR: Foo runs, but its process cannot be named from here\n" +
+	r.expect(within("stop"), result{err: "ERROR: foo runs, but its process cannot be named from here\n" + nameHint, code: 1})
+	r.expect(within("reload"), result{err: "ERROR: foo runs, but its process cannot be named from here\n" +
 		"hint: Do it where the daemon was started: in its container (podman exec, docker exec, kubectl exec), or send SIGHUP to its process by the number that it has there.\n", code: 1})
 	r.alive(pid)
 	if got := holder(t, r.pidFile); got != pid {

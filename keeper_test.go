@@ -111,7 +111,7 @@ func TestForegroundEndsWithTheWorkersCode(t *testing.T) {
 			if want := startedLine + workerLine(worker) + childlessLine; got.out != want {
 				t.Errorf("stdout %q, want %q", got.out, want)
 			}
-			if command == "return error:x" && got.err != "ERROR: X\n" {
+			if command == "return error:x" && got.err != "ERROR: x\n" {
 				t.Errorf("stderr %q, want the error once", got.err)
 			}
 		})

@@ -624,9 +624,9 @@ var ways = []struct {
 	{"exit:42", "Exiting with non-zero exit code 42", 42, 42, "ERROR: Exit with code 42\n"},
 	{"exit:300", "Exiting with non-zero exit code 300", 300, 300 % 256, "ERROR: Exit with code 300\n"},
 	{"exit:-9", "Exiting with non-zero exit code -9", -9, 128 + 9, "ERROR: Exit with code -9\n"},
-	{"message:goodbye world", "Exiting with message: goodbye world", 1, 1, "ERROR: Goodbye world\n"},
-	{"both:7", "Exiting with message: goodbye world", 7, 7, "ERROR: Goodbye world\n"},
-	{"error:banana", "Dying due to unhandled error: banana", 1, 1, "ERROR: Banana\n"},
+	{"message:goodbye world", "Exiting with message: goodbye world", 1, 1, "ERROR: goodbye world\n"},
+	{"both:7", "Exiting with message: goodbye world", 7, 7, "ERROR: goodbye world\n"},
+	{"error:banana", "Dying due to unhandled error: banana", 1, 1, "ERROR: banana\n"},
 	{"panic:banana", "Dying due to unhandled panic: banana", 2, 2, "panic: banana\n"},
 	{"goexit", "Dying due to unhandled panic: the worker called runtime.Goexit", 2, 2, "panic: "},
 }
@@ -818,9 +818,9 @@ func TestHookCannotRunWhenTheProcessIsKilled(t *testing.T) {
 func TestErrorsAndPanicsOfHooksAbortTheStart(t *testing.T) {
 	for _, foreground := range []string{"", "1"} {
 		for setting, text := range map[string]string{
-			"L_PRIV=banana":  "Banana",
+			"L_PRIV=banana":  "banana",
 			"L_PRIV=panic":   "Privileged hook panicked: coconut",
-			"L_START=banana": fmt.Sprintf("Banana, debug: %v", foreground != ""),
+			"L_START=banana": fmt.Sprintf("banana, debug: %v", foreground != ""),
 			"L_START=panic":  "Start hook panicked: coconut",
 			"L_PRIV=goexit":  "Privileged hook panicked: runtime.Goexit was called",
 			"L_START=goexit": "Start hook panicked: runtime.Goexit was called",

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/console"
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
@@ -100,7 +101,7 @@ var manager = sync.OnceValues(func() (*sdnotify.Conn, time.Duration) {
 	socket, watchdog := environ.TakeNotify()
 	conn, err := sdnotify.Dial(socket)
 	if err != nil {
-		speak(os.Stderr).Error(err)
+		speak(os.Stderr).Error(console.Capitalize(err.Error()))
 		return nil, 0
 	}
 	return conn, watchdog

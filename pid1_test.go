@@ -229,7 +229,7 @@ func TestServiceThatFailsEndsWithItsCode(t *testing.T) {
 
 	s = describe(t, "life", "L_PRIV=banana")
 	got := s.beginAs("$$").wait()
-	if got.code != 1 || !strings.HasSuffix(got.out, "Starting foo ... FAILED\n") || got.err != "ERROR: Banana\n" {
+	if got.code != 1 || !strings.HasSuffix(got.out, "Starting foo ... FAILED\n") || got.err != "ERROR: banana\n" {
 		t.Errorf("set-up: got %+v", got)
 	}
 }

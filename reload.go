@@ -156,7 +156,7 @@ func (w *wish) grant(err error) {
 		case err == nil:
 			a.Close() // the successor has answered, or they have to ask that
 		case errors.As(err, &e):
-			a.Answer(control.Answer{Err: e.Err.Error(), PID: e.PID, Reason: e.Reason, Hint: e.Hint, Stderr: e.Stderr, Stopping: errors.Is(e, ErrStopping)})
+			a.Answer(control.Answer{Err: e.Err.Error(), Capital: e.Capital, PID: e.PID, Reason: e.Reason, Hint: e.Hint, Stderr: e.Stderr, Stopping: errors.Is(e, ErrStopping)})
 		default:
 			a.Answer(control.Answer{Err: err.Error()})
 		}
@@ -342,7 +342,7 @@ func (l *life) serveControl() {
 		}
 		answer := control.Answer{PID: os.Getpid(), Generation: Generation(l.ctx)}
 		if err := l.reread(); err != nil {
-			answer.Err = err.Error()
+			answer.Err, answer.Capital = err.Error(), ours(err)
 		}
 		a.Answer(answer)
 	})

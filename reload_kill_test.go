@@ -227,7 +227,7 @@ func TestActionsBetweenTheGenerations(t *testing.T) {
 		if err := <-waited; !errors.Is(err, daemonocle.ErrHeldElsewhere) {
 			t.Errorf("wait: %v", err)
 		}
-		if stop.code != 1 || !strings.HasPrefix(stop.err, "ERROR: Foo runs, but its process cannot be named from here\n") {
+		if stop.code != 1 || !strings.HasPrefix(stop.err, "ERROR: foo runs, but its process cannot be named from here\n") {
 			t.Errorf("stop: %+v", stop)
 		}
 		// Who has patience hears more.

@@ -371,7 +371,7 @@ func TestReloadHook(t *testing.T) {
 		called(1)
 		s.plan("reload", "error bad coconut")
 		r := s.do("reload")
-		if r.code != 1 || r.out != "Reloading foo ... FAILED\n" || !strings.HasPrefix(r.err, "ERROR: Bad coconut\n") {
+		if r.code != 1 || r.out != "Reloading foo ... FAILED\n" || !strings.HasPrefix(r.err, "ERROR: bad coconut\n") {
 			t.Errorf("reload: %+v", r)
 		}
 		called(1)

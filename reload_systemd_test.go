@@ -168,7 +168,7 @@ func TestSystemdReloadFails(t *testing.T) {
 		u.alone(pid)
 		exec.Command("journalctl", "--sync").Run()
 		out, err := exec.Command("journalctl", "--no-pager", "-o", "cat", "-u", u.name).CombinedOutput()
-		if err != nil || !strings.Contains(string(out), "ERROR: Coconut\n") {
+		if err != nil || !strings.Contains(string(out), "ERROR: coconut\n") {
 			t.Errorf("the journal does not say why: %v\n%s", err, out)
 		}
 		must(t, os.Remove(refuse))

@@ -113,7 +113,7 @@ func TestReloadBySignal(t *testing.T) {
 func TestReloadByAction(t *testing.T) {
 	eachOrder(t, func(t *testing.T, order string) {
 		s := describe(t, "life", order)
-		if r := s.do("reload"); r != (ending{"", "ERROR: Foo is not running\n", 1}) {
+		if r := s.do("reload"); r != (ending{"", "ERROR: foo is not running\n", 1}) {
 			t.Errorf("got %+v", r)
 		}
 		pid := s.start()

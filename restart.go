@@ -246,7 +246,7 @@ func (d *Daemon) check(ctx context.Context, op string, c *checkup) error {
 	}
 	c.once.Do(func() { c.err = safely("check hook", func() error { return hook(ctx) }) })
 	if c.err != nil {
-		return d.fail(op, c.err)
+		return d.relay(op, c.err)
 	}
 	return nil
 }

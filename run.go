@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/console"
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/paths"
@@ -396,7 +397,7 @@ func (l *life) report(err *Error) {
 		l.link.Send(launch.Message{Kind: launch.Reason, Text: err.Reason})
 		return
 	}
-	speak(os.Stderr).Error(err.Err)
+	speak(os.Stderr).Error(inLine(err))
 }
 
 // listen hears the launcher, or the keeper, until it is gone.
@@ -752,7 +753,7 @@ func (l *life) callWorker(ended chan<- outcome) {
 func (l *life) panicked(v any, stack []byte) outcome {
 	text := fmt.Sprint(v)
 	fmt.Fprintf(os.Stderr, "panic: %s\n\n%s", text, stack)
-	return l.outcome("Dying due to unhandled panic: "+text, 2, "panic: "+text, errors.New("dying due to unhandled panic: "+text))
+	return l.outcome("Dying due to unhandled panic: "+text, 2, "panic: "+text, l.d.fail("run", errors.New("dying due to unhandled panic: "+text)))
 }
 
 // judge reads the worker's return value.
@@ -772,17 +773,16 @@ func (l *life) judge(err error) outcome {
 	case asked || err == nil:
 		return outcome{Shutdown: Shutdown{"Shutting down normally", 0}}
 	case !errors.As(err, &exit):
-		return l.outcome("Dying due to unhandled error: "+err.Error(), 1, err.Error(), err)
+		return l.outcome("Dying due to unhandled error: "+err.Error(), 1, err.Error(), l.d.relay("run", err))
 	case exit.Message != "":
-		return l.outcome("Exiting with message: "+exit.Message, exit.code(), exit.Message, err)
+		return l.outcome("Exiting with message: "+exit.Message, exit.code(), exit.Message, l.d.relay("run", err))
 	case exit.code() != 0:
-		return l.outcome(fmt.Sprintf("Exiting with non-zero exit code %d", exit.Code), exit.Code, "", err)
+		return l.outcome(fmt.Sprintf("Exiting with non-zero exit code %d", exit.Code), exit.Code, "", l.d.relay("run", err))
 	}
 	return outcome{Shutdown: Shutdown{"Shutting down normally", 0}}
 }
 
-func (l *life) outcome(message string, code int, reason string, err error) outcome {
-	e := l.d.fail("run", err)
+func (l *life) outcome(message string, code int, reason string, e *Error) outcome {
 	e.PID, e.Code, e.Reason = os.Getpid(), code, reason
 	return outcome{Shutdown{message, code}, e}
 }
@@ -792,10 +792,10 @@ func (l *life) abandoned() outcome {
 	sig := l.signal
 	l.mu.Unlock()
 	if sig == 0 {
-		return l.outcome("Shutting down normally", 1, "", errors.New("the worker was abandoned"))
+		return l.outcome("Shutting down normally", 1, "", l.d.fail("run", errors.New("the worker was abandoned")))
 	}
 	err := fmt.Errorf("the worker was abandoned after %s", signalName(sig))
-	return l.outcome("Terminated by "+signalName(sig), -int(sig), "", err)
+	return l.outcome("Terminated by "+signalName(sig), -int(sig), "", l.d.fail("run", err))
 }
 
 // callHook gives the shutdown hook its one call. One that hangs is left behind
@@ -837,13 +837,21 @@ func safely(what string, f func() error) error {
 			if v == nil {
 				v = "runtime.Goexit was called"
 			}
-			ended <- fmt.Errorf("%s panicked: %v", what, v)
+			ended <- &panicError{what, v}
 		}()
 		err = f()
 		returned = true
 	}()
 	return <-ended
 }
+
+// panicError is a panic of the user's code.
+type panicError struct {
+	what  string
+	value any
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("%s panicked: %v", e.what, e.value) }
 
 func (l *life) removePIDFile() {
 	if l.held == nil || l.succession.anothers() {
@@ -890,7 +898,7 @@ func (d *Daemon) complain(act string, err error) {
 		log.Error(act, "daemon", d.cfg.Name, "error", err)
 		return
 	}
-	speak(os.Stderr).Error(fmt.Errorf("%s: %w", act, err))
+	speak(os.Stderr).Error(console.Capitalize(act) + ": " + err.Error())
 }
 
 // reapOrphans calls reap whenever there may be one: for PID 1 or a subreaper, which the

@@ -350,7 +350,7 @@ func (l *life) privileged() error {
 	}
 	err := safely("privileged hook", func() error { return hook(l.ctx) })
 	if err != nil {
-		return l.d.fail("start", err)
+		return l.d.relay("start", err)
 	}
 	return nil
 }
@@ -412,6 +412,8 @@ func failureMessage(err error) launch.Message {
 		switch {
 		case errors.Is(err, ErrAlreadyRunning):
 			m.Kind = launch.Held
+		case !e.Capital:
+			m.Kind = launch.Refused
 		case errors.Is(err, ErrBlocked):
 			m.Kind = launch.Blocked
 		}
@@ -433,7 +435,8 @@ func (d *Daemon) failureError(m launch.Message) *Error {
 	if m.Code != 0 {
 		is = append(is, syscall.Errno(m.Code))
 	}
-	e := d.fail("start", because(m.Text, is...))
+	e := d.relay("start", because(m.Text, is...))
+	e.Capital = m.Kind == launch.Failed || m.Kind == launch.Blocked
 	e.PID, e.Hint = m.PID, m.Hint
 	return e
 }

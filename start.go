@@ -221,7 +221,7 @@ func (d *Daemon) prepare(ctx context.Context, o *StartOptions, w watcher) error 
 		if err := safely("start hook", func() error { return hook(ctx, info) }); err != nil {
 			w.begin()
 			w.settle(false)
-			return d.fail("start", err)
+			return d.relay("start", err)
 		}
 	}
 	return nil
@@ -247,7 +247,7 @@ func (d *Daemon) alreadyRunning(op string, pid int) *Error {
 	if pid > 0 {
 		text += fmt.Sprintf(" with PID %d", pid)
 	}
-	e := d.fail(op, because(text, ErrAlreadyRunning))
+	e := d.relay(op, because(text, ErrAlreadyRunning))
 	e.PID = pid
 	return e
 }
@@ -492,10 +492,10 @@ func (a *attempt) heard(m launch.Message) (done, ready bool, err error) {
 		a.reason = m.Text
 	case launch.Note:
 		a.note = m.Text
-	case launch.Failed, launch.Blocked, launch.Held:
+	case launch.Failed, launch.Refused, launch.Blocked, launch.Held:
 		a.gone(5 * time.Second)
 		e := a.d.failureError(m)
-		if m.Kind == launch.Failed {
+		if m.Kind == launch.Failed || m.Kind == launch.Refused {
 			e.Stderr = a.lastLines()
 		}
 		return true, false, e

@@ -834,7 +834,7 @@ func TestReadyWinsOverCancel(t *testing.T) {
 
 func TestStartHook(t *testing.T) {
 	for spec, text := range map[string]string{
-		"error:no licence": "ERROR: No licence\n",
+		"error:no licence": "ERROR: no licence\n",
 		"panic:banana":     "ERROR: Start hook panicked: banana\n",
 	} {
 		t.Run(spec, func(t *testing.T) {

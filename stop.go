@@ -339,12 +339,12 @@ func (d *Daemon) orphans(r pidfile.Report) []int {
 }
 
 func (d *Daemon) notRunning(op string) *Error {
-	return d.fail(op, because(d.cfg.Name+" is not running", ErrNotRunning))
+	return d.relay(op, because(d.cfg.Name+" is not running", ErrNotRunning))
 }
 
 // unnamed: a daemon runs, but which process it is cannot be told from here.
 func (d *Daemon) unnamed(op string, r pidfile.Report) *Error {
-	e := d.fail(op, because(d.cfg.Name+" runs, but its process cannot be named from here", ErrHeldElsewhere))
+	e := d.relay(op, because(d.cfg.Name+" runs, but its process cannot be named from here", ErrHeldElsewhere))
 	e.Hint = "Try as root, and from the PID namespace in which it was started."
 	switch {
 	case r.Locker > 0:

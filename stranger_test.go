@@ -201,7 +201,7 @@ func TestWhatADroppedDaemonSaysOfOthersIsNotBelieved(t *testing.T) {
 			r.expect(r.do("status"), result{out: "foo -- status: unknown, running as a process that cannot be named from here\n"})
 			r.expect(r.do("start"), result{err: "WARNING: foo already running\n"})
 			name := username(t, user)
-			unnamed := result{err: "ERROR: Foo runs, but its process cannot be named from here\nhint: The kernel names no process of user " + name +
+			unnamed := result{err: "ERROR: foo runs, but its process cannot be named from here\nhint: The kernel names no process of user " + name +
 				" for it, and what that user says is not believed: look for it, as with ps -u " + name + ", and end it with kill.\n", code: 1}
 			r.expect(r.do("stop"), unnamed)
 			r.expect(r.do("restart"), unnamed)

@@ -257,8 +257,8 @@ func (l *life) awaitEnd() error {
 			l.sayReloaded(false)
 			e := l.d.fail("reload", because(fmt.Sprintf("previous process (PID %d) did NOT exit during reload", s.predecessor), ErrStopTimeout))
 			e.PID = s.predecessor
-			speak(os.Stderr).Error(e.Err)
-			l.answer(control.Answer{Err: e.Err.Error(), PID: e.PID})
+			speak(os.Stderr).Error(inLine(e))
+			l.answer(control.Answer{Err: e.Err.Error(), Capital: e.Capital, PID: e.PID})
 			return e
 		case <-s.cancelled:
 			if leaving == nil { // it was asked to end while it was leaving for this process

@@ -34,7 +34,7 @@ func (p *program) attend(ctx context.Context, d *Daemon) (vigil, error) {
 		limit, stop := context.WithTimeout(ctx, askTime)
 		defer stop()
 		if probe.ready(limit) {
-			e := d.fail("start", fmt.Errorf("%s answers already, before the daemon runs", probe.what))
+			e := d.relay("start", fmt.Errorf("%s answers already, before the daemon runs", probe.what))
 			e.Hint = "Stop what answers there, or let the daemon use another address."
 			return nil, e
 		}

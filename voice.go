@@ -35,7 +35,7 @@ type speaker interface {
 	Begin(text string)
 	End(ok bool)
 	Line(text string)
-	Error(err error)
+	Error(text string)
 	Warn(text string)
 	Reason(text string)
 	Hint(text string)
@@ -288,9 +288,9 @@ func (v *voice) finish(err error) error {
 func (v *voice) warn(err error) {
 	var e *Error
 	if errors.As(err, &e) {
-		err = e.Err
+		err = e
 	}
-	v.Warn(err.Error())
+	v.Warn(inLine(err))
 }
 
 func (v *voice) failed(err error) error {
@@ -315,15 +315,15 @@ func (v *voice) explain(err error) {
 	case Shown(err):
 		return
 	case !errors.As(err, &e):
-		v.Error(err)
+		v.Error(inLine(err))
 		return
 	case e == err:
-		v.Error(e.Err)
+		v.Error(inLine(e))
 		if e.Reason != "" && e.Reason != e.Err.Error() {
 			v.Reason(e.Reason)
 		}
 	default: // somebody had more to say about it
-		v.Error(err)
+		v.Error(inLine(err))
 	}
 	v.Stderr(e.Stderr)
 	v.Stdout(e.Stdout)

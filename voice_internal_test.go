@@ -1,11 +1,19 @@
 package daemonocle
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/daemonocle/daemonocle/internal/control"
+	"github.com/daemonocle/daemonocle/internal/pidfile"
 )
 
 // TestEveryOutcomeHasItsWord: the words and keys for programs, as CONTRACT lists them.
@@ -52,6 +60,104 @@ func TestEveryOutcomeHasItsWord(t *testing.T) {
 		got := stopObject(Stopped{PID: 7, Killed: killed, Left: []int{8, 9}}, nil)
 		if got["outcome"] != want || got["pid"] != int64(7) || got["seconds"] != 0.0 || !slices.Equal(got["left"].([]any), []any{int64(8), int64(9)}) {
 			t.Errorf("killed %v: got %v", killed, got)
+		}
+	}
+}
+
+// TestOnlyOurOwnFirstWordIsCapitalised: all ways in which an error comes to a line, for
+// names and foreign words that begin with a small letter, one that is not of ASCII among them.
+func TestOnlyOurOwnFirstWordIsCapitalised(t *testing.T) {
+	for _, name := range []string{"myapp", "ünï", "Ünï"} {
+		d := &Daemon{cfg: Config{Name: name}}
+		l := &life{d: d}
+		g := &Group{name: name}
+		banana := errors.New("banana")
+		panicked := safely("start hook", func() error { panic("coconut") })
+		odd := &ConfigError{Setting: "Name", Value: "x", Err: banana}
+		for _, c := range []struct {
+			err  error
+			want string
+		}{
+			// Ours.
+			{d.fail("start", banana), "Banana"},
+			{d.fail("start", errors.New("PID file /x is locked")), "PID file /x is locked"},
+			{d.fail("start", errors.New("/x is a directory")), "/x is a directory"},
+			{g.fail("start", banana), "Banana"},
+			{g.fail("start", banana).misused(), "Banana"},
+			{d.misused("start", banana), "Banana"},
+			{d.noWorker("start"), "No worker is defined for daemon"},
+			{d.cancelled(context.Background()), "Start was cancelled"},
+			{d.reported("start", pidfile.Report{State: pidfile.Blocked, UID: -1}), "PID file  is locked by a process that cannot be named from here"},
+			{d.negative("stop", -1), "Timeout -1ns is negative"},
+			{d.about("stop", 7, banana), "Banana"},
+			{d.unnamedLeft("stop", nil), "What " + name + " has left behind cannot be named from here"},
+			{d.cannotAsk(7, control.ErrNobody), "Process 7 cannot be asked (the daemon does not listen)"},
+			{d.interrupted(cancelledContext(), Stopped{PID: 7}, nil), "Restart was cancelled: process 7 was stopped, and will not be started again"},
+			{panicked, "Start hook panicked: coconut"},
+			{d.relay("start", panicked), "Start hook panicked: coconut"},
+			{l.panicked("coconut", nil).err, "Dying due to unhandled panic: coconut"},
+			{l.judge(&ExitError{Code: 42}).err, "Exit with code 42"},
+			{l.abandoned().err, "The worker was abandoned"},
+			{odd, `Setting Name "x": banana`},
+			{errors.Join(odd, odd), "Setting Name \"x\": banana\n  setting Name \"x\": banana"},
+			{&Error{Err: banana, Capital: true}, "Banana"},
+
+			// Names.
+			{d.notRunning("reload"), name + " is not running"},
+			{d.alreadyRunning("start", 7), name + " already running with PID 7"},
+			{d.reported("start", pidfile.Report{State: pidfile.Running, PID: 7}), name + " already running with PID 7"},
+			{d.unnamed("stop", pidfile.Report{}), name + " runs, but its process cannot be named from here"},
+			{d.about("stop", 7, errStranger), name + " runs, but its process cannot be named from here"},
+			{d.toldToStop(7), name + " was told to stop, and is not reloaded"},
+
+			// Words of others.
+			{banana, "banana"},
+			{errors.Join(banana, odd), "banana\n  setting Name \"x\": banana"},
+			{fmt.Errorf("peel: %w", d.fail("start", banana)), "peel: daemonocle: start " + name + ": banana"},
+			{fmt.Errorf("peel: %w", panicked), "peel: start hook panicked: coconut"},
+			{errors.Join(), ""},
+			{d.relay("start", banana), "banana"},
+			{d.relay("start", fmt.Errorf("peel: %w", panicked)), "peel: start hook panicked: coconut"},
+			{d.relay("start", d.notRunning("stop")), "daemonocle: stop " + name + ": " + name + " is not running"},
+			{l.judge(banana).err, "banana"},
+			{l.judge(&ExitError{Message: "banana"}).err, "banana"},
+			{l.judge(fmt.Errorf("peel: %w", &ExitError{Code: 3})).err, "peel: exit with code 3"},
+			{&Error{Err: banana}, "banana"},
+			{MarkShown(d.fail("start", banana)), ""},
+		} {
+			var errs bytes.Buffer
+			Output{Err: &errs, Out: &errs}.Explain(c.err)
+			line, _, _ := strings.Cut(strings.TrimPrefix(errs.String(), "ERROR: "), "\nhint: ")
+			line, _, _ = strings.Cut(line, "\nreason: ")
+			if strings.TrimSuffix(line, "\n") != c.want {
+				t.Errorf("%s: %v is printed as %q, want %q", name, c.err, line, c.want)
+			}
+		}
+	}
+}
+
+func cancelledContext() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+// TestWhoseWordsAreTravels: from the process in which an error arose to the one that prints it.
+func TestWhoseWordsAreTravels(t *testing.T) {
+	d := &Daemon{cfg: Config{Name: "myapp"}}
+	for _, err := range []*Error{
+		d.fail("start", errors.New("banana")),
+		d.fail("start", syscall.EACCES),
+		d.fail("start", because("banana", ErrBlocked)),
+		d.relay("start", errors.New("banana")),
+		d.relay("start", fs.ErrExist),
+		d.relay("start", because("banana", ErrBlocked)),
+		d.relay("start", because("banana", ErrAlreadyRunning)),
+		d.alreadyRunning("start", 7),
+		d.notRunning("start"),
+	} {
+		if got := d.failureError(failureMessage(err)); got.Capital != err.Capital || inLine(got) != inLine(err) {
+			t.Errorf("%q became %q at the launcher", inLine(err), inLine(got))
 		}
 	}
 }

@@ -34,7 +34,7 @@ func newAction(p Program, spec daemonocle.ActionSpec, group *cobra.Command) *act
 	cmd.Args = a.begin
 	cmd.RunE = a.run
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return a.misuse(wording(a.theirs(cmd, err)), a.hint(err))
+		return a.wrongFlag(cmd, err, a.hint(err))
 	})
 
 	for _, o := range spec.Options {
@@ -87,7 +87,7 @@ func (a *action) begin(cmd *cobra.Command, args []string) error {
 	}
 	if name := a.hidden(); name != "" {
 		return a.report(&daemonocle.Error{Op: a.op, Name: a.p.Name(), Code: 1,
-			Err:  fmt.Errorf("option --%s of %q hides a flag of the program", name, cmd.CommandPath()),
+			Err: fmt.Errorf("option --%s of %q hides a flag of the program", name, cmd.CommandPath()), Capital: true,
 			Hint: "A program that normalises the names of flags adds actions with cli.AddTo, not cli.Command."})
 	}
 	if len(args) > 0 && !a.spec.Args {
@@ -140,18 +140,18 @@ func (a *action) hint(err error) string {
 	return a.seeHelp()
 }
 
-// wording says what is wrong in our words, unless the program has its own.
-func wording(err error) error {
+// wording says what is wrong in our words, unless they are the program's, or of another kind.
+func wording(err error) (_ error, ours bool) {
 	switch e := err.(type) {
 	case *pflag.InvalidValueError:
-		return fmt.Errorf("option --%s: %w", e.GetFlag().Name, e.Unwrap())
+		return fmt.Errorf("option --%s: %w", e.GetFlag().Name, e.Unwrap()), true
 	case *pflag.ValueRequiredError:
-		return fmt.Errorf("option --%s needs a value", e.GetFlag().Name)
+		return fmt.Errorf("option --%s needs a value", e.GetFlag().Name), true
 	case *pflag.NotExistError:
 		if e.GetSpecifiedShortnames() != "" {
-			return fmt.Errorf("unknown option -%s", e.GetSpecifiedName())
+			return fmt.Errorf("unknown option -%s", e.GetSpecifiedName()), true
 		}
-		return fmt.Errorf("unknown option --%s", e.GetSpecifiedName())
+		return fmt.Errorf("unknown option --%s", e.GetSpecifiedName()), true
 	}
-	return err
+	return err, false
 }

@@ -208,9 +208,15 @@ func (h *host) report(err error) error {
 	return h.output().Explain(err)
 }
 
-// misuse reports a mistake on the command line.
+// misuse reports a mistake on the command line, in our words.
 func (h *host) misuse(err error, hint string) error {
-	return h.report(&daemonocle.Error{Op: h.op, Name: h.p.Name(), Code: exitUsage, Err: &misuse{err}, Hint: hint})
+	return h.report(&daemonocle.Error{Op: h.op, Name: h.p.Name(), Code: exitUsage, Err: &misuse{err}, Hint: hint, Capital: true})
+}
+
+// wrongFlag reports a mistake with a flag, in the program's words if it has some.
+func (h *host) wrongFlag(cmd *cobra.Command, err error, hint string) error {
+	err, ours := wording(h.theirs(cmd, err))
+	return h.report(&daemonocle.Error{Op: h.op, Name: h.p.Name(), Code: exitUsage, Err: &misuse{err}, Hint: hint, Capital: ours})
 }
 
 type misuse struct{ error }
@@ -271,7 +277,7 @@ func (g *group) noAction(cmd *cobra.Command, args []string) error {
 		fmt.Fprintf(out, "%s\n\n", cmd.Long)
 	}
 	fmt.Fprint(out, cmd.UsageString())
-	return daemonocle.MarkShown(&daemonocle.Error{Op: g.op, Name: g.p.Name(), Code: exitUsage, Err: &misuse{errors.New("no action was named")}})
+	return daemonocle.MarkShown(&daemonocle.Error{Op: g.op, Name: g.p.Name(), Code: exitUsage, Err: &misuse{errors.New("no action was named")}, Capital: true})
 }
 
 // flagError: an option behind an unknown action is not what is wrong.
@@ -279,5 +285,5 @@ func (g *group) flagError(cmd *cobra.Command, err error) error {
 	if args := cmd.Flags().Args(); len(args) > 0 {
 		return g.unknown(g.cmd, args[0])
 	}
-	return g.misuse(wording(g.theirs(cmd, err)), g.seeHelp())
+	return g.wrongFlag(cmd, err, g.seeHelp())
 }

@@ -360,10 +360,11 @@ func TestTheProgramSpeaksForItself(t *testing.T) {
 		t.Errorf("a PersistentPreRun that fails: %v, stderr %q", err, stderr)
 	}
 	root.PersistentFlags().Set("config", "none")
-	r.err = &daemonocle.Error{Op: "stop", Name: "foo", Code: 7, Err: errors.New("no luck")}
-	_, stderr, err = execute(root, "service", "stop")
-	if stderr != "ERROR: No luck\n" {
-		t.Errorf("stderr %q", stderr)
+	for capital, want := range map[bool]string{true: "ERROR: No luck\n", false: "ERROR: no luck\n"} {
+		r.err = &daemonocle.Error{Op: "stop", Name: "foo", Code: 7, Err: errors.New("no luck"), Capital: capital}
+		if _, stderr, err = execute(root, "service", "stop"); stderr != want {
+			t.Errorf("stderr %q, want %q", stderr, want)
+		}
 	}
 	if got := daemonocle.ExitCode(err); got != 7 || !daemonocle.Shown(err) {
 		t.Errorf("exit code %d, shown: %v", got, daemonocle.Shown(err))
@@ -374,7 +375,7 @@ func TestTheProgramSpeaksForItself(t *testing.T) {
 	own := errors.New("read the manual")
 	root.SetFlagErrorFunc(func(*cobra.Command, error) error { return own })
 	_, stderr, err = execute(root, "service", "stop", "--banana")
-	if !errors.Is(err, own) || !errors.Is(err, daemonocle.ErrUsage) || !strings.HasPrefix(stderr, "ERROR: Read the manual\n") {
+	if !errors.Is(err, own) || !errors.Is(err, daemonocle.ErrUsage) || !strings.HasPrefix(stderr, "ERROR: read the manual\n") {
 		t.Errorf("a FlagErrorFunc: %v, stderr %q", err, stderr)
 	}
 	if got := daemonocle.ExitCode(err); got != 2 {

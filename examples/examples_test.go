@@ -235,7 +235,7 @@ func TestPool(t *testing.T) {
 	addr := listener.Addr().String()
 	e := build(t, "pool", "POOL_ADDR="+addr)
 	// Nothing is started when the port is not to be had.
-	refused := `ERROR: Listen tcp ` + regexp.QuoteMeta(addr) + `: bind: address already in use`
+	refused := `ERROR: listen tcp ` + regexp.QuoteMeta(addr) + `: bind: address already in use`
 	e.expect("start", strings.Repeat(`Starting pool\d \.\.\. FAILED\n`, 4)+strings.TrimSuffix(strings.Repeat(refused+`\n`, 4), `\n`), 1)
 	listener.Close()
 

@@ -8,8 +8,8 @@
 //	stderr: 2026/11/22 15:04:05 listening on :80
 //	hint: Run as root, or choose a port above 1023.
 //
-// What a line says is for the caller to decide; errors come as Go writes them,
-// in lower case, and are capitalised here. Much of it was said by others, such
+// What a line says is for the caller to decide, who knows whether it begins with a word
+// to [Capitalize] or with a name. Much of it was said by others, such
 // as a daemon that died: whatever it was, it is text when it comes out of here,
 // and can neither drive the terminal nor pass itself off as another line.
 //
@@ -421,16 +421,12 @@ func (c *Console) Line(text string) { c.say(&c.out, text+"\n") }
 // Raw writes the text to out as it is.
 func (c *Console) Raw(text string) { c.say(&c.out, text) }
 
-// Error writes an "ERROR: " line to err, red, with the error's text capitalised.
-// Further lines of the text are indented. A nil error writes nothing.
-func (c *Console) Error(err error) {
-	if err != nil {
-		c.say(&c.err, c.err.mark(priorityError, c.err.block(red, "ERROR: ", Capitalize(err.Error()))))
-	}
+// Error writes an "ERROR: " line to err, red. Further lines of the text are indented.
+func (c *Console) Error(text string) {
+	c.say(&c.err, c.err.mark(priorityError, c.err.block(red, "ERROR: ", text)))
 }
 
-// Warn writes a "WARNING: " line to err, yellow. The text begins as it is: often
-// with the name of a daemon.
+// Warn writes a "WARNING: " line to err, yellow.
 func (c *Console) Warn(text string) {
 	c.say(&c.err, c.err.mark(priorityWarning, c.err.block(yellow, "WARNING: ", text)))
 }

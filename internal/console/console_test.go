@@ -2,7 +2,6 @@ package console
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -46,11 +45,11 @@ func TestLines(t *testing.T) {
 		},
 		{
 			name:    "failed, then why",
-			do:      func(c *Console) { c.Begin("Starting foo"); c.End(false); c.Error(errors.New("child exited")) },
+			do:      func(c *Console) { c.Begin("Starting foo"); c.End(false); c.Error("child exited") },
 			out:     "Starting foo ... FAILED\n",
-			err:     "ERROR: Child exited\n",
+			err:     "ERROR: child exited\n",
 			colOut:  "Starting foo ... \x1b[31mFAILED\x1b[0m\n",
-			colErrs: "\x1b[31mERROR: Child exited\x1b[0m\n",
+			colErrs: "\x1b[31mERROR: child exited\x1b[0m\n",
 		},
 		{
 			name:   "done",
@@ -64,12 +63,11 @@ func TestLines(t *testing.T) {
 			err:     "WARNING: foo is not running\n",
 			colErrs: "\x1b[33mWARNING: foo is not running\x1b[0m\n",
 		},
-		{name: "no error", do: func(c *Console) { c.Error(nil) }},
 		{
 			name:    "error of several lines",
-			do:      func(c *Console) { c.Error(errors.Join(errors.New("one"), errors.New("two"))) },
-			err:     "ERROR: One\n  two\n",
-			colErrs: "\x1b[31mERROR: One\x1b[0m\n\x1b[31m  two\x1b[0m\n",
+			do:      func(c *Console) { c.Error("one\ntwo") },
+			err:     "ERROR: one\n  two\n",
+			colErrs: "\x1b[31mERROR: one\x1b[0m\n\x1b[31m  two\x1b[0m\n",
 		},
 		{name: "line", do: func(c *Console) { c.Line("foo -- not running") }, out: "foo -- not running\n"},
 		{name: "raw", do: func(c *Console) { c.Raw("\x1b[2Jx"); c.Raw("y\n") }, out: "\x1b[2Jxy\n"},
@@ -122,9 +120,9 @@ func TestLines(t *testing.T) {
 		{name: "end without begin", do: func(c *Console) { c.End(true) }},
 		{
 			name: "an error does not end the line of another stream",
-			do:   func(c *Console) { c.Begin("Starting foo"); c.Error(errors.New("x")); c.End(false) },
-			out:  "Starting foo ... FAILED\n", err: "ERROR: X\n",
-			colOut: "Starting foo ... \x1b[31mFAILED\x1b[0m\n", colErrs: "\x1b[31mERROR: X\x1b[0m\n",
+			do:   func(c *Console) { c.Begin("Starting foo"); c.Error("x"); c.End(false) },
+			out:  "Starting foo ... FAILED\n", err: "ERROR: x\n",
+			colOut: "Starting foo ... \x1b[31mFAILED\x1b[0m\n", colErrs: "\x1b[31mERROR: x\x1b[0m\n",
 		},
 		{
 			name:   "a line in between",
@@ -166,11 +164,11 @@ func TestLines(t *testing.T) {
 
 // An error behind an open line on the same stream, as after 2>&1.
 func TestNothingIsGlued(t *testing.T) {
-	const want = "Starting foo ... \nERROR: X\nhint: Y\nStarting foo ... FAILED\n"
+	const want = "Starting foo ... \nERROR: x\nhint: Y\nStarting foo ... FAILED\n"
 	say := func(o Options) {
 		c := New(o)
 		c.Begin("Starting foo")
-		c.Error(errors.New("x"))
+		c.Error("x")
 		c.Hint("Y")
 		c.End(false)
 	}
@@ -249,20 +247,20 @@ func TestStreamsDiffer(t *testing.T) {
 		out, err io.Writer
 		want     string
 	}{
-		{pty.Slave, &file, "ERROR: X\n"},
+		{pty.Slave, &file, "ERROR: x\n"},
 		{&file, pty.Slave, "foo ... OK\n"},
 	} {
 		file.Reset()
 		c := New(Options{Out: tt.out, Err: tt.err, Getenv: env("TERM", "xterm")})
 		c.Begin("foo")
 		c.End(true)
-		c.Error(errors.New("x"))
+		c.Error("x")
 		if file.String() != tt.want {
 			t.Errorf("the file got %q, want %q", &file, tt.want)
 		}
 	}
-	const want = "foo ... \x1b[32mOK\x1b[0m\r\n\x1b[31mERROR: X\x1b[0m\r\n"
-	if got := pty.Expect(t, "X\x1b[0m\r\n"); got != want {
+	const want = "foo ... \x1b[32mOK\x1b[0m\r\n\x1b[31mERROR: x\x1b[0m\r\n"
+	if got := pty.Expect(t, "x\x1b[0m\r\n"); got != want {
 		t.Errorf("the terminal got %q, want %q", got, want)
 	}
 
@@ -585,7 +583,7 @@ func FuzzStderr(f *testing.F) {
 		c.Stderr([]string{s})
 		c.Stderr([]string{"x", s, s})
 		c.Reason(s)
-		c.Error(errors.New(s))
+		c.Error(s)
 		got := b.String()
 		if !utf8.ValidString(got) {
 			t.Fatalf("%q is not UTF-8", got)

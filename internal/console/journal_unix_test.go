@@ -3,7 +3,6 @@
 package console
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,9 +24,9 @@ func TestJournalHearsPriorities(t *testing.T) {
 	}
 	ours := fmt.Sprintf("%d:%d", st.Dev, st.Ino)
 	for stream, want := range map[string]string{
-		ours:       "<3>ERROR: Banana\n<3>  split\n<3>reason: coconut\n<4>WARNING: foo\nhint: peel it\n",
-		"":         "ERROR: Banana\n  split\nreason: coconut\nWARNING: foo\nhint: peel it\n",
-		ours + "1": "ERROR: Banana\n  split\nreason: coconut\nWARNING: foo\nhint: peel it\n",
+		ours:       "<3>ERROR: banana\n<3>  split\n<3>reason: coconut\n<4>WARNING: foo\nhint: peel it\n",
+		"":         "ERROR: banana\n  split\nreason: coconut\nWARNING: foo\nhint: peel it\n",
+		ours + "1": "ERROR: banana\n  split\nreason: coconut\nWARNING: foo\nhint: peel it\n",
 	} {
 		if err := f.Truncate(0); err != nil {
 			t.Fatal(err)
@@ -41,7 +40,7 @@ func TestJournalHearsPriorities(t *testing.T) {
 			}
 			return ""
 		}})
-		c.Error(errors.New("banana\nsplit"))
+		c.Error("banana\nsplit")
 		c.Reason("coconut")
 		c.Warn("foo")
 		c.Hint("peel it")

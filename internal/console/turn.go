@@ -25,7 +25,7 @@ func (t *Turn) Done() { close(t.lines) }
 func (t *Turn) Begin(text string)     { t.lines <- func(c *Console) { c.Begin(text) } }
 func (t *Turn) End(ok bool)           { t.lines <- func(c *Console) { c.End(ok) } }
 func (t *Turn) Line(text string)      { t.lines <- func(c *Console) { c.Line(text) } }
-func (t *Turn) Error(err error)       { t.lines <- func(c *Console) { c.Error(err) } }
+func (t *Turn) Error(text string)     { t.lines <- func(c *Console) { c.Error(text) } }
 func (t *Turn) Warn(text string)      { t.lines <- func(c *Console) { c.Warn(text) } }
 func (t *Turn) Reason(text string)    { t.lines <- func(c *Console) { c.Reason(text) } }
 func (t *Turn) Hint(text string)      { t.lines <- func(c *Console) { c.Hint(text) } }

@@ -2,7 +2,6 @@ package console
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"sync"
 	"testing"
@@ -22,7 +21,7 @@ func TestTurns(t *testing.T) {
 				turn.Line(name)
 			}
 			turn.End(i != 1)
-			turn.Error(errors.New(name + " is ill"))
+			turn.Error(name + " is ill")
 			turn.Reason("r")
 			turn.Hint("h")
 			turn.Stderr([]string{"s"})
@@ -42,7 +41,7 @@ func TestTurns(t *testing.T) {
 			wantOut += name + "\n"
 		}
 		wantOut += "Starting " + name + " ... " + end + "\n"
-		wantErrs += "WARNING: " + name + " is late\nERROR: " + string(rune('A'+i)) + " is ill\nreason: r\nhint: h\nstderr: s\n"
+		wantErrs += "WARNING: " + name + " is late\nERROR: " + name + " is ill\nreason: r\nhint: h\nstderr: s\n"
 	}
 	if out.String() != wantOut || errs.String() != wantErrs {
 		t.Errorf("got\n%s%swant\n%s%s", &out, &errs, wantOut, wantErrs)

@@ -22,12 +22,13 @@ type Request struct {
 // Answer is how it went.
 type Answer struct {
 	Err        string // empty: well
+	Capital    bool   // Err begins with a word that a line capitalises
 	PID        int    // of the daemon from now on
 	Generation int
 	Reason     string // the new process's own words
 	Hint       string
 	Stderr     []string // the last lines that it wrote
-	Stopping   bool     // it was told to end meanwhile
+	Stopping   bool     // it was told to end meanwhile; what Err says does not matter then
 }
 
 // Errors of Ask.
@@ -84,6 +85,7 @@ const (
 	replace = "replace"
 
 	stopping = "stopping"
+	capital  = "capital"
 )
 
 func (r Request) encode() []byte {
@@ -103,8 +105,11 @@ func decodeRequest(line string) (Request, error) {
 
 func (a Answer) encode() []byte {
 	state := ""
-	if a.Stopping {
+	switch {
+	case a.Stopping:
 		state = stopping
+	case a.Capital:
+		state = capital
 	}
 	words := append([]string{a.Err, strconv.Itoa(a.PID), strconv.Itoa(a.Generation), a.Reason, a.Hint, state}, a.Stderr...)
 	for {
@@ -128,7 +133,7 @@ func decodeAnswer(line string) (Answer, error) {
 	if err != nil || len(words) < 6 {
 		return Answer{}, errMalformed
 	}
-	a := Answer{Err: words[0], Reason: words[3], Hint: words[4], Stopping: words[5] == stopping}
+	a := Answer{Err: words[0], Reason: words[3], Hint: words[4], Stopping: words[5] == stopping, Capital: words[5] == capital}
 	var bad [2]error
 	a.PID, bad[0] = strconv.Atoi(words[1])
 	a.Generation, bad[1] = strconv.Atoi(words[2])

@@ -77,7 +77,7 @@ func (s *Server) Serve(handle func(*Asker, Request)) {
 
 func receive(a *Asker, handle func(*Asker, Request)) {
 	if cred, err := peer(a.file); err != nil || cred.Uid != 0 && int(cred.Uid) != os.Geteuid() {
-		a.Answer(Answer{Err: "only root and the daemon's own user may ask it to reload"})
+		a.Answer(Answer{Capital: true, Err: "only root and the daemon's own user may ask it to reload"})
 		return
 	}
 	a.file.SetReadDeadline(time.Now().Add(patience))

@@ -15,6 +15,7 @@ func TestMessagesSurviveTheWire(t *testing.T) {
 	for _, a := range []Answer{
 		{PID: 7, Generation: 2},
 		{Err: "it ends", PID: 7, Stopping: true},
+		{Err: "it ends", PID: 7, Capital: true},
 		{Err: "it died", PID: 7, Reason: `a "quoted"` + "\nreason\x00", Hint: "Ünïcode.", Stderr: []string{"", " two "}},
 	} {
 		if got, err := decodeAnswer(string(a.encode())); err != nil || !reflect.DeepEqual(got, a) {

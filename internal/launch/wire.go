@@ -39,6 +39,7 @@ const (
 	Waiting                     // it has come as far as it can beside another daemon
 	Took                        // it has taken its predecessor's place: PID
 	Told                        // to its keeper: what a service manager is to hear: Text
+	Refused                     // set-up failed, in words of the program's own: as Failed
 )
 
 // Message is one packet between launcher and daemon. What PID and Code mean

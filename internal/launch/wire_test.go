@@ -19,6 +19,7 @@ var messages = []Message{
 	{Kind: Claimed, PID: math.MaxInt32},
 	{Kind: Stderr, Code: math.MaxInt},
 	{Kind: Failed, Code: 13, Text: "unable to open /x (permission denied)", Hint: "Run as root."},
+	{Kind: Refused, Text: "banana"},
 	{Kind: Held, PID: -1, Code: math.MinInt, Hint: "only a hint"},
 	{Kind: Reason, Text: "two\nlines and \xff"},
 }

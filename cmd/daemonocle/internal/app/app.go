@@ -304,12 +304,12 @@ func forEach(names []string, do func(name string) error) error {
 
 // failure is an error of one of our own commands.
 func failure(op, name string, err error, hint string) *daemonocle.Error {
-	return &daemonocle.Error{Op: op, Name: name, Code: 1, Err: err, Hint: hint}
+	return &daemonocle.Error{Op: op, Name: name, Code: 1, Err: err, Hint: hint, Capital: true}
 }
 
 // misuse is a mistake in the call: nothing was tried.
 func misuse(op, text, hint string) *daemonocle.Error {
-	return &daemonocle.Error{Op: op, Name: "daemonocle", Code: exitUsage, Err: &wrongUse{text}, Hint: hint}
+	return &daemonocle.Error{Op: op, Name: "daemonocle", Code: exitUsage, Err: &wrongUse{text}, Hint: hint, Capital: true}
 }
 
 type wrongUse struct{ text string }
