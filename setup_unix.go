@@ -363,6 +363,9 @@ func (l *life) confine() error {
 		return d.fail("start", err)
 	}
 	defer change.Close()
+	if d.stranger() {
+		environ.LeaveTerminal()
+	}
 	if dir := d.cfg.ChrootDir; dir != "" && !jailed() {
 		if err := (paths.Name{Path: dir}).Chroot(); err != nil {
 			hint := ""

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package environ
+
+// LeaveTerminal does nothing here.
+func LeaveTerminal() {}
