@@ -221,7 +221,7 @@ func (e *ConfigError) Error() string {
 	if e.Value != "" {
 		s += fmt.Sprintf(" %q", e.Value)
 	}
-	s += ": " + e.Err.Error()
+	s += ": " + textOf(e.Err)
 	if e.Hint != "" {
 		s += ": " + e.Hint
 	}

@@ -91,11 +91,11 @@ type Error struct {
 	// worker's own error, and is printed as it is.
 	Capital bool
 
-	shown bool // the operator has seen why
+	Shown bool // the operator has been told of it; see the function Shown
 }
 
 func (e *Error) Error() string {
-	s := "daemonocle: " + e.Op + " " + e.Name + ": " + e.Err.Error()
+	s := "daemonocle: " + e.Op + " " + e.Name + ": " + textOf(e.Err)
 	if e.Reason != "" {
 		s += ": " + e.Reason
 	}
@@ -103,6 +103,14 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// textOf is for errors that somebody else may have left out.
+func textOf(err error) string {
+	if err == nil {
+		return "failed"
+	}
+	return err.Error()
+}
 
 // told is an error of another type that the operator has seen.
 type told struct{ error }
@@ -115,7 +123,7 @@ func (t told) Unwrap() error { return t.error }
 func Shown(err error) bool {
 	var t told
 	var e *Error
-	return errors.As(err, &t) || errors.As(err, &e) && e.shown
+	return errors.As(err, &t) || errors.As(err, &e) && e.Shown
 }
 
 // MarkShown is for who prints errors in another way: it returns the error as one
@@ -126,7 +134,7 @@ func MarkShown(err error) error {
 	}
 	if e, ok := err.(*Error); ok {
 		seen := *e
-		seen.shown = true
+		seen.Shown = true
 		return &seen
 	}
 	return told{err}
@@ -234,9 +242,9 @@ func inLine(err error) string {
 		err, capital = e.Err, e.Capital
 	}
 	if capital {
-		return console.Capitalize(err.Error())
+		return console.Capitalize(textOf(err))
 	}
-	return err.Error()
+	return textOf(err)
 }
 
 // misused is for a call that cannot be meant, before anything is tried.

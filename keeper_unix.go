@@ -117,7 +117,7 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 	if sudden {
 		k.voice.tell(sdnotify.Status(e.Err.Error()))
 	}
-	e.PID, e.Code, e.shown = s.PID, leave(status.Code), true
+	e.PID, e.Code, e.Shown = s.PID, leave(status.Code), true
 	return s, e
 }
 

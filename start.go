@@ -42,8 +42,8 @@ type Started struct {
 	// Skipped: this process was launched to become another daemon of this
 	// program, so that nothing was done.
 	Skipped bool
-
-	ended bool // it was not detached, and is over
+	// Ended: it was not detached, and is over.
+	Ended bool
 }
 
 // watcher hears of a start or stop while it goes on. Its functions may be nil.
@@ -148,7 +148,7 @@ func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started,
 		s.Took = time.Since(began)
 		return s, err
 	}
-	s.ended = true
+	s.Ended = true
 	s.Took = time.Since(began)
 	return s, err
 }

@@ -62,12 +62,13 @@ type Status struct {
 	StdoutFile string
 	StderrFile string
 
-	// Values are the fields that were asked for, by name: string, int64,
-	// float64, []any, map[string]string, or nil if the caller may not know.
+	// Fields are the names that were asked for, in that order. Nil: the usual ones, which
+	// String has words for.
+	Fields []string
+	// Values are these fields, by name: string, int64, float64, []any,
+	// map[string]string, or nil if the caller may not know. Of those that Status has itself
+	// only a nil counts here.
 	Values map[string]any
-
-	fields []string // as asked
-	plain  bool     // none were asked for
 }
 
 // StatusFields are the names that StatusOptions.Fields may hold.
@@ -158,11 +159,8 @@ type view struct {
 // view gives nil if there is nothing to measure; wrong is what is wrong with the
 // options.
 func (d *Daemon) view(ctx context.Context, o StatusOptions, wrong error, w watcher) (*view, Status, error) {
-	s := Status{Name: d.cfg.Name, State: "dead", fields: o.Fields, plain: o.Fields == nil}
+	s := Status{Name: d.cfg.Name, State: "dead", Fields: o.Fields}
 	s.StdoutFile, s.StderrFile = seen(d.stdout), seen(d.stderr)
-	if s.plain {
-		s.fields = defaultFields
-	}
 	if wrong != nil {
 		return nil, s, d.misused("status", wrong)
 	}
@@ -172,7 +170,7 @@ func (d *Daemon) view(ctx context.Context, o StatusOptions, wrong error, w watch
 	if o.Interval == 0 {
 		o.Interval = interval
 	}
-	if !slices.Contains(s.fields, "cpu_percent") {
+	if !slices.Contains(s.fields(), "cpu_percent") {
 		o.Interval = 0
 	}
 	r, err := d.look(ctx, "status", w)
@@ -247,7 +245,7 @@ func (v *view) others(find members) (pids []int, all int) {
 func (v *view) read() {
 	want := []string{"status", "uptime"}
 	known := proc.FieldNames()
-	for _, f := range v.s.fields {
+	for _, f := range v.s.fields() {
 		if slices.Contains(known, f) && !slices.Contains(want, f) {
 			want = append(want, f)
 		}
@@ -294,7 +292,7 @@ func (v *view) finish(ctx context.Context, usage proc.Usage, err error) (Status,
 		values[f] = s.file(f)
 	}
 	s.Values = map[string]any{}
-	for _, f := range s.fields {
+	for _, f := range s.fields() {
 		s.Values[f] = values[f]
 	}
 	return s, nil
@@ -347,16 +345,14 @@ func (s Status) ExitCode() int {
 
 // String is the line that the status action prints.
 func (s Status) String() string {
-	if !s.Running {
+	switch {
+	case !s.Running:
 		return s.Name + " -- not running"
-	}
-	if s.Values == nil {
+	case s.PID == 0:
 		return s.Name + " -- status: " + s.State + ", running as a process that cannot be named from here"
-	}
-	if s.plain {
-		// What is null in Values could not be read.
+	case s.Fields == nil:
 		told := func(field, text string) string {
-			if v, asked := s.Values[field]; asked && v == nil {
+			if s.value(field) == nil {
 				return "unknown"
 			}
 			return text
@@ -366,16 +362,16 @@ func (s Status) String() string {
 			told("cpu_percent", fmt.Sprintf("%.1f", s.CPUPercent)), told("memory_percent", fmt.Sprintf("%.1f", s.MemoryPercent)))
 	}
 	var parts []string
-	for _, f := range s.fields {
-		value, asked := s.Values[f]
-		v, isText := value.(string)
+	for _, f := range s.Fields {
+		value := s.value(f)
+		text, isText := value.(string)
 		switch {
-		case f == "uptime" && (value != nil || !asked):
-			v = uptime(s.Uptime)
+		case f == "uptime" && value != nil:
+			text = uptime(s.Uptime)
 		case !isText:
-			v = string(appendJSON(nil, value))
+			text = string(appendJSON(nil, value))
 		}
-		parts = append(parts, f+": "+v)
+		parts = append(parts, f+": "+text)
 	}
 	return s.Name + " -- " + strings.Join(parts, ", ")
 }
@@ -387,19 +383,60 @@ func (s Status) MarshalJSON() ([]byte, error) {
 }
 
 func (s Status) object() map[string]any {
-	if s.Values == nil {
-		m := map[string]any{"name": s.Name, "status": s.State}
-		if len(s.Left) > 0 {
-			m["left"] = numbers(s.Left)
-		}
-		for _, f := range fileFields {
-			if slices.Contains(s.fields, f) {
-				m[f] = s.file(f)
-			}
+	m := map[string]any{}
+	if s.Running && s.PID != 0 {
+		for _, f := range s.fields() {
+			m[f] = s.value(f)
 		}
 		return m
 	}
-	return s.Values
+	m["name"], m["status"] = s.Name, s.State
+	if !s.Running {
+		m["status"] = "dead"
+	}
+	if len(s.Left) > 0 {
+		m["left"] = numbers(s.Left)
+	}
+	for _, f := range fileFields {
+		if slices.Contains(s.Fields, f) {
+			m[f] = s.file(f)
+		}
+	}
+	return m
+}
+
+func (s Status) fields() []string {
+	if s.Fields == nil {
+		return defaultFields
+	}
+	return s.Fields
+}
+
+// value of a field; nil: it could not be read, or there is none.
+func (s Status) value(field string) any {
+	switch field {
+	case "name":
+		return s.Name
+	case "pid":
+		return int64(s.PID)
+	case "pid_file", "stdout_file", "stderr_file":
+		return s.file(field)
+	}
+	value, told := s.Values[field]
+	if told && value == nil {
+		return nil
+	}
+	switch field {
+	case "status":
+		return s.State
+	case "uptime":
+		return s.Uptime.Seconds()
+	case "cpu_percent":
+		return s.CPUPercent
+	case "memory_percent":
+		return s.MemoryPercent
+	}
+	return value
 }
 
 // uptime is rounded to minutes: 0m, 2h 47m, 1d 3h 47m.

@@ -31,7 +31,7 @@ func TestUptime(t *testing.T) {
 
 func TestStatusText(t *testing.T) {
 	s := Status{Name: "foo", Running: true, PID: 123, State: "sleeping", CPUPercent: 12.36, MemoryPercent: 4.5,
-		Uptime: 12*24*time.Hour + 3*time.Hour + 4*time.Minute, plain: true, Values: map[string]any{}}
+		Uptime: 12*24*time.Hour + 3*time.Hour + 4*time.Minute}
 	if got, want := s.String(), "foo -- pid: 123, status: sleeping, uptime: 12d 3h 4m, %cpu: 12.4, %mem: 4.5"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

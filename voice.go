@@ -247,7 +247,7 @@ func (v *voice) reported(s Status, err error) error {
 		return v.unheard(err)
 	}
 	if !s.Running {
-		return &Error{Op: "status", Name: s.Name, Code: s.ExitCode(), Err: v.d.notRunning("status").Err, shown: true}
+		return &Error{Op: "status", Name: s.Name, Code: s.ExitCode(), Err: v.d.notRunning("status").Err, Shown: true}
 	}
 	return nil
 }
@@ -303,7 +303,7 @@ func (v *voice) failed(err error) error {
 func (v *voice) unheard(err error) error {
 	e := v.d.fail("status", fmt.Errorf("print the answer: %w", err))
 	if errors.Is(err, syscall.EPIPE) {
-		e.Code, e.shown = exitPipe, true
+		e.Code, e.Shown = exitPipe, true
 	}
 	return v.failed(e)
 }
@@ -319,7 +319,7 @@ func (v *voice) explain(err error) {
 		return
 	case e == err:
 		v.Error(inLine(e))
-		if e.Reason != "" && e.Reason != e.Err.Error() {
+		if e.Reason != "" && e.Reason != textOf(e.Err) {
 			v.Reason(e.Reason)
 		}
 	default: // somebody had more to say about it
@@ -352,7 +352,7 @@ func (v *voice) object(make func() map[string]any, err error) {
 	}
 	if known {
 		if e == err {
-			m["error"] = e.Err.Error()
+			m["error"] = textOf(e.Err)
 		}
 		if e.Reason != "" {
 			m["reason"] = e.Reason
@@ -390,7 +390,7 @@ func failedObject(err error) func() map[string]any {
 func startObject(s Started, err error) map[string]any {
 	outcome := outcomeOf(err)
 	switch {
-	case err == nil && s.ended:
+	case err == nil && s.Ended:
 		outcome = "ended"
 	case err == nil && s.Ready:
 		outcome = "ready"

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/daemonocle/daemonocle/internal/control"
+	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 )
 
@@ -48,7 +49,7 @@ func TestEveryOutcomeHasItsWord(t *testing.T) {
 	}{
 		{startObject(Started{PID: 7, Ready: true}, nil), map[string]any{"outcome": "ready", "pid": int64(7), "seconds": 0.0}},
 		{startObject(Started{PID: 7}, nil), map[string]any{"outcome": "alive", "pid": int64(7), "seconds": 0.0}},
-		{startObject(Started{PID: 7, ended: true}, nil), map[string]any{"outcome": "ended", "pid": int64(7), "seconds": 0.0}},
+		{startObject(Started{PID: 7, Ended: true}, nil), map[string]any{"outcome": "ended", "pid": int64(7), "seconds": 0.0}},
 		{startObject(Started{}, ErrBlocked), map[string]any{"outcome": "blocked", "pid": nil, "seconds": 0.0}},
 		{reloadObject(Reloaded{PID: 8, Old: 7, Generation: 2}, nil), map[string]any{"outcome": "reloaded", "pid": int64(8), "old": int64(7), "generation": int64(2), "seconds": 0.0}},
 	} {
@@ -69,7 +70,7 @@ func TestEveryOutcomeHasItsWord(t *testing.T) {
 func TestOnlyOurOwnFirstWordIsCapitalised(t *testing.T) {
 	for _, name := range []string{"myapp", "ünï", "Ünï"} {
 		d := &Daemon{cfg: Config{Name: name}}
-		l := &life{d: d}
+		l := &life{d: d, phase: phase.ComingUp}
 		g := &Group{name: name}
 		banana := errors.New("banana")
 		panicked := safely("start hook", func() error { panic("coconut") })
