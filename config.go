@@ -210,18 +210,21 @@ type Daemon struct {
 
 // ConfigError is one setting that New refuses.
 type ConfigError struct {
-	Setting string // field of Config
+	Setting string // field of Config; empty: it is about none of them
 	Value   string
 	Err     error
 	Hint    string // what to do
 }
 
 func (e *ConfigError) Error() string {
-	s := "setting " + e.Setting
-	if e.Value != "" {
-		s += fmt.Sprintf(" %q", e.Value)
+	s := textOf(e.Err)
+	if e.Setting != "" {
+		of := "setting " + e.Setting
+		if e.Value != "" {
+			of += fmt.Sprintf(" %q", e.Value)
+		}
+		s = of + ": " + s
 	}
-	s += ": " + textOf(e.Err)
 	if e.Hint != "" {
 		s += ": " + e.Hint
 	}
@@ -239,9 +242,16 @@ func newDaemon(c Config, w worker) (*Daemon, error) {
 	d := &Daemon{cfg: c, umask: 0o022, worker: w}
 	var problems []error
 	bad := func(setting, value string, err error, hint string) {
+		if h := noFilesHint(err); h != "" { // that there was nothing to look with says nothing of the setting
+			hint = h
+		}
 		problems = append(problems, &ConfigError{setting, value, err, hint})
 	}
 
+	if err := spareFiles(); err != nil {
+		bad("", "", err, "")
+		return nil, problems[0]
+	}
 	if d.cfg.Name == "" && len(os.Args) > 0 {
 		d.cfg.Name = filepath.Base(os.Args[0])
 	}
@@ -438,7 +448,7 @@ func (d *Daemon) directory(setting, dir string, bad func(setting, value string, 
 		if errors.As(err, &e) {
 			err = e.Err
 		}
-		bad(setting, dir, err, hintForDir(err))
+		bad(setting, dir, err, "create it, or name another directory")
 	case !isDir:
 		bad(setting, dir, errors.New("is not a directory"), "name a directory")
 	}
@@ -507,15 +517,4 @@ func (d *Daemon) Goodbye() time.Duration {
 		return min(d.cfg.StopTimeout, d.cfg.AbandonAfter)
 	}
 	return d.cfg.StopTimeout
-}
-
-// hintForDir: that there is no descriptor to look with says nothing of the directory.
-func hintForDir(err error) string {
-	switch {
-	case errors.Is(err, syscall.EMFILE):
-		return "raise the limit of open files (ulimit -n)"
-	case errors.Is(err, syscall.ENFILE):
-		return "the whole machine has too many files open"
-	}
-	return "create it, or name another directory"
 }

@@ -1,7 +1,8 @@
 package daemonocle
 
 import (
-	"errors"
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -75,13 +76,13 @@ func FuzzExplain(f *testing.F) {
 	})
 }
 
-func TestNoDescriptorIsNoMissingDirectory(t *testing.T) {
-	for err, want := range map[error]string{syscall.EMFILE: "ulimit -n", syscall.ENFILE: "machine", syscall.ENOENT: "create it"} {
-		if got := hintForDir(err); !strings.Contains(got, want) {
+func TestHintWhereNoDescriptorIsLeft(t *testing.T) {
+	for err, want := range map[error]string{
+		syscall.EMFILE: "Raise the limit of open files (ulimit -n).", syscall.ENFILE: "The whole machine has too many files open.", syscall.ENOENT: "",
+		&os.PathError{Op: "open", Path: "/", Err: syscall.EMFILE}: "Raise the limit of open files (ulimit -n).",
+	} {
+		if got := failed("start", "foo", fmt.Errorf("look: %w", err), true).Hint; got != want {
 			t.Errorf("%v: got %q", err, got)
 		}
-	}
-	if got := hintForDir(errors.Join(syscall.EMFILE)); strings.Contains(got, "create") {
-		t.Errorf("got %q", got)
 	}
 }

@@ -209,16 +209,24 @@ func (e *worded) Unwrap() []error { return e.errs }
 
 // fail is an error in our own words, which begin it.
 func (d *Daemon) fail(op string, err error) *Error {
-	return &Error{Op: op, Name: d.cfg.Name, Code: 1, Err: err, Capital: true}
+	return failed(op, d.cfg.Name, err, true)
 }
 
 // relay is an error that begins with a name, or is the program's.
 func (d *Daemon) relay(op string, err error) *Error {
-	return &Error{Op: op, Name: d.cfg.Name, Code: 1, Err: err, Capital: ours(err)}
+	return failed(op, d.cfg.Name, err, ours(err))
 }
 
 func (g *Group) fail(op string, err error) *Error {
-	return &Error{Op: op, Name: g.name, Code: 1, Err: err, Capital: true}
+	return failed(op, g.name, err, true)
+}
+
+func failed(op, name string, err error, capital bool) *Error {
+	e := &Error{Op: op, Name: name, Code: 1, Err: err, Capital: capital}
+	if hint := noFilesHint(err); hint != "" {
+		e.Hint = console.Capitalize(hint) + "."
+	}
+	return e
 }
 
 // ours reports whether an error, which is no *Error, begins with our own words.
@@ -245,6 +253,18 @@ func inLine(err error) string {
 		return console.Capitalize(textOf(err))
 	}
 	return textOf(err)
+}
+
+// noFilesHint is what to do where there was no descriptor left, whatever that was wanted
+// for; empty if the error is another.
+func noFilesHint(err error) string {
+	switch {
+	case errors.Is(err, syscall.EMFILE):
+		return "raise the limit of open files (ulimit -n)"
+	case errors.Is(err, syscall.ENFILE):
+		return "the whole machine has too many files open"
+	}
+	return ""
 }
 
 // misused is for a call that cannot be meant, before anything is tried.

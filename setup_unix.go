@@ -5,6 +5,7 @@ package daemonocle
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -202,7 +203,9 @@ func (d *Daemon) unable(act, thing string, err error, hint string) *Error {
 		text += " " + thing
 	}
 	e := d.fail("start", because(text+" ("+cause(err)+")", err))
-	e.Hint = hint
+	if hint != "" {
+		e.Hint = hint
+	}
 	return e
 }
 
@@ -440,6 +443,26 @@ func (d *Daemon) failureError(m launch.Message) *Error {
 	}
 	e := d.relay("start", because(m.Text, is...))
 	e.Capital = m.Kind == launch.Failed || m.Kind == launch.Blocked
-	e.PID, e.Hint = m.PID, m.Hint
+	e.PID = m.PID
+	if m.Hint != "" {
+		e.Hint = m.Hint
+	}
 	return e
+}
+
+// spareFiles tells early that there are too few descriptors for anything to be done. Go's
+// runtime makes two of its own when the program opens its first file, and gives no error
+// if it cannot: it aborts.
+func spareFiles() error {
+	const wanted = 6
+	for range wanted {
+		fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 3)
+		if err == unix.EMFILE {
+			return fmt.Errorf("find free descriptors: %w", err)
+		}
+		if err == nil {
+			defer unix.Close(fd)
+		}
+	}
+	return nil
 }

@@ -348,7 +348,7 @@ func detach(ctx context.Context, timeout time.Duration, attempts []*attempt) {
 		for _, a := range attempts {
 			a.relieve()
 			e := a.d.fail("start", err)
-			if errors.Is(err, syscall.EMFILE) {
+			if errors.Is(err, syscall.EMFILE) && len(attempts) > 1 {
 				e.Hint = "Raise the limit of open files (ulimit -n), or start fewer workers at once."
 			}
 			a.refused(e)

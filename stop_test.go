@@ -241,6 +241,20 @@ func oddRig(t *testing.T, worker string, env ...string) *rig {
 
 func (r *rig) note() string { return filepath.Join(r.dir, "note") }
 
+// marked are the processes of the program and its daemons, also what they have started:
+// the path of the PID file in the environment is their mark.
+func (r *rig) marked() (pids []int) {
+	mark := []byte("D_PIDFILE=" + r.pidFile + "\x00")
+	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, path := range environs {
+		if b, err := os.ReadFile(path); err == nil && bytes.Contains(b, mark) {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
 // killAll ends what the program and its daemons have left, also what they
 // have started: the path of the PID file in the environment is its mark.
 func (r *rig) killAll() {

@@ -164,21 +164,29 @@ func (n Name) RemoveEmpty() {
 // makeOne opens a directory that somebody else was faster to create, too, but
 // that one is not ours to give away.
 func makeOne(parent int, name string, mode uint32, undo *Undo) (fd int, created bool, err error) {
-	switch err := retried.Mkdirat(parent, name, mode); {
-	case errors.Is(err, unix.EEXIST):
-	case err != nil:
+	// Not empty means that somebody else uses it by now.
+	created, err = undo.create(parent, func() error { return retried.Mkdirat(parent, name, mode) },
+		func(parent int) { retried.Unlinkat(parent, name, unix.AT_REMOVEDIR) })
+	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return -1, false, err
-	default:
-		created = true
-		if keep, err := unix.FcntlInt(uintptr(parent), unix.F_DUPFD_CLOEXEC, 3); err == nil {
-			undo.add(
-				// Not empty means that somebody else uses it by now.
-				func() { retried.Unlinkat(keep, name, unix.AT_REMOVEDIR) },
-				func() { unix.Close(keep) })
-		}
 	}
 	fd, err = retried.Openat(parent, name, dirFlags|unix.O_NOFOLLOW, 0)
 	return fd, created, err
+}
+
+// create makes something in a directory that it keeps open for taking it back: without a
+// descriptor for that nothing is made.
+func (u *Undo) create(dir int, do func() error, undo func(dir int)) (created bool, err error) {
+	keep, err := unix.FcntlInt(uintptr(dir), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return false, err
+	}
+	if err := do(); err != nil {
+		unix.Close(keep)
+		return false, err
+	}
+	u.add(func() { undo(keep) }, func() { unix.Close(keep) })
+	return true, nil
 }
 
 // Stat asks whether n is there, as it will be seen once Root is the root
@@ -242,11 +250,13 @@ func (n Name) log(owner Owner, undo *Undo) (*os.File, error) {
 		fd, err := retried.Openat(w.fd, base, flags, 0)
 		switch {
 		case errors.Is(err, unix.ENOENT):
-			fd, err = retried.Openat(w.fd, base, flags|unix.O_CREAT|unix.O_EXCL, 0o666)
+			created, err = undo.create(w.fd, func() (err error) {
+				fd, err = retried.Openat(w.fd, base, flags|unix.O_CREAT|unix.O_EXCL, 0o666)
+				return err
+			}, func(dir int) { removeEmpty(dir, base) })
 			if errors.Is(err, unix.EEXIST) {
 				continue
 			}
-			created = err == nil
 		case isLink(err):
 			if n.Root != "" { // there all links are somebody else's affair
 				return fail(errors.New("is a symbolic link in a directory that others can write"))
@@ -267,12 +277,6 @@ func (n Name) log(owner Owner, undo *Undo) (*os.File, error) {
 		if err := n.checkLog(fd, w.fd, created, owner); err != nil {
 			f.Close()
 			return fail(err)
-		}
-		if created {
-			keep, err := unix.FcntlInt(uintptr(w.fd), unix.F_DUPFD_CLOEXEC, 3)
-			if err == nil {
-				undo.add(func() { removeEmpty(keep, base) }, func() { unix.Close(keep) })
-			}
 		}
 		return f, nil
 	}
