@@ -32,6 +32,8 @@ type Option struct {
 	typ   reflect.Type // nil: not made by this package
 	fd    bool         // a descriptor of the caller's beside the standard three
 	wait  bool         // how long to wait: 0 is not at all, though the field's 0 is the default
+	from0 bool         // it cannot be negative
+	field bool         // a field of a status
 }
 
 // Check reports whether the text can be a value of the option. Whether the
@@ -115,7 +117,7 @@ func (s *schema) read(t reflect.Type, index []int) (errs []error) {
 		}
 		o.index = at
 		if t == statusType && f.Name == "Fields" {
-			o.Choices = StatusFields()
+			o.Choices, o.field = StatusFields(), true
 		}
 		s.options = append(s.options, o)
 	}
@@ -128,6 +130,7 @@ func readOption(f reflect.StructField) (Option, error) {
 		Name: tag.Get("name"), Short: tag.Get("short"), Help: tag.Get("help"),
 		Meta: tag.Get("meta"), Default: tag.Get("default"), Env: tag.Get("env"), Sep: tag.Get("sep"),
 		typ: f.Type, wait: tag.Get("wait") == "true", fd: tag.Get("descriptor") == "true",
+		from0: tag.Get("negative") == "false",
 	}
 	if o.Name == "" {
 		o.Name = kebab(f.Name)
@@ -267,9 +270,11 @@ func (o *Option) one(v reflect.Value, text string) error {
 		return err
 	}
 	switch {
+	case o.field:
+		return checkFields([]string{text})
 	case o.fd && v.Int() < 3:
 		return fmt.Errorf("%q is no descriptor from 3 up", text)
-	case o.wait && v.Int() < 0:
+	case (o.wait || o.from0) && v.Int() < 0:
 		return fmt.Errorf("%q is negative", text)
 	case o.wait && v.Int() == 0:
 		v.SetInt(1)

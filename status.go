@@ -23,7 +23,7 @@ type StatusOptions struct {
 	// StatusFields. Nil: cpu_percent memory_percent name pid status uptime.
 	Fields []string `sep:"," help:"Comma-separated list of process info fields to display."`
 	// Interval is how long CPU use is measured. 0: 50 ms.
-	Interval time.Duration `help:"How long to measure CPU use."`
+	Interval time.Duration `negative:"false" help:"How long to measure CPU use."`
 }
 
 // interval is long against the clock's nanoseconds and short for who waits.

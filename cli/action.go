@@ -139,19 +139,3 @@ func (a *action) hint(err error) string {
 	}
 	return a.seeHelp()
 }
-
-// wording says what is wrong in our words, unless they are the program's, or of another kind.
-func wording(err error) (_ error, ours bool) {
-	switch e := err.(type) {
-	case *pflag.InvalidValueError:
-		return fmt.Errorf("option --%s: %w", e.GetFlag().Name, e.Unwrap()), true
-	case *pflag.ValueRequiredError:
-		return fmt.Errorf("option --%s needs a value", e.GetFlag().Name), true
-	case *pflag.NotExistError:
-		if e.GetSpecifiedShortnames() != "" {
-			return fmt.Errorf("unknown option -%s", e.GetSpecifiedName()), true
-		}
-		return fmt.Errorf("unknown option --%s", e.GetSpecifiedName()), true
-	}
-	return err, false
-}

@@ -215,7 +215,8 @@ func (h *host) misuse(err error, hint string) error {
 
 // wrongFlag reports a mistake with a flag, in the program's words if it has some.
 func (h *host) wrongFlag(cmd *cobra.Command, err error, hint string) error {
-	err, ours := wording(h.theirs(cmd, err))
+	err = FlagError(h.theirs(cmd, err))
+	_, ours := err.(*flagError)
 	return h.report(&daemonocle.Error{Op: h.op, Name: h.p.Name(), Code: exitUsage, Err: &misuse{err}, Hint: hint, Capital: ours})
 }
 

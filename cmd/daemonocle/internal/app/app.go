@@ -16,15 +16,16 @@ import (
 )
 
 // Main runs the command line, that is os.Args, and returns the exit code.
-func Main() int {
-	root := Tree()
+func Main() int { return execute(Tree()) }
+
+func execute(root *cobra.Command) int {
 	err := root.Execute()
 	if err == nil {
 		return 0
 	}
 	var ours *daemonocle.Error
 	usage := !daemonocle.Shown(err) && !errors.As(err, &ours) // cobra's own, such as of a command that is not there
-	err = daemonocle.Output{}.Explain(err)
+	err = outputOf(root).Explain(err)
 	if usage {
 		return exitUsage
 	}
@@ -67,6 +68,7 @@ func Tree() *cobra.Command {
 		return new(cobra.Command).UsageFunc()(cmd)
 	})
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		err = cli.FlagError(err)
 		if cmd != root { // which says it itself
 			return err
 		}
@@ -326,7 +328,7 @@ func own(use, short, long string, do func(cmd *cobra.Command, args []string) err
 		if strings.Contains(use, "--") {
 			hint += `; what is not for it comes after "--"`
 		}
-		return misuse(cmd.Name(), err.Error(), hint+".")
+		return misuse(cmd.Name(), cli.FlagError(err).Error(), hint+".")
 	})
 	return cmd
 }

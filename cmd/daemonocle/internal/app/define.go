@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -37,6 +37,8 @@ type definition struct {
 	ReadyPort    text   `json:"ready_port,omitempty"`
 	ReadySocket  text   `json:"ready_socket,omitempty"`
 	ReadyLine    text   `json:"ready_line,omitempty"`
+
+	given bool // in this very call: what is wrong with it is the caller's mistake
 }
 
 // version of the state files that this program writes.
@@ -54,27 +56,37 @@ func (f *definitionFlags) add(cmd *cobra.Command, detached bool) {
 	s := pflag.NewFlagSet("definition", pflag.ContinueOnError)
 	s.SortFlags = false
 	d := &f.def
-	s.StringVar(&f.name, "name", "", "`NAME` of the daemon, by default the program's.")
-	s.StringVarP((*string)(&d.Directory), "directory", "C", "", "Working `DIRECTORY`, by default the current one.")
-	s.StringArrayVarP((*[]string)(&d.Env), "env", "e", nil, "Set a variable, `NAME=VALUE`, or remove it, NAME.")
-	s.StringVar((*string)(&d.User), "user", "", "`USER` who the daemon runs as.")
-	s.StringVar((*string)(&d.Group), "group", "", "`GROUP` that it has, by default the user's.")
-	s.StringVar(&d.Umask, "umask", "", "File mode creation `MASK`, by default 022.")
-	s.IntVar(&d.Nice, "nice", 0, "Add `N` to the niceness.")
+	option(s, "name", "", "NAME", "", "NAME of the daemon, by default the program's.", as(&f.name, rightName))
+	option(s, "directory", "C", "DIRECTORY", "", "Working DIRECTORY, by default the current one.", as(&d.Directory, nil))
+	env := &value{meta: "NAME=VALUE", set: func(v string) error {
+		d.Env = append(d.Env, v)
+		return rightVariable(v)
+	}}
+	s.VarP(listValue{env, (*[]string)(&d.Env)}, "env", "e", "Set a variable, NAME=VALUE, or remove it, NAME.")
+	option(s, "user", "", "USER", "", "USER who the daemon runs as.", as(&d.User, nil))
+	option(s, "group", "", "GROUP", "", "GROUP that it has, by default the user's.", as(&d.Group, nil))
+	option(s, "umask", "", "MASK", "", "File mode creation MASK, by default 022.", as(&d.Umask, rightUmask))
+	option(s, "nice", "", "N", "", "Add N to the niceness.", number(&d.Nice, math.MinInt32, "integer"))
 	if detached {
-		s.StringVar(&d.StopSignal, "signal", "", "`SIGNAL` that stop sends, by default TERM.")
-		s.StringVar(&d.StopTimeout, "stop-timeout", "", "How long stop waits, a `DURATION`, by default 10.")
-		s.StringVar(&d.ReloadSignal, "reload-signal", "", "`SIGNAL` that reload sends, by default HUP.")
-		s.BoolVar(&d.Notify, "notify", false, "It is ready when it says so, by sd_notify.")
-		s.StringVar((*string)(&d.ReadyPort), "ready-port", "", "It is ready when it accepts connections at [`ADDRESS`:]PORT.")
-		s.StringVar((*string)(&d.ReadySocket), "ready-socket", "", "It is ready when it accepts connections at the Unix socket `PATH`.")
-		s.StringVar((*string)(&d.ReadyLine), "ready-line", "", "It is ready when it has written a line that matches the regular `EXPRESSION`.")
+		option(s, "signal", "", "SIGNAL", "", "SIGNAL that stop sends, by default TERM.", as(&d.StopSignal, rightSignal))
+		option(s, "stop-timeout", "", "DURATION", "", "How long stop waits, a DURATION, by default 10.", as(&d.StopTimeout, rightDuration))
+		option(s, "reload-signal", "", "SIGNAL", "", "SIGNAL that reload sends, by default HUP.", as(&d.ReloadSignal, rightSignal))
 	}
 	if detached {
-		s.BoolVar(&f.replace, "replace", false, "Stop the daemon of that name first if it runs, when it is known that the program can be executed.")
+		toggle(s, &d.Notify, "notify", "", "It is ready when it says so, by sd_notify.")
+		option(s, "ready-port", "", "[ADDRESS:]PORT", "", "It is ready when it accepts connections there.", as(&d.ReadyPort, rightPort))
+		option(s, "ready-socket", "", "PATH", "", "It is ready when it accepts connections at the Unix socket PATH.", as(&d.ReadySocket, nil))
+		option(s, "ready-line", "", "EXPRESSION", "", "It is ready when it has written a line that matches the regular EXPRESSION.", as(&d.ReadyLine, rightPattern))
+		toggle(s, &f.replace, "replace", "", "Stop the daemon of that name first if it runs, when it is known that the program can be executed.")
 	}
 	f.set = s
 	cmd.Flags().AddFlagSet(s)
+	complete(cmd, "directory", completeDirectory)
+	complete(cmd, "signal", completeSignal(stops))
+	complete(cmd, "reload-signal", completeSignal(reloads))
+	for _, name := range []string{"name", "env", "user", "group", "umask", "nice", "stop-timeout", "ready-port", "ready-line"} {
+		complete(cmd, name, cobra.NoFileCompletions)
+	}
 }
 
 // changed names an option of a definition that was given; the name is not one.
@@ -93,7 +105,7 @@ func (f *definitionFlags) define(op, name string, words []string) (*definition, 
 		return nil, misuse(op, "there is no program to "+op, `It comes after "--": daemonocle `+op+` --name web -- python3 -m http.server`)
 	}
 	d := f.def
-	d.Version, d.Name, d.Args = version, name, words[1:]
+	d.Version, d.Name, d.Args, d.given = version, name, words[1:], true
 	if name == "" {
 		d.Name = filepath.Base(words[0])
 	}
@@ -145,9 +157,9 @@ func (d *definition) config() (daemonocle.Config, error) {
 	bad := func(option string, err error) { errs = append(errs, fmt.Errorf("option --%s: %w", option, err)) }
 
 	if d.Umask != "" {
-		n, err := strconv.ParseUint(d.Umask, 8, 9)
+		n, err := parseUmask(d.Umask)
 		if err != nil {
-			bad("umask", fmt.Errorf("%q is no octal number from 0 to 777", d.Umask))
+			bad("umask", err)
 		}
 		mask := fs.FileMode(n)
 		c.Umask = &mask
@@ -184,7 +196,7 @@ func (d *definition) config() (daemonocle.Config, error) {
 	}
 	if d.ReadyLine != "" {
 		ways++
-		pattern, err := regexp.Compile(string(d.ReadyLine))
+		pattern, err := parsePattern(string(d.ReadyLine))
 		if err != nil {
 			bad("ready-line", err)
 		} else {
@@ -195,8 +207,8 @@ func (d *definition) config() (daemonocle.Config, error) {
 		errs = append(errs, errors.New("there is more than one way to be ready: use one of --notify, --ready-port, --ready-socket and --ready-line"))
 	}
 	for _, v := range d.Env {
-		if v == "" || v[0] == '=' {
-			bad("env", fmt.Errorf("%q is no variable", v))
+		if err := rightVariable(v); err != nil {
+			bad("env", err)
 		}
 	}
 	c.Worker = p.Worker()
@@ -230,12 +242,18 @@ func (d *definition) make(op string, c daemonocle.Config) (*daemonocle.Daemon, e
 		if bad.Value != "" {
 			text = fmt.Errorf("%q %w", bad.Value, bad.Err)
 		}
-		if option := optionOf[bad.Setting]; option != "" {
-			text = fmt.Errorf("option --%s: %q: %w", option, bad.Value, bad.Err)
+		option := optionOf[bad.Setting]
+		if quoted := strconv.Quote(bad.Value); option != "" && strings.Contains(bad.Err.Error(), quoted) {
+			text = fmt.Errorf("option --%s: %w", option, bad.Err)
+		} else if option != "" {
+			text = fmt.Errorf("option --%s: %s: %w", option, quoted, bad.Err)
 		}
 		hint := bad.Hint
 		if hint != "" {
 			hint = strings.ToUpper(hint[:1]) + hint[1:] + "."
+		}
+		if option != "" && d.given {
+			return nil, misuse(op, text.Error(), hint)
 		}
 		return nil, failure(op, d.Name, text, hint)
 	}

@@ -20,23 +20,24 @@ import (
 
 func listCommand() *cobra.Command {
 	var asJSON, watch bool
-	var every string
+	pause := 2 * time.Second
 	cmd := own("list", "List all daemons of this user.", "", func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return misuse("list", fmt.Sprintf("unexpected argument %q", args[0]), `"daemonocle status NAME" is about one daemon.`)
-		}
-		pause, err := parseDuration(every)
-		if err != nil {
-			return misuse("list", "option --interval: "+err.Error(), "")
 		}
 		if watch {
 			return watchList(cmd.OutOrStdout(), asJSON, pause)
 		}
 		return list(background, cmd.OutOrStdout(), asJSON)
 	})
-	cmd.Flags().BoolVar(&asJSON, "json", false, "Show the list in JSON format.")
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "Show it again and again, until Ctrl-C.")
-	cmd.Flags().StringVar(&every, "interval", "2", "`DURATION` between two looks with --watch.")
+	f := cmd.Flags()
+	toggle(f, &asJSON, "json", "", "Show the list in JSON format.")
+	toggle(f, &watch, "watch", "w", "Show it again and again, until Ctrl-C.")
+	option(f, "interval", "", "DURATION", "2", "DURATION between two looks with --watch.", func(text string) (err error) {
+		pause, err = parseDuration(text)
+		return err
+	})
+	complete(cmd, "interval", cobra.NoFileCompletions)
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
 	return cmd
 }

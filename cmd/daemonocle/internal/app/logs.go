@@ -29,8 +29,8 @@ and the rotated ones keep what was in them.`, func(cmd *cobra.Command, args []st
 		if err != nil {
 			return err
 		}
-		if lines < 0 || onlyOut && onlyErr {
-			return misuse("logs", "the options contradict each other or are negative", `See "daemonocle logs --help".`)
+		if onlyOut && onlyErr {
+			return misuse("logs", "--stdout and --stderr contradict each other", `Without them both files are shown.`)
 		}
 		files, err := logFiles(name, onlyOut, onlyErr)
 		if err != nil {
@@ -44,11 +44,13 @@ and the rotated ones keep what was in them.`, func(cmd *cobra.Command, args []st
 	})
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.IntVarP(&lines, "lines", "n", 20, "Show the last `N` lines of each file.")
-	f.BoolVarP(&follow, "follow", "f", false, "Go on showing what comes, over rotations, until Ctrl-C.")
-	f.BoolVar(&onlyOut, "stdout", false, "Show only what was written to stdout.")
-	f.BoolVar(&onlyErr, "stderr", false, "Show only what was written to stderr.")
-	f.BoolVar(&again, "reopen", false, "After a rotation, let the daemon write to the log files again.")
+	lines = 20
+	option(f, "lines", "n", "N", "20", "Show the last N lines of each file.", number(&lines, 0, "whole number from 0 up"))
+	complete(cmd, "lines", cobra.NoFileCompletions)
+	toggle(f, &follow, "follow", "f", "Go on showing what comes, over rotations, until Ctrl-C.")
+	toggle(f, &onlyOut, "stdout", "", "Show only what was written to stdout.")
+	toggle(f, &onlyErr, "stderr", "", "Show only what was written to stderr.")
+	toggle(f, &again, "reopen", "", "After a rotation, let the daemon write to the log files again.")
 	cmd.ValidArgsFunction = completeNames
 	return cmd
 }

@@ -56,7 +56,9 @@ is the daemon of that name while it runs, and not without.`, func(cmd *cobra.Com
 		return d.DoWith(background, outputOf(cmd), "start", daemonocle.StartOptions{Debug: true, NotifyFD: notify.NotifyFD})
 	})
 	given.add(cmd, false)
-	cmd.Flags().IntVar(&notify.NotifyFD, "notify-fd", 0, "Write a newline to this descriptor when the program is ready.")
+	cmd.Flags().SortFlags = false
+	option(cmd.Flags(), "notify-fd", "", "N", "", "Write a newline to this descriptor when the program is ready.", number(&notify.NotifyFD, 3, "descriptor from 3 up"))
+	complete(cmd, "notify-fd", cobra.NoFileCompletions)
 	return cmd
 }
 
@@ -166,7 +168,7 @@ func showCommand() *cobra.Command {
 		}
 		return nil
 	})
-	cmd.Flags().BoolVar(&asJSON, "json", false, "Show what is remembered, and where the files are, in JSON format.")
+	toggle(cmd.Flags(), &asJSON, "json", "", "Show what is remembered, and where the files are, in JSON format.")
 	cmd.ValidArgsFunction = completeNames
 	return cmd
 }
@@ -269,7 +271,7 @@ func forgetCommand() *cobra.Command {
 		}
 		return nil
 	})
-	cmd.Flags().BoolVar(&logs, "logs", false, "Remove its log files as well.")
+	toggle(cmd.Flags(), &logs, "logs", "", "Remove its log files as well.")
 	cmd.ValidArgsFunction = completeNames
 	return cmd
 }

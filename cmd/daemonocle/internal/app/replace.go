@@ -76,7 +76,7 @@ func isCommandLine(cmdline []string, program string, args []string) bool {
 // canonical is the same definition with everything written in one way.
 func (d *definition) canonical() definition {
 	c := *d
-	c.Version = version
+	c.Version, c.given = version, false
 	c.Args = slices.Clip(append(words{}, d.Args...))
 	// Of two values of a variable the last counts, and their order does not.
 	values := map[string]string{}
@@ -108,7 +108,7 @@ func (d *definition) canonical() definition {
 	if c.Umask == "" {
 		c.Umask = "022"
 	}
-	if n, err := strconv.ParseUint(c.Umask, 8, 9); err == nil {
+	if n, err := parseUmask(c.Umask); err == nil {
 		c.Umask = strconv.FormatUint(n, 8)
 	}
 	if address, err := portAddress(string(c.ReadyPort)); err == nil {

@@ -24,12 +24,14 @@ func isName(name string) bool {
 		strings.Trim(name, first+".@+-") == "" && !strings.Contains(name, "..") && !strings.HasSuffix(name, ".json")
 }
 
+const nameRule = "a name has letters, digits and _ . @ + -, does not begin with one of the latter four nor end in .json, and has at most 64 characters"
+
 func checkName(op, name string) error {
 	if isName(name) {
 		return nil
 	}
 	return misuse(op, fmt.Sprintf("%q cannot be the name of a daemon", name),
-		"A name has letters, digits and _ . @ + -, does not begin with one of the latter four nor end in .json, and has at most 64 characters.")
+		strings.ToUpper(nameRule[:1])+nameRule[1:]+".")
 }
 
 // places are the directories that all daemons of this user share.

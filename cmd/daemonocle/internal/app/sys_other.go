@@ -13,6 +13,8 @@ func signalNumber(name string) syscall.Signal {
 	return map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "SIGINT": syscall.SIGINT, "SIGHUP": syscall.SIGHUP, "SIGKILL": syscall.SIGKILL}[name]
 }
 
+func signalText(syscall.Signal) string { return "" }
+
 func signalName(s syscall.Signal) string { return s.String() }
 
 func checkStateDir(_, _, _ string) error { return nil }

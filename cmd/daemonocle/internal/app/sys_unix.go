@@ -21,6 +21,8 @@ const nonblock = syscall.O_NONBLOCK
 
 func signalNumber(name string) syscall.Signal { return unix.SignalNum(name) }
 
+func signalText(s syscall.Signal) string { return unix.SignalName(s) }
+
 func signalName(s syscall.Signal) string { return fmt.Sprintf("%s (%d)", unix.SignalName(s), int(s)) }
 
 // checkStateDir refuses a directory in which others could put what we execute. One
