@@ -98,13 +98,19 @@ func (c *containers) must(args ...string) string {
 // run gives the arguments to run the shell command, in which $FOO is the program.
 func (c *containers) run(command string, options ...string) []string {
 	c.t.Helper()
-	args := append([]string{"run"}, options...)
-	args = append(args, "--network=host", "--volume=/usr:/usr:ro")
+	args := append(append([]string{"run"}, options...), "--network=host")
+	args = append(args, c.shared()...)
+	return append(args, "--rootfs", c.root, "/bin/sh", "-c", command)
+}
+
+// shared is what a container has of the machine.
+func (c *containers) shared() []string {
+	c.t.Helper()
+	args := []string{"--volume=/usr:/usr:ro"}
 	for _, dir := range []string{c.dir, c.side, filepath.Dir(self(c.t))} {
 		args = append(args, "--volume="+dir+":"+dir)
 	}
-	args = append(args, c.environment(c.described)...)
-	return append(args, "--rootfs", c.root, "/bin/sh", "-c", command)
+	return append(args, c.environment(c.described)...)
 }
 
 // environment is what makes the program that daemon's.
@@ -207,29 +213,68 @@ func TestSystemdPodmanOtherProcesses(t *testing.T) {
 	}
 }
 
-// quadlet is the unit that podman's Quadlet makes of a container with Notify=true.
-func (c *containers) quadlet(options ...string) unit {
+// quadletGenerator makes units of descriptions of containers, from podman 4.4 on.
+const quadletGenerator = "/usr/lib/systemd/system-generators/podman-system-generator"
+
+// quadlet is the unit that Quadlet makes of a container with Notify=true, and what it would
+// make where there is none.
+func (c *containers) quadlet(init bool) unit {
 	c.t.Helper()
+	command := `exec "$$FOO" start`
 	path, err := exec.LookPath("podman")
 	must(c.t, err)
-	words := append([]string{path}, c.run(`exec "$$FOO" start`, append(options,
-		"--name=web", "--cidfile=%t/%N.cid", "--replace", "--rm", "--cgroups=split", "--sdnotify=container", "--log-driver=passthrough", "-d")...)...)
-	for i, w := range words {
-		words[i] = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(w) + `"`
+	service := []string{"TimeoutStartSec=infinity", "TimeoutStopSec=infinity", "Environment=" + strings.Join(c.env, " "),
+		"ExecReload=" + path + " kill --signal=HUP web"}
+	if _, err := os.Stat(quadletGenerator); err == nil {
+		lines := []string{"[Container]", "ContainerName=web", "Notify=true", "LogDriver=passthrough", "Network=host", "StopTimeout=3600", "Rootfs=" + c.root,
+			fmt.Sprintf("RunInit=%v", init), "Exec=/bin/sh -c " + quoted(command)}
+		for _, arg := range c.shared() {
+			name, value, _ := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
+			switch name {
+			case "volume":
+				lines = append(lines, "Volume="+value)
+			case "env":
+				lines = append(lines, "Environment="+quoted(value))
+			}
+		}
+		return c.described.quadletUnit(append(append(lines, "[Service]"), service...))
 	}
-	return c.unit("Type=notify", "NotifyAccess=all", "KillMode=mixed", "Delegate=yes", "TimeoutStartSec=infinity", "TimeoutStopSec=infinity",
-		"Environment=PODMAN_SYSTEMD_UNIT=%n "+strings.Join(c.env, " "),
+	id := filepath.Join(c.side, "id")
+	words := append([]string{path}, c.run(command, fmt.Sprintf("--init=%v", init),
+		"--name=web", "--cidfile="+id, "--replace", "--rm", "--cgroups=split", "--sdnotify=container", "--log-driver=passthrough", "-d")...)
+	for i, w := range words {
+		words[i] = quoted(w)
+	}
+	return c.unit(append(service, "Type=notify", "NotifyAccess=all", "KillMode=mixed", "Delegate=yes",
+		"Environment=PODMAN_SYSTEMD_UNIT=%n",
 		"ExecStart="+strings.Join(words, " "),
-		"ExecReload="+path+" kill --signal=HUP web",
-		"ExecStop="+path+" rm -v -f -i --time=3600 --cidfile=%t/%N.cid",
-		"ExecStopPost=-"+path+" rm -v -f -i --cidfile=%t/%N.cid")
+		"ExecStop="+path+" rm -v -f -i --time=3600 --cidfile="+id,
+		"ExecStopPost=-"+path+" rm -v -f -i --cidfile="+id)...)
+}
+
+func quoted(word string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(word) + `"`
+}
+
+// quadletUnit writes a file of Quadlet's, and gives the unit that comes of it.
+func (s *described) quadletUnit(lines []string) unit {
+	s.t.Helper()
+	dir := "/etc/containers/systemd"
+	must(s.t, os.MkdirAll(dir, 0o755))
+	name := strings.ReplaceAll(strings.ToLower(s.t.Name()), "/", "-")
+	file := filepath.Join(dir, name+".container")
+	must(s.t, os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o644))
+	s.t.Cleanup(func() { os.Remove(file) })
+	// There is a unit, which is no file of ours.
+	systemctl(s.t, "daemon-reload")
+	return unit{s, name + ".service"}
 }
 
 func TestSystemdPodmanNotify(t *testing.T) {
-	for _, init := range []string{"true", "false"} {
-		t.Run(init, func(t *testing.T) {
+	for _, init := range []bool{true, false} {
+		t.Run(fmt.Sprint(init), func(t *testing.T) {
 			c := describe(t, "life", "L_QUIET=1", "D_START_WINDOW=1h").containers()
-			u := c.quadlet("--init=" + init)
+			u := c.quadlet(init)
 			systemctl(t, "start", "--no-block", u.name)
 			u.tell("note up")
 			u.want("ActiveState", "activating")
@@ -238,10 +283,16 @@ func TestSystemdPodmanNotify(t *testing.T) {
 			if comm := slurp("/proc/" + u.property("MainPID") + "/comm"); comm != "conmon\n" {
 				t.Errorf("the main process is %q", comm)
 			}
-			systemctl(t, "reload", u.name)
+			// Newer ones of conmon pass RELOADING=1 on, so that systemd waits for the second
+			// generation to be ready.
+			systemctl(t, "reload", "--no-block", u.name)
 			testkit.WaitFor(t, "the second generation", func() bool {
 				u.tell("ready")
 				return strings.Contains(u.hookLog(), "Shutting down for reload")
+			})
+			testkit.WaitFor(t, "the end of the reload", func() bool {
+				u.tell("ready")
+				return u.property("SubState") == "running"
 			})
 			systemctl(t, "stop", u.name)
 			u.want("ActiveState", "inactive")
@@ -255,10 +306,10 @@ func TestSystemdPodmanNotify(t *testing.T) {
 
 func TestSystemdPodmanNotifyOfAFailure(t *testing.T) {
 	t.Run("set-up", func(t *testing.T) {
-		describe(t, "life", "L_PRIV=coconut").containers().quadlet().fails("oconut")
+		describe(t, "life", "L_PRIV=coconut").containers().quadlet(false).fails("oconut")
 	})
 	t.Run("worker", func(t *testing.T) {
-		u := describe(t, "life").containers().quadlet()
+		u := describe(t, "life").containers().quadlet(false)
 		systemctl(t, "start", u.name)
 		u.tell("return exit:42")
 		u.await("ActiveState", "failed")
