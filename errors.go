@@ -232,16 +232,18 @@ func failed(op, name string, err error, capital bool) *Error {
 // ours reports whether an error, which is no *Error, begins with our own words.
 func ours(err error) bool {
 	switch e := err.(type) {
-	case *panicError, *ConfigError:
-		return true
-	case *ExitError:
-		return e.Message == ""
+	case interface{ ours() bool }:
+		return e.ours()
 	case interface{ Unwrap() []error }: // as New joins them
 		all := e.Unwrap()
 		return len(all) > 0 && ours(all[0])
 	}
 	return false
 }
+
+func (e *ConfigError) ours() bool { return true }
+func (e *ExitError) ours() bool   { return e.Message == "" }
+func (e *panicError) ours() bool  { return true }
 
 // inLine is what an ERROR or WARNING line says of an error.
 func inLine(err error) string {

@@ -179,6 +179,7 @@ func (e *programError) Error() string {
 	return "unable to execute " + e.name + " (" + why + ")"
 }
 
+func (e *programError) ours() bool      { return true }
 func (e *programError) Unwrap() []error { return []error{errNotExecuted, e.err} }
 
 func (p *program) check(d *Daemon) error {

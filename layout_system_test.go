@@ -244,7 +244,7 @@ func TestFHSWorkDirBelongsToTheUser(t *testing.T) {
 func TestFailedFHSStartTakesEverythingBack(t *testing.T) {
 	s, app := newFHS(t)
 	s.env = append(s.env, "D_WORKDIR="+app, "D_REFUSE=banana")
-	s.refused("Banana", "")
+	s.refused("banana", "")
 	s.env = append(s.env, "D_REFUSE=", "D_WORKER=exit:3")
 	before := tree(t, s.dir)
 	if got := s.do("start"); got.code != 3 {

@@ -102,6 +102,7 @@ func TestOnlyOurOwnFirstWordIsCapitalised(t *testing.T) {
 			{odd, `Setting Name "x": banana`},
 			{errors.Join(odd, odd), "Setting Name \"x\": banana\n  setting Name \"x\": banana"},
 			{&Error{Err: banana, Capital: true}, "Banana"},
+			{l.judge(&programError{name: "/x", err: fs.ErrNotExist}).err, "Unable to execute /x (file does not exist)"},
 
 			// Names.
 			{d.notRunning("reload"), name + " is not running"},
