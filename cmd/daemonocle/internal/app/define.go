@@ -72,10 +72,10 @@ func (f *definitionFlags) add(cmd *cobra.Command, detached bool) {
 		option(s, "stop-timeout", "", "DURATION", "", "How long stop waits, a DURATION, by default 10.", as(&d.StopTimeout, rightDuration))
 		option(s, "reload-signal", "", "SIGNAL", "", "SIGNAL that reload sends, by default HUP.", as(&d.ReloadSignal, rightSignal))
 	}
-	if detached {
-		toggle(s, &d.Notify, "notify", "", "It is ready when it says so, by sd_notify.")
-		option(s, "ready-port", "", "[ADDRESS:]PORT", "", "It is ready when it accepts connections there.", as(&d.ReadyPort, rightPort))
-		option(s, "ready-socket", "", "PATH", "", "It is ready when it accepts connections at the Unix socket PATH.", as(&d.ReadySocket, nil))
+	toggle(s, &d.Notify, "notify", "", "It is ready when it says so, by sd_notify.")
+	option(s, "ready-port", "", "[ADDRESS:]PORT", "", "It is ready when it accepts connections there.", as(&d.ReadyPort, rightPort))
+	option(s, "ready-socket", "", "PATH", "", "It is ready when it accepts connections at the Unix socket PATH.", as(&d.ReadySocket, nil))
+	if detached { // else the lines go to the terminal, and nobody reads them on the way
 		option(s, "ready-line", "", "EXPRESSION", "", "It is ready when it has written a line that matches the regular EXPRESSION.", as(&d.ReadyLine, rightPattern))
 		toggle(s, &f.replace, "replace", "", "Stop the daemon of that name first if it runs, when it is known that the program can be executed.")
 	}

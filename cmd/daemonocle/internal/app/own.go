@@ -23,11 +23,13 @@ var (
 
 func runCommand() *cobra.Command {
 	var given definitionFlags
-	var notify daemonocle.StartOptions
+	var quiet bool
+	o := daemonocle.StartOptions{Debug: true}
 	cmd := own("run [options] -- PROGRAM [ARG]...", "Run a program in the foreground.", `
-It is prepared as by start, and its output goes to the terminal. Under a service
-manager this very process becomes the program. Nothing is remembered. With --name it
-is the daemon of that name while it runs, and not without.`, func(cmd *cobra.Command, args []string) error {
+It is prepared as by start. Its output goes where this command's goes, which says what
+it does itself on stderr. Under a service manager this very process becomes the program.
+Nothing is remembered. With --name it is the daemon of that name while it runs, and not
+without. When it is ready is for --notify-fd, and for who is told by NOTIFY_SOCKET.`, func(cmd *cobra.Command, args []string) error {
 		if cmd.ArgsLenAtDash() > 0 {
 			return misuse("run", fmt.Sprintf("unexpected argument %q", args[0]), `The program comes after "--".`)
 		}
@@ -53,12 +55,14 @@ is the daemon of that name while it runs, and not without.`, func(cmd *cobra.Com
 				}
 			}
 		}
-		return d.DoWith(background, outputOf(cmd), "start", daemonocle.StartOptions{Debug: true, NotifyFD: notify.NotifyFD})
+		out := daemonocle.Output{Out: cmd.ErrOrStderr(), Err: cmd.ErrOrStderr(), Quiet: quiet} // stdout is the program's
+		return d.DoWith(background, out, "start", o)
 	})
 	given.add(cmd, false)
 	cmd.Flags().SortFlags = false
-	option(cmd.Flags(), "notify-fd", "", "N", "", "Write a newline to this descriptor when the program is ready.", number(&notify.NotifyFD, 3, "descriptor from 3 up"))
+	option(cmd.Flags(), "notify-fd", "", "N", "", "Write a newline to this descriptor when the program is ready.", number(&o.NotifyFD, 3, "descriptor from 3 up"))
 	complete(cmd, "notify-fd", cobra.NoFileCompletions)
+	toggle(cmd.Flags(), &quiet, "quiet", "", "Print nothing but errors.")
 	return cmd
 }
 
