@@ -80,11 +80,11 @@ type Call struct {
 }
 
 // Builtin runs the built-in action that this one has taken the place of, with
-// its options: StartOptions, StopOptions, RestartOptions or StatusOptions; nil:
-// the defaults. What it returns has been printed, so that an action may return
+// its options: StartOptions, StopOptions, RestartOptions, StatusOptions, ReloadOptions
+// or LogsOptions; nil: the defaults. What it returns has been printed, so that an action may return
 // it as it is.
 func (c *Call) Builtin(ctx context.Context, options any) error {
-	for _, a := range builtin() {
+	for _, a := range c.Daemon.builtin() {
 		if a.name == c.action {
 			return c.Daemon.call(ctx, a, c.Output, c.Args, func() (any, error) { return a.typed(options) })
 		}
@@ -162,7 +162,7 @@ func (o Output) filled() Output {
 	return o
 }
 
-func builtin() []Action {
+func (d *Daemon) builtin() []Action {
 	list := []Action{
 		plainAction("start", "Start the daemon.", func(ctx context.Context, c *Call, o StartOptions) error {
 			o.Args = append(o.Args, c.Args...)
@@ -182,6 +182,11 @@ func builtin() []Action {
 			return c.voice().reload(ctx, o)
 		}),
 	}
+	if d.hasLogs() {
+		list = append(list, plainAction("logs", "Show the last lines that the daemon has written.", func(ctx context.Context, c *Call, o LogsOptions) error {
+			return c.voice().logs(ctx, o, c.Daemon.Logs)
+		}))
+	}
 	for i := range list {
 		a := &list[i]
 		a.builtin, a.args = true, a.name == "start" || a.name == "restart"
@@ -189,6 +194,8 @@ func builtin() []Action {
 	return list
 }
 
+// builtinNames are the actions that every daemon has, and whose outcome is a line: for them
+// there is Output.Quiet.
 var builtinNames = []string{"start", "stop", "restart", "status", "reload"}
 
 // setActions checks the program's own actions. The built-in ones join them where they are
@@ -223,7 +230,7 @@ func (d *Daemon) setActions(own []Action) error {
 
 // actions are the built-in ones, or the program's own in their places, and its others.
 func (d *Daemon) actions() []Action {
-	list := builtin()
+	list := d.builtin()
 	for i := range list {
 		list[i].args = list[i].args && !d.cfg.NoArgs
 	}
@@ -237,8 +244,9 @@ func (d *Daemon) actions() []Action {
 	return list
 }
 
-// Actions lists the names that Do knows: start, stop, restart, status, reload, then
-// the program's own in the order of Config.Actions.
+// Actions lists the names that Do knows: start, stop, restart, status, reload, logs if
+// there is a StdoutFile or StderrFile, then the program's own in the order of
+// Config.Actions.
 func (d *Daemon) Actions() []string {
 	var names []string
 	for _, a := range d.actions() {
@@ -294,8 +302,8 @@ func (d *Daemon) Do(ctx context.Context, args ...string) error {
 }
 
 // DoWith runs the action of that name like Do, with its options as a value:
-// StartOptions, StopOptions, RestartOptions, StatusOptions, or the type that
-// the program's own action was made with. Nil: the defaults.
+// StartOptions, StopOptions, RestartOptions, StatusOptions, ReloadOptions, LogsOptions,
+// or the type that the program's own action was made with. Nil: the defaults.
 func (d *Daemon) DoWith(ctx context.Context, out Output, name string, options any, args ...string) error {
 	return d.dispatch(ctx, out, name, args, func(a Action) (any, error) { return a.typed(options) })
 }

@@ -16,7 +16,7 @@ import (
 type ReloadOptions struct {
 	// Timeout is how long to wait for the outcome. 0: StartTimeout and StopTimeout
 	// together, and a little more for the end of a process that has failed.
-	Timeout time.Duration `name:"wait" wait:"true" help:"How long to wait for the outcome."`
+	Timeout time.Duration `name:"wait" zero:"1" help:"How long to wait for the outcome."`
 	// Replace asks for a new process also where Hooks.Reload does without one.
 	Replace bool `help:"Replace the process, even if it can read its configuration again."`
 }

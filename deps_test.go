@@ -36,7 +36,7 @@ var houseRules = map[string]struct {
 	why string
 }{
 	"": {
-		[]string{"internal/console", "internal/control", "internal/environ", "internal/errand", "internal/launch", "internal/paths", "internal/phase", "internal/pidfile",
+		[]string{"internal/console", "internal/control", "internal/environ", "internal/errand", "internal/launch", "internal/logtail", "internal/paths", "internal/phase", "internal/pidfile",
 			"internal/privs", "internal/proc", "internal/retried", "internal/sdnotify", "internal/sockets", "internal/systemd",
 			"internal/template", unixes},
 		"the root is the daemon; it stands on its rooms and on the kernel, and brings its users no other module",
@@ -44,6 +44,7 @@ var houseRules = map[string]struct {
 	"internal/console":  {[]string{term, "internal/retried", unixes}, "it speaks; what it says is the callers' business"},
 	"internal/control":  {[]string{"internal/retried", unixes}, "it carries a question and an answer; what they are about is the daemon's business"},
 	"internal/environ":  {[]string{"internal/retried", unixes}, "it judges where we are from the kernel's word alone"},
+	"internal/logtail":  {[]string{"internal/paths"}, "it reads files; whose they are, and who has begun to write to them, is the daemon's part"},
 	"internal/paths":    {[]string{"internal/retried", unixes}, "safe opening is needed before there is a process or an identity"},
 	"internal/phase":    {nil, "rules need no process, no time and no kernel; so a test can go through all of them"},
 	"internal/proc":     {[]string{"internal/retried", unixes}, "it asks the kernel, not our files"},
@@ -280,6 +281,20 @@ func TestPublicAPI(t *testing.T) {
 }
 
 // eachGoFile calls do for every file of the module that is no test.
+// TestWhatIsNotCalledIsNotLinked: a program that starts daemons has nothing that reads
+// log files, and one with a command line has.
+func TestWhatIsNotCalledIsNotLinked(t *testing.T) {
+	for tag, want := range map[string]bool{"start": false, "do": true} {
+		graph := goCommand(t, "linux", "build", "-tags", "daemon "+tag, "-o", os.DevNull, "-ldflags=-dumpdep", "./bench/size")
+		if !strings.Contains(graph, "main.main -> ") {
+			t.Fatalf("the linker's output is no graph of what needs what: %.200s", graph)
+		}
+		if got := strings.Contains(graph, "-> "+module+"/internal/logtail."); got != want {
+			t.Errorf("%s: reads log files: %t, want %t", tag, got, want)
+		}
+	}
+}
+
 func eachGoFile(t *testing.T, do func(name string, file *ast.File)) {
 	t.Helper()
 	files := 0

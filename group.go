@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -566,6 +567,8 @@ func (g *Group) Specs() []ActionSpec {
 			id.Help = "The ID of the worker to " + s.Name + "."
 		case "status":
 			id.Help = "The ID of the worker whose status to get."
+		case "logs":
+			id.Help = "The ID of the worker whose logs to show."
 		}
 		s.Options = slices.Insert(s.Options, 0, id)
 	}
@@ -632,6 +635,13 @@ func (g *Group) dispatch(ctx context.Context, out Output, name string, args []st
 		return c.restart(ctx, o)
 	case ReloadOptions:
 		return c.reload(ctx, o)
+	case LogsOptions:
+		if out.JSON {
+			return c.oneByOne(func(d *Daemon, out Output) error { return newVoice(d, out).logs(ctx, o, d.Logs) })
+		}
+		return newVoice(some, out).logs(ctx, o, func(ctx context.Context, w io.Writer, o LogsOptions) error {
+			return showLogs(ctx, w, list, o, g.fail)
+		})
 	}
 	return c.status(ctx, o.(StatusOptions))
 }

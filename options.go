@@ -31,7 +31,7 @@ type Option struct {
 	index []int
 	typ   reflect.Type // nil: not made by this package
 	fd    bool         // a descriptor of the caller's beside the standard three
-	wait  bool         // how long to wait: 0 is not at all, though the field's 0 is the default
+	zero  int64        // what a 0 becomes, since the field's 0 is the default: none at all; 0: what it is
 	from0 bool         // it cannot be negative
 	field bool         // a field of a status
 }
@@ -126,10 +126,11 @@ func (s *schema) read(t reflect.Type, index []int) (errs []error) {
 
 func readOption(f reflect.StructField) (Option, error) {
 	tag := f.Tag
+	zero, _ := strconv.ParseInt(tag.Get("zero"), 10, 64)
 	o := Option{
 		Name: tag.Get("name"), Short: tag.Get("short"), Help: tag.Get("help"),
 		Meta: tag.Get("meta"), Default: tag.Get("default"), Env: tag.Get("env"), Sep: tag.Get("sep"),
-		typ: f.Type, wait: tag.Get("wait") == "true", fd: tag.Get("descriptor") == "true",
+		typ: f.Type, zero: zero, fd: tag.Get("descriptor") == "true",
 		from0: tag.Get("negative") == "false",
 	}
 	if o.Name == "" {
@@ -274,10 +275,10 @@ func (o *Option) one(v reflect.Value, text string) error {
 		return checkFields([]string{text})
 	case o.fd && v.Int() < 3:
 		return fmt.Errorf("%q is no descriptor from 3 up", text)
-	case (o.wait || o.from0) && v.Int() < 0:
+	case (o.zero != 0 || o.from0) && v.Int() < 0:
 		return fmt.Errorf("%q is negative", text)
-	case o.wait && v.Int() == 0:
-		v.SetInt(1)
+	case o.zero != 0 && v.Int() == 0:
+		v.SetInt(o.zero)
 	}
 	return nil
 }

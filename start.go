@@ -24,7 +24,7 @@ type StartOptions struct {
 	// Debug keeps the daemon in the foreground, like Config.Foreground.
 	Debug bool `help:"Do NOT detach and run in the background."`
 	// Timeout is how long to wait at most. 0: Config.StartTimeout.
-	Timeout time.Duration `name:"wait" wait:"true" help:"How long to wait for the daemon to be ready."`
+	Timeout time.Duration `name:"wait" zero:"1" help:"How long to wait for the daemon to be ready."`
 	// NotifyFD is a descriptor that the caller has open for writing, from 3 up. A newline
 	// is written to it when the daemon is ready, or counts as started, and then it is
 	// closed, as s6 and its kin want it. 0: none.

@@ -17,7 +17,7 @@ import (
 // SIGTERM.
 type StopOptions struct {
 	// Timeout is how long to wait for the daemon to end. 0: Config.StopTimeout.
-	Timeout time.Duration `wait:"true" meta:"INTEGER" help:"Number of seconds to wait for the daemon to stop. Overrides \"stop_timeout\" from daemon definition."`
+	Timeout time.Duration `zero:"1" meta:"INTEGER" help:"Number of seconds to wait for the daemon to stop. Overrides \"stop_timeout\" from daemon definition."`
 	// Force kills the daemon, and what is left of its process group, after the
 	// timeout.
 	Force bool `help:"Kill the daemon forcefully after the timeout."`

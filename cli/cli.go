@@ -8,7 +8,7 @@
 //	root.AddCommand(service)
 //
 // The commands and their options come from the actions: start, stop, restart,
-// status, reload, and those of Config.Actions. To each are added --json and --color, and
+// status, reload, logs where there are log files, and those of Config.Actions. To each are added --json and --color, and
 // to the five --quiet. What they print goes to the writers of the command.
 //
 // # In the tree of another program
@@ -51,6 +51,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/daemonocle/daemonocle"
@@ -130,19 +131,19 @@ func Command(p Program) *cobra.Command {
 // title "Daemon Commands:" unless it is there.
 //
 // It is an error, and nothing is added, if the parent has a command of the name
-// of an action already.
+// of an action already, but for logs: that is left out then.
 //
 // A word behind the parent that names no command is an error with exit code 2, as it
 // is for Command, unless the parent does something by itself and takes it.
 func AddTo(parent *cobra.Command, p Program) error {
-	specs := p.Specs()
+	has := func(name string) bool {
+		return slices.ContainsFunc(parent.Commands(), func(c *cobra.Command) bool { return c.Name() == name || c.HasAlias(name) })
+	}
+	specs := slices.DeleteFunc(p.Specs(), func(s daemonocle.ActionSpec) bool { return s.Name == "logs" && has(s.Name) })
 	var errs []error
 	for _, spec := range specs {
-		for _, c := range parent.Commands() {
-			if c.Name() == spec.Name || c.HasAlias(spec.Name) {
-				errs = append(errs, fmt.Errorf("cli: %s has a command %q already; rename it, or use cli.Command for a command of its own", parent.CommandPath(), spec.Name))
-				break
-			}
+		if has(spec.Name) {
+			errs = append(errs, fmt.Errorf("cli: %s has a command %q already; rename it, or use cli.Command for a command of its own", parent.CommandPath(), spec.Name))
 		}
 	}
 	if len(errs) > 0 {

@@ -18,12 +18,12 @@ var update = flag.Bool("update", false, "write docs/reference.md")
 // TestReferenceIsCurrent holds docs/reference.md to what the commands say of
 // themselves.
 func TestReferenceIsCurrent(t *testing.T) {
-	d, err := daemonocle.New(daemonocle.Config{Name: "myapp", Help: "Your own words, from Config.Help."})
+	d, err := daemonocle.New(daemonocle.Config{Name: "myapp", Help: "Your own words, from Config.Help.", StdoutFile: "out.log", StderrFile: "err.log"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	b.WriteString("# Commands\n\nWhat a program `myapp` with `cli.Main` has. Written by `go test ./cli -run Reference -update`; do not edit.\n")
+	b.WriteString("# Commands\n\nWhat a program `myapp` with `cli.Main` has; `logs` is there with a StdoutFile or StderrFile. Written by `go test ./cli -run Reference -update`; do not edit.\n")
 	var write func(c *cobra.Command)
 	write = func(c *cobra.Command) {
 		b.WriteString("\n## " + c.CommandPath() + "\n\n```text\n" + mustExecuteHelp(t, c) + "```\n")

@@ -452,6 +452,23 @@ func TestAddToRefusesACommandThatIsThere(t *testing.T) {
 	}
 }
 
+// TestAddToLeavesLogsToTheProgram: which may have such a command for more than the daemon.
+func TestAddToLeavesLogsToTheProgram(t *testing.T) {
+	for _, own := range []bool{false, true} {
+		root, logs := &cobra.Command{Use: "myapp"}, &cobra.Command{Use: "logs", Run: func(*cobra.Command, []string) {}}
+		if own {
+			root.AddCommand(logs)
+		}
+		if err := cli.AddTo(root, newRecorder(t)); err != nil {
+			t.Fatal(err)
+		}
+		found, _, err := root.Find([]string{"logs"})
+		if err != nil || found == root || (found == logs) != own {
+			t.Errorf("own %t: found %v, %v", own, found.Name(), err)
+		}
+	}
+}
+
 func TestAnActionKeepsItsOptionNames(t *testing.T) {
 	c := fooConfig()
 	c.PIDFile = filepath.Join(t.TempDir(), "foo.pid")

@@ -9,6 +9,7 @@ import (
 
 // These need Unix descriptors.
 func (n Name) Log(Owner, *Undo) (*os.File, error)        { return nil, errors.ErrUnsupported }
+func (n Name) Read() (*os.File, error)                   { return os.Open(n.Path) }
 func (n Name) MakeAll(uint32, Owner, *Undo) error        { return errors.ErrUnsupported }
 func (n Name) Safe([]int) error                          { return errors.ErrUnsupported }
 func (n Name) MakeDir(Owner, *Undo) (int, string, error) { return -1, "", errors.ErrUnsupported }

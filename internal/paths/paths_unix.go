@@ -283,6 +283,53 @@ func (n Name) log(owner Owner, undo *Undo) (*os.File, error) {
 	return fail(errors.New("keeps appearing and disappearing"))
 }
 
+// Read opens a regular file for reading. Links are followed as Log follows them: we may
+// be root, and show what is there to whoever looks at our terminal.
+func (n Name) Read() (*os.File, error) {
+	fail := func(err error) (*os.File, error) {
+		return nil, &fs.PathError{Op: "open", Path: n.String(), Err: err}
+	}
+	w, base, err := n.holder(nil)
+	if err != nil {
+		return nil, err
+	}
+	defer w.close()
+	flags := unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NOCTTY | unix.O_NONBLOCK | unix.O_NOFOLLOW
+	open := func() (int, error) {
+		return retried.Openat(w.fd, base, flags, 0)
+	}
+	fd, err := open()
+	if isLink(err) {
+		if n.Root != "" { // there all links are somebody else's affair
+			return fail(errors.New("is a symbolic link in a directory that others can write"))
+		}
+		var again bool
+		if base, again, err = w.file(base); again {
+			flags &^= unix.O_NOFOLLOW
+		}
+		if err == nil {
+			fd, err = open()
+		}
+	}
+	if err != nil {
+		return fail(err)
+	}
+	f := os.NewFile(uintptr(fd), n.String())
+	var st unix.Stat_t
+	switch err = retried.Fstat(fd, &st); {
+	case err != nil:
+	case uint32(st.Mode)&unix.S_IFMT != unix.S_IFREG:
+		err = errors.New("is not a regular file")
+	case st.Nlink > 1 && !ours(w.fd):
+		err = errors.New("has several hard links in a directory that others can write")
+	}
+	if err != nil {
+		f.Close()
+		return fail(err)
+	}
+	return f, nil
+}
+
 func (n Name) checkLog(fd, dir int, created bool, owner Owner) error {
 	var st unix.Stat_t
 	if err := retried.Fstat(fd, &st); err != nil {

@@ -108,39 +108,6 @@ func TestQuote(t *testing.T) {
 	}
 }
 
-func TestLastLines(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "log")
-	long := strings.Repeat("x", 70_000)
-	for _, tt := range []struct {
-		text string
-		n    int
-		want string
-	}{
-		{"", 3, ""},
-		{"a\nb\nc\n", 0, ""},
-		{"a\nb\nc\n", 2, "b\nc\n"},
-		{"a\nb\nc", 2, "b\nc"},
-		{"a\nb\nc\n", 3, "a\nb\nc\n"},
-		{"a\nb\nc\n", 9, "a\nb\nc\n"},
-		{"\n\n\n", 1, "\n"},
-		{"a\n" + long + "\n" + long + "\n", 2, long + "\n" + long + "\n"},
-		{long + "\nb\n", 2, long + "\nb\n"},
-	} {
-		if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		f, err := os.Open(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		from, err := lastLines(f, tt.n)
-		f.Close()
-		if err != nil || tt.text[from:] != tt.want {
-			t.Errorf("%d lines of %.10q: got %.20q, %v", tt.n, tt.text, tt.text[from:], err)
-		}
-	}
-}
-
 func TestUptime(t *testing.T) {
 	for d, want := range map[time.Duration]string{0: "0m", 29 * time.Second: "0m", 31 * time.Second: "1m", 167 * time.Minute: "2h 47m", 27*time.Hour + 47*time.Minute: "1d 3h 47m"} {
 		if got := uptime(d); got != want {

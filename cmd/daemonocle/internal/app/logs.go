@@ -1,17 +1,10 @@
 package app
 
 import (
-	"bytes"
-	"context"
-	"errors"
-	"io"
-	"io/fs"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
-	"time"
 
+	"github.com/daemonocle/daemonocle"
 	"github.com/spf13/cobra"
 )
 
@@ -20,7 +13,7 @@ func logsCommand() *cobra.Command {
 	var follow, onlyOut, onlyErr, again bool
 	cmd := own("logs NAME", "Show the last lines that a daemon has written.", `
 A daemon has a file for stdout and one for stderr; both are shown, unless one of
-them is asked for or empty.
+them is asked for or empty. With --follow, a line says where a new start begins.
 
 The program itself has the files open. After a rotation that renames them it goes on
 writing to the old ones; with --reopen, it writes to the files of these names again,
@@ -39,8 +32,14 @@ and the rotated ones keep what was in them.`, func(cmd *cobra.Command, args []st
 		if again {
 			return reopen(name, files)
 		}
-		t := &tail{out: cmd.OutOrStdout(), many: len(files) > 1}
-		return t.show(files, lines, follow)
+		d, err := (&definition{Name: name}).handle("logs")
+		if err != nil {
+			return err
+		}
+		if lines == 0 {
+			lines = -1 // none
+		}
+		return d.DoWith(background, outputOf(cmd), "logs", daemonocle.LogsOptions{Lines: lines, Follow: follow, Stdout: onlyOut, Stderr: onlyErr})
 	})
 	f := cmd.Flags()
 	f.SortFlags = false
@@ -85,169 +84,4 @@ func logFiles(name string, onlyOut, onlyErr bool) ([]logFile, error) {
 		return nil, unknown("logs", name)
 	}
 	return files, nil
-}
-
-// tail shows the ends of files, and what is added to them.
-type tail struct {
-	out  io.Writer
-	many bool
-	last string // the file whose lines came last
-	err  error  // of writing
-}
-
-// followed is a file while it is followed.
-type followed struct {
-	logFile
-	f  *os.File // nil: it is not there
-	at int64
-}
-
-func (t *tail) show(files []logFile, lines int, follow bool) error {
-	var list []*followed
-	for _, file := range files {
-		w := &followed{logFile: file}
-		list = append(list, w)
-		if err := w.open(); err != nil {
-			return failure("logs", file.path, err, "")
-		}
-		if w.f == nil {
-			continue
-		}
-		defer func() { w.close() }()
-		from, err := lastLines(w.f, lines)
-		if err != nil {
-			return failure("logs", file.path, err, "")
-		}
-		w.at = from
-		t.copy(w)
-	}
-	if t.err == nil && follow {
-		t.follow(list)
-	}
-	if errors.Is(t.err, syscall.EPIPE) {
-		return nil // who read this has seen enough
-	}
-	if t.err != nil {
-		return failure("logs", "daemonocle", t.err, "")
-	}
-	return nil
-}
-
-func (w *followed) open() error {
-	f, err := os.OpenFile(w.path, os.O_RDONLY|nonblock, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	w.close()
-	w.f, w.at = f, 0
-	return nil
-}
-
-func (w *followed) close() {
-	if w.f != nil {
-		w.f.Close()
-		w.f = nil
-	}
-}
-
-// copy writes what has been added to the file.
-func (t *tail) copy(w *followed) {
-	b := make([]byte, 64<<10)
-	for t.err == nil {
-		n, _ := w.f.ReadAt(b, w.at)
-		if n == 0 {
-			return
-		}
-		w.at += int64(n)
-		if t.many && t.last != w.path {
-			space := "\n"
-			if t.last == "" {
-				space = ""
-			}
-			t.write([]byte(space + "==> " + w.stream + " <==\n"))
-			t.last = w.path
-		}
-		t.write(b[:n])
-	}
-}
-
-func (t *tail) write(b []byte) {
-	if t.err == nil {
-		_, t.err = t.out.Write(b)
-	}
-}
-
-// pace is how often files are looked at: they need not be on a file system that
-// can tell of changes.
-const pace = 100 * time.Millisecond
-
-func (t *tail) follow(list []*followed) {
-	ctx, stop := signal.NotifyContext(background, os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	for t.err == nil {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pace):
-		}
-		for _, w := range list {
-			t.advance(ctx, w)
-		}
-	}
-}
-
-// advance shows what is new in one file: also when it was renamed and another one
-// has come, or when it was truncated.
-func (t *tail) advance(_ context.Context, w *followed) {
-	if w.f == nil {
-		if w.open() != nil || w.f == nil {
-			return
-		}
-	}
-	if info, err := w.f.Stat(); err == nil && info.Size() < w.at {
-		w.at = 0
-	}
-	t.copy(w)
-	now, err := os.Stat(w.path)
-	old, bad := w.f.Stat()
-	if err == nil && bad == nil && !os.SameFile(now, old) {
-		t.copy(w) // what came until it was renamed
-		if w.open() == nil {
-			t.copy(w)
-		}
-	}
-}
-
-// lastLines finds where the last n lines of a file begin.
-func lastLines(f *os.File, n int) (int64, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	end := info.Size()
-	if n == 0 || !info.Mode().IsRegular() {
-		return end, nil
-	}
-	b := make([]byte, 64<<10)
-	for at := end; at > 0; {
-		size := min(int64(len(b)), at)
-		at -= size
-		if _, err := f.ReadAt(b[:size], at); err != nil && err != io.EOF {
-			return 0, err
-		}
-		chunk := b[:size]
-		if at+size == end { // the newline that ends the last line begins none
-			chunk = chunk[:size-1]
-		}
-		for i := bytes.LastIndexByte(chunk, '\n'); i >= 0; i = bytes.LastIndexByte(chunk, '\n') {
-			if n--; n == 0 {
-				return at + int64(i) + 1, nil
-			}
-			chunk = chunk[:i]
-		}
-	}
-	return 0, nil
 }

@@ -1,0 +1,247 @@
+package daemonocle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/daemonocle/daemonocle/internal/logtail"
+	"github.com/daemonocle/daemonocle/internal/paths"
+	"github.com/daemonocle/daemonocle/internal/pidfile"
+	"github.com/daemonocle/daemonocle/internal/proc"
+)
+
+// LogsOptions are for one look at log files.
+type LogsOptions struct {
+	// Lines is how many of the last lines of each file are shown. 0: 20; negative: none.
+	Lines int `short:"n" zero:"-1" help:"How many of the last lines of each file to show, by default 20."`
+	// Follow goes on to show what comes, over rotations.
+	Follow bool `short:"f" help:"Go on showing what comes, over rotations, until Ctrl-C."`
+	// Stdout and Stderr show only what was written there. Both false, or true: both.
+	Stdout bool `help:"Show only what was written to stdout."`
+	Stderr bool `help:"Show only what was written to stderr."`
+}
+
+// defaultLines is how many lines are shown of each file.
+const defaultLines = 20
+
+// Logs writes to w what is at the end of StdoutFile and StderrFile. A file that is not
+// there is empty. With Follow it goes on until ctx ends, and returns nil then.
+//
+// Where there are two files, a head says from which of them the lines are. In what comes
+// without a pause of a second no file has a second head.
+//
+// With Follow and a PID file there is a line where another process begins to be the
+// daemon, after a start or a reload. It stands where that was seen: when two processes
+// write at the same time, or one right after the other, lines of the one may be on the
+// other's side.
+//
+// It may be called by any process, whether the daemon runs or not. Symbolic links are
+// followed like those of the daemon's start.
+func (d *Daemon) Logs(ctx context.Context, w io.Writer, o LogsOptions) error {
+	return showLogs(ctx, w, []*Daemon{d}, o, d.fail)
+}
+
+// Logs shows the log files of all workers as one; see Daemon.Logs.
+func (g *Group) Logs(ctx context.Context, w io.Writer, o LogsOptions) error {
+	list, err := g.all()
+	if err != nil {
+		return g.fail("read logs of", err)
+	}
+	return showLogs(ctx, w, list, o, g.fail)
+}
+
+// hasLogs reports whether the daemon has files to show.
+func (d *Daemon) hasLogs() bool { return d.stdout != nil || d.stderr != nil }
+
+func showLogs(ctx context.Context, w io.Writer, list []*Daemon, o LogsOptions, fail func(string, error) *Error) error {
+	sources := sourcesOf(list, o)
+	if len(sources) == 0 {
+		e := fail("read logs of", errors.New("what the daemon writes goes to no file that could be shown"))
+		e.Hint = "Set StdoutFile and StderrFile, or a Layout."
+		return e
+	}
+	if o.Lines == 0 {
+		o.Lines = defaultLines
+	}
+	woken := make(chan struct{}, 1)
+	var all []*birth
+	for _, d := range list {
+		if o.Follow && d.pid != nil {
+			b := &birth{d: d, woken: woken}
+			defer b.forget()
+			b.news(ctx) // who runs by now is no news
+			all = append(all, b)
+		}
+	}
+	news := func() (lines []string) {
+		for _, b := range all {
+			if line := b.news(ctx); line != "" {
+				lines = append(lines, line)
+			}
+		}
+		return lines
+	}
+	t, err := logtail.Open(w, sources)
+	if err == nil {
+		defer t.Close()
+		err = t.Last(o.Lines)
+	}
+	if err == nil && o.Follow {
+		err = t.Follow(ctx, woken, news)
+	}
+	if err != nil {
+		return fail("read logs of", err)
+	}
+	return nil
+}
+
+// sourcesOf are the files to show, each once, by the names that they have in heads.
+func sourcesOf(list []*Daemon, o LogsOptions) (sources []logtail.Source) {
+	add := func(name string, file *paths.Name) {
+		if file == nil {
+			return
+		}
+		same := func(s logtail.Source) bool { return s.File == *file }
+		if i := slices.IndexFunc(sources, same); i >= 0 {
+			sources[i].Name += ", " + name
+			return
+		}
+		sources = append(sources, logtail.Source{Name: name, File: *file})
+	}
+	both := o.Stdout == o.Stderr
+	for _, d := range list {
+		whose := ""
+		if len(list) > 1 {
+			whose = d.cfg.Name + " "
+		}
+		if both || o.Stdout {
+			add(whose+"stdout", d.stdout)
+		}
+		if both || o.Stderr {
+			add(whose+"stderr", d.stderr)
+		}
+	}
+	return sources
+}
+
+// birth sees when another process begins to be the daemon.
+type birth struct {
+	d     *Daemon
+	seen  pidfile.Report // what was seen last
+	asked bool           // and answered, if only that none runs
+	woken chan struct{}  // hears of its end
+
+	stop func() // lets go of it; nil: nothing is held
+}
+
+// patience limits a look at a PID file that is just being written.
+const patience = 50 * time.Millisecond
+
+// news is a line that says that another process is the daemon; empty: none is.
+func (b *birth) news(ctx context.Context) string {
+	short, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	r, err := b.d.pid.Look(short)
+	if err != nil {
+		return ""
+	}
+	asked := b.asked
+	b.asked = true
+	if r.State != pidfile.Running { // whatever runs next was started
+		b.forget()
+		b.seen = r
+		return ""
+	}
+	how, other := descent(b.seen, r)
+	if other {
+		b.forget()
+		b.seen = r
+		b.watch(ctx)
+	}
+	if how == "" || !asked {
+		return ""
+	}
+	who := ""
+	if isNamed(r) {
+		who = fmt.Sprintf(" (PID %d)", r.PID)
+	}
+	return "-- " + b.d.cfg.Name + " " + how + who + " --"
+}
+
+// descent says whether the process that runs is another one than was seen last, and
+// how it has come to be the daemon; empty: that is not known.
+func descent(before, now pidfile.Report) (how string, other bool) {
+	switch {
+	case before.State != pidfile.Running || before.Inode != now.Inode:
+		return "started", true
+	case !isNamed(now) || isNamed(before) && before.PID == now.PID:
+		return "", false
+	case !isNamed(before):
+		return "", true
+	}
+	return "reloaded", true
+}
+
+func isNamed(r pidfile.Report) bool { return r.PID > 0 && !r.Unproved }
+
+// watch waits for the end of the process, so that its last words are shown before those
+// of the next one, and keeps its PID file open, so that the next one's is another.
+func (b *birth) watch(ctx context.Context) {
+	unpin, _ := b.d.pid.Pin(b.seen)
+	ctx, cancel := context.WithCancel(ctx)
+	b.stop = func() { cancel(); unpin() }
+	if !isNamed(b.seen) {
+		return
+	}
+	h, err := proc.Open(b.seen.PID)
+	if err != nil {
+		return
+	}
+	go func() {
+		defer h.Close()
+		if h.Wait(ctx) == nil {
+			select {
+			case b.woken <- struct{}{}:
+			default: // somebody else has
+			}
+		}
+	}()
+}
+
+func (b *birth) forget() {
+	if b.stop != nil {
+		b.stop()
+		b.stop = nil
+	}
+}
+
+// logs is the action. One that follows ends with Ctrl-C, and well.
+func (v *voice) logs(ctx context.Context, o LogsOptions, show func(context.Context, io.Writer, LogsOptions) error) error {
+	if v.out.JSON && o.Follow {
+		return v.failed(v.d.misused("logs", errors.New("what is followed has no end, and an object has one")))
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if !v.out.JSON {
+		err := show(ctx, v.out.Out, o)
+		if errors.Is(err, syscall.EPIPE) {
+			return nil // who reads this has seen enough
+		}
+		return v.finish(err)
+	}
+	var text strings.Builder
+	err := show(ctx, &text, o)
+	if err != nil {
+		v.object(failedObject(err), err)
+		return v.finish(err)
+	}
+	v.object(func() map[string]any { return map[string]any{"outcome": "done", "output": text.String()} }, nil)
+	return nil
+}
