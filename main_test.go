@@ -166,6 +166,24 @@ func progWorker(spec string) func(context.Context) error {
 			<-ctx.Done()
 			return nil
 		}
+	case "open": // ready when it has that file open
+		return func(ctx context.Context) error {
+			f, err := os.Open(arg)
+			if err != nil {
+				return fmt.Errorf("read the configuration: %w", err)
+			}
+			f.Close()
+			daemonocle.Ready(ctx)
+			<-ctx.Done()
+			return nil
+		}
+	case "must-open": // the same, in a panic
+		return func(ctx context.Context) error {
+			if _, err := os.Open(arg); err != nil {
+				panic(err)
+			}
+			return nil
+		}
 	case "signal": // gets that signal as it begins, the first of its generations
 		return func(ctx context.Context) error {
 			if daemonocle.Generation(ctx) == 1 {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -394,10 +395,14 @@ func (l *life) report(err *Error) {
 	listens := l.verdict.Undecided()
 	l.mu.Unlock()
 	if listens && !l.foreground || l.succession.pending() {
-		l.link.Send(launch.Message{Kind: launch.Reason, Text: err.Reason})
+		l.link.Send(launch.Message{Kind: launch.Reason, Text: err.Reason, Hint: err.Hint})
 		return
 	}
-	speak(os.Stderr).Error(inLine(err))
+	out := speak(os.Stderr)
+	out.Error(inLine(err))
+	if err.Hint != "" {
+		out.Hint(err.Hint)
+	}
 }
 
 // listen hears the launcher, or the keeper, until it is gone.
@@ -753,7 +758,11 @@ func (l *life) callWorker(ended chan<- outcome) {
 func (l *life) panicked(v any, stack []byte) outcome {
 	text := fmt.Sprint(v)
 	fmt.Fprintf(os.Stderr, "panic: %s\n\n%s", text, stack)
-	return l.outcome("Dying due to unhandled panic: "+text, 2, "panic: "+text, l.d.fail("run", errors.New("dying due to unhandled panic: "+text)))
+	e := l.d.fail("run", errors.New("dying due to unhandled panic: "+text))
+	if err, ok := v.(error); ok {
+		l.lead(e, err)
+	}
+	return l.outcome("Dying due to unhandled panic: "+text, 2, "panic: "+text, e)
 }
 
 // judge reads the worker's return value.
@@ -784,7 +793,33 @@ func (l *life) judge(err error) outcome {
 
 func (l *life) outcome(message string, code int, reason string, e *Error) outcome {
 	e.PID, e.Code, e.Reason = os.Getpid(), code, reason
+	l.lead(e, e.Err)
 	return outcome{Shutdown{message, code}, e}
+}
+
+// lead says where the worker is, if it has died of a relative path: main, and the hooks in
+// the launcher, are in the directory of whoever has called the program.
+func (l *life) lead(e *Error, cause error) {
+	if path := missing(cause); path != "" && !filepath.IsAbs(path) && e.Hint == "" {
+		e.Hint = fmt.Sprintf("The worker's directory is %s, and %s is not there: give the absolute path, or set WorkDir.", l.d.cfg.WorkDir, path)
+	}
+}
+
+// missing is the path of an error that says that nothing is there.
+func missing(err error) string {
+	var file *fs.PathError
+	var link *os.LinkError
+	switch {
+	case !errors.Is(err, fs.ErrNotExist):
+	case errors.As(err, &file):
+		return file.Path
+	case errors.As(err, &link):
+		if filepath.IsAbs(link.Old) {
+			return link.New
+		}
+		return link.Old
+	}
+	return ""
 }
 
 func (l *life) abandoned() outcome {

@@ -298,6 +298,7 @@ type attempt struct {
 	running bool      // the worker runs
 	since   time.Time // when it began to
 	reason  string
+	hint    string       // what to do about that
 	note    string       // what the daemon says it is doing
 	absent  []paths.Name // paths that this start has created, if they exist by now
 	logFrom int64        // length of the stderr file when the daemon opened it, -1: none
@@ -489,7 +490,7 @@ func (a *attempt) heard(m launch.Message) (done, ready bool, err error) {
 	case launch.Ready:
 		return true, true, nil
 	case launch.Reason:
-		a.reason = m.Text
+		a.reason, a.hint = m.Text, m.Hint
 	case launch.Note:
 		a.note = m.Text
 	case launch.Failed, launch.Refused, launch.Blocked, launch.Held:
@@ -544,7 +545,7 @@ func (a *attempt) died(s launch.Status) error {
 	e := a.d.fail("start", because(text, ErrDied))
 	e.PID = a.l.PID()
 	e.Code = max(leave(s.Code), 1)
-	e.Reason = a.reason
+	e.Reason, e.Hint = a.reason, a.hint
 	reason, lines := explain(a.output())
 	e.Stderr = lines
 	if e.Reason == "" {

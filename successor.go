@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -56,8 +57,8 @@ func (l *life) replace(w *wish) error {
 		if !working {
 			l.overtaken(e)
 		}
-		if e.Hint == "" && working {
-			e.Hint = fmt.Sprintf("The daemon (PID %d) goes on as before.", os.Getpid())
+		if working {
+			e.Hint = strings.TrimSpace(fmt.Sprintf("%s The daemon (PID %d) goes on as before.", e.Hint, os.Getpid()))
 		}
 	}
 	if working {
@@ -286,7 +287,7 @@ func (s *successor) swap() error {
 	}
 	go l.serveControl()
 	e := l.d.fail("reload", because(fmt.Sprintf("the new process (PID %d) did not take over: %v", a.l.PID(), err), ErrDied, err))
-	e.PID, e.Reason, e.Stderr = a.l.PID(), a.reason, a.lastLines()
+	e.PID, e.Reason, e.Hint, e.Stderr = a.l.PID(), a.reason, a.hint, a.lastLines()
 	return e
 }
 
