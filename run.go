@@ -318,14 +318,18 @@ func (l *life) live() int {
 	if l.d.foreign != nil {
 		l.hush(true) // takes a while
 	}
+	s := l.succession
+	if s != nil && !s.readyFirst {
+		l.happens(phase.Waits) // before the predecessor hears that it can leave
+	}
 	l.sayRunning()
-	if s := l.succession; s != nil && s.readyFirst {
-		go l.succeed()
-	} else if s != nil {
-		if err := l.awaitEnd(); err != nil {
-			l.undo.Back()
-			return 1
-		}
+	switch {
+	case s == nil:
+	case s.readyFirst:
+		l.happens(phase.Works)
+	case !l.awaitTurn():
+		l.undo.Back()
+		return 1
 	}
 	err := l.work()
 	if errors.Is(context.Cause(l.ctx), ErrStartCancelled) || err != nil && errors.Is(err, errNotExecuted) {

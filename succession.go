@@ -8,12 +8,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/control"
 	"github.com/daemonocle/daemonocle/internal/launch"
+	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
@@ -50,10 +50,6 @@ type succession struct {
 	predecessor int
 	old         *proc.Handle   // nil: gone already
 	elders      []*proc.Handle // generations before that, which were at work still
-	leaving     chan struct{}  // closed when it has begun to end
-	insist      chan struct{}  // closed when the lock must do without its name
-	cancelled   chan struct{}  // closed when it says that there shall be no successor
-	released    chan struct{}  // closed when it has let go, or is dead
 
 	stderr   *os.File // nil: there is none of ours
 	keeper   int      // -1: there is none
@@ -61,12 +57,8 @@ type succession struct {
 	watchdog time.Duration
 	askers   []*control.Asker
 
-	taken    atomic.Bool
-	orphaned atomic.Bool   // the predecessor is dead, and has not let go
-	once     sync.Once     // closes leaving
-	cancel   sync.Once     // closes cancelled
-	settling sync.Once     // done by whoever decides whether this process takes over
-	settled  chan struct{} // closed when it is clear what came of that
+	phase   atomic.Uint32 // a phase.TakeOver
+	settled chan struct{} // closed when it is clear whether this process is the daemon
 }
 
 // heirloom is this process's, nil if it has none. The lock is waited for from the first
@@ -79,9 +71,9 @@ func inherit(c *launch.Child) *succession {
 	}
 	s := &succession{
 		generation: c.Generation, readyFirst: c.ReadyFirst, jailed: c.Jailed, predecessor: c.Predecessor,
-		leaving: make(chan struct{}), insist: make(chan struct{}), cancelled: make(chan struct{}), released: make(chan struct{}),
 		settled: make(chan struct{}), keeper: -1, handlers: newHandlers(),
 	}
+	s.phase.Store(uint32(phase.Rising))
 	// Whose lock it is may be signalled.
 	s.handlers.install(hangUpSignal)
 	s.handlers.install(reopenSignal)
@@ -126,11 +118,76 @@ func inherit(c *launch.Child) *succession {
 // jailed: this process's root directory is already what ChrootDir names.
 func jailed() bool { return heirloom != nil && heirloom.jailed }
 
-// pending: the predecessor is the daemon still, or this process is about to be.
-func (s *succession) pending() bool { return s != nil && !s.taken.Load() }
+func (s *succession) state() phase.TakeOver { return phase.TakeOver(s.phase.Load()) }
+
+// pending: this process is a successor, and not the daemon.
+func (s *succession) pending() bool { return s != nil && s.state().Pending() }
 
 // anothers: the predecessor is the daemon still, or will be again if this process fails.
-func (s *succession) anothers() bool { return s.pending() && !s.orphaned.Load() }
+func (s *succession) anothers() bool { return s != nil && s.state().Others() }
+
+// move makes the move that the happening leads to, and gives what follows.
+func (s *succession) move(h phase.Happening) (do phase.Act, ok bool) {
+	for {
+		old := s.state()
+		m, ok := old.Next(h)
+		if s.phase.CompareAndSwap(uint32(old), uint32(m.To)) {
+			return m.Do, ok
+		}
+	}
+}
+
+// happens makes a move, and does what follows from it.
+func (l *life) happens(h phase.Happening) { l.follow(l.next(h)) }
+
+// next makes a move, and gives what follows.
+func (l *life) next(h phase.Happening) phase.Act {
+	do, ok := l.succession.move(h)
+	if !ok {
+		l.complain("take over", fmt.Errorf("happening %d cannot come in state %d", h, l.succession.state()))
+	}
+	return do
+}
+
+// follow does what follows from a move. No lock is held: some of it waits.
+func (l *life) follow(do phase.Act) {
+	s := l.succession
+	if do&phase.AskForLock != 0 {
+		go func() {
+			<-s.granted
+			l.happens(phase.Granted)
+		}()
+	}
+	if do&phase.WriteNumber != 0 {
+		l.insist()
+	}
+	if do&phase.SayTook != 0 {
+		l.link.Send(launch.Message{Kind: launch.Took, PID: os.Getpid()})
+	}
+	if do&phase.Become != 0 {
+		l.sayReloaded(true)
+		l.takeOver()
+	}
+	if do&phase.StartTimer != 0 {
+		time.AfterFunc(l.d.cfg.StopTimeout, func() {
+			if s.old != nil && !s.old.Gone() { // else awaitTurn hears of it in a moment
+				l.happens(phase.Late)
+			}
+		})
+	}
+	if do&phase.GiveUp != 0 {
+		l.giveUp()
+	}
+	if do&phase.SayEnding != 0 {
+		l.answer(control.Answer{Err: errEnding.Error(), PID: s.predecessor, Stopping: true})
+	}
+	if do&phase.EndSelf != 0 {
+		l.end(0, ErrStartCancelled)
+	}
+	if do&phase.Settle != 0 {
+		close(s.settled)
+	}
+}
 
 // listenToPredecessor hears the daemon whose place this one is to take.
 func (l *life) listenToPredecessor() {
@@ -139,73 +196,30 @@ func (l *life) listenToPredecessor() {
 		m, err := l.link.Receive()
 		switch {
 		case err != nil:
-			s.orphaned.Store(true)
-			close(s.released)
+			l.happens(phase.WireEnds)
 			return
 		case m.Kind == launch.Leaving:
-			s.once.Do(func() { close(s.leaving) })
+			l.happens(phase.Leaves)
 		case m.Kind == launch.Cancel:
-			s.cancel.Do(func() { close(s.cancelled) })
-			l.end(0, ErrStartCancelled)
+			l.happens(phase.Cancelled)
 		case m.Kind == launch.Go:
-			close(s.insist)
+			l.happens(phase.Insist)
 		case m.Kind == launch.Release && s.readyFirst:
-			close(s.released)
+			l.happens(phase.Releases)
 			return
-		case m.Kind == launch.Release && s.settles():
-			l.link.Send(launch.Message{Kind: launch.Took, PID: os.Getpid()})
+		case m.Kind == launch.Release:
+			l.happens(phase.Asks)
 		}
 	}
-}
-
-// succeed is for a daemon that is to be ready first: it takes over when it is let,
-// while its worker works.
-func (l *life) succeed() {
-	s := l.succession
-	granted := s.granted
-	select {
-	case <-granted:
-	case <-s.insist: // the predecessor has let go, but somebody else was faster
-		if err := s.held.Insist(); err != nil {
-			l.complain("write the PID file "+l.d.pidPath(), err)
-		}
-		granted = s.insist
-	case <-s.released:
-	}
-	if !s.settles() {
-		return
-	}
-	defer close(s.settled)
-	select {
-	case <-granted:
-		l.link.Send(launch.Message{Kind: launch.Took, PID: os.Getpid()})
-		select {
-		case <-s.released:
-		case <-s.cancelled:
-			return
-		}
-	case <-s.released: // it is dead
-		l.insist()
-	}
-	l.sayReloaded(true)
-	l.takeOver()
-}
-
-// settles reports whether the caller is the one who decides whether this process takes
-// over.
-func (s *succession) settles() (first bool) {
-	s.settling.Do(func() { first = true })
-	return first
 }
 
 // settle is for a process that ends: if it has said that it takes over, then it must be
 // the daemon first, or the PID file would be nobody's. If it has not, it never will.
-func (s *succession) settle() {
-	if s == nil || !s.readyFirst {
-		return
+func (l *life) settle() {
+	if l.succession != nil {
+		l.happens(phase.Ends)
+		<-l.succession.settled
 	}
-	s.settling.Do(func() { close(s.settled) })
-	<-s.settled
 }
 
 // sayReloaded prints the line in one piece: it goes to where both generations write.
@@ -216,57 +230,43 @@ func (l *life) sayReloaded(ok bool) {
 // lockTime is how long the lock of a dead process may take to be ours.
 const lockTime = 200 * time.Millisecond
 
-// insist is for a predecessor that is dead.
+// insist writes this process's number. The lock of a predecessor that is dead comes in a
+// moment; one that lives may have let go of it in vain.
 func (l *life) insist() {
-	s := l.succession
+	s, wait := l.succession, time.Duration(0)
+	if !s.anothers() {
+		wait = lockTime
+	}
 	select {
 	case <-s.granted:
-	case <-time.After(lockTime):
+	case <-time.After(wait):
 		if err := s.held.Insist(); err != nil {
 			l.complain("write the PID file "+l.d.pidPath(), err)
 		}
 	}
 }
 
-// awaitEnd is for a daemon whose worker waits for the predecessor to be gone. A signal
-// that asks this process to end has its effect then: nobody else would remove the PID file.
-func (l *life) awaitEnd() error {
+// awaitTurn is for a daemon whose worker waits for the predecessor to be gone. It reports
+// false if there is no turn. A signal that asks this process to end has its effect when it is
+// the daemon: nobody else would remove the PID file.
+func (l *life) awaitTurn() bool {
 	s := l.succession
-	gone := make(chan struct{})
 	go func() {
 		if s.old == nil || s.old.Wait(context.Background()) == nil {
-			close(gone)
+			l.happens(phase.Gone)
 		}
 	}()
-	leaving := s.leaving
-	var late <-chan time.Time
-	for {
-		select {
-		case <-gone:
-			l.insist()
-			l.sayReloaded(true)
-			l.takeOver()
-			return nil
-		case <-leaving:
-			leaving, late = nil, time.After(l.d.cfg.StopTimeout)
-		case <-late:
-			late = nil
-			if !s.settles() {
-				continue // the predecessor counts on this process, and is about to be gone
-			}
-			l.sayReloaded(false)
-			e := l.d.fail("reload", because(fmt.Sprintf("previous process (PID %d) did NOT exit during reload", s.predecessor), ErrStopTimeout))
-			e.PID = s.predecessor
-			speak(os.Stderr).Error(inLine(e))
-			l.answer(control.Answer{Err: e.Err.Error(), Capital: e.Capital, PID: e.PID})
-			return e
-		case <-s.cancelled:
-			if leaving == nil { // it was asked to end while it was leaving for this process
-				l.answer(control.Answer{Err: errEnding.Error(), PID: s.predecessor, Stopping: true})
-			}
-			return l.d.fail("reload", ErrStartCancelled)
-		}
-	}
+	<-s.settled
+	return !s.pending()
+}
+
+// giveUp says that the predecessor does not end in time.
+func (l *life) giveUp() {
+	l.sayReloaded(false)
+	e := l.d.fail("reload", because(fmt.Sprintf("previous process (PID %d) did NOT exit during reload", l.succession.predecessor), ErrStopTimeout))
+	e.PID = l.succession.predecessor
+	speak(os.Stderr).Error(inLine(e))
+	l.answer(control.Answer{Err: e.Err.Error(), PID: e.PID, Capital: e.Capital})
 }
 
 // takeOver makes this process the daemon.
@@ -277,7 +277,7 @@ func (l *life) takeOver() {
 		l.link.Send(launch.Message{Kind: launch.Took, PID: os.Getpid()})
 	}
 	l.mu.Lock()
-	s.taken.Store(true)
+	do := l.next(phase.Done)
 	l.manager.Store(s.manager)
 	switch {
 	case l.phase.Ending():
@@ -300,6 +300,7 @@ func (l *life) takeOver() {
 	}
 	l.answer(control.Answer{PID: os.Getpid(), Generation: s.generation})
 	l.open()
+	l.follow(do)
 }
 
 // atWork are the earlier generations that have not ended.

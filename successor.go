@@ -293,7 +293,7 @@ func (s *successor) swap() error {
 
 // depart is the end of a daemon in whose place another comes, or nobody.
 func (l *life) depart() {
-	l.succession.settle()
+	l.settle()
 	l.closeWishes()
 	l.control.close(true)
 	if s := l.state(); !s.Left() || s == phase.Recalled {

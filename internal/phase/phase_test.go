@@ -12,19 +12,22 @@ import (
 var update = flag.Bool("update", false, "write the tables of docs/ARCHITECTURE.md")
 
 var (
-	lifeNames     = [lives]string{"", "ComingUp", "CutOff", "Working", "Handing", "HandingOn", "Stopping", "Parting", "Recalled", "Parted", "Finishing"}
-	eventNames    = [events]string{"Begin", "End", "WorkerEnded", "Leave", "Hand", "Handed", "Failed", "Depart"}
-	doNames       = []string{"Note", "TellStopping", "SayReady", "EndContext", "CancelSuccessor", "PassOn", "CutShort", "Remember", "Repeat", "PassKept", "Refuse"}
-	verdictNames  = [verdicts]string{"", "Early", "Alone", "Open", "Ready", "Decided", "Settled"}
-	newsNames     = [news]string{"SetUp", "SaysReady", "Decides", "Cancels"}
-	answerNames   = []string{"KeepFiles", "DropStderr", "TellReady", "Release", "CancelStart"}
-	worksNotYet   = "a reload begins only where the worker has begun"
-	beginsOnce    = "the worker begins once"
-	endsOnce      = "the worker ends once, and has to begin before"
-	noHandOver    = "no hand-over is on its way"
-	oneReload     = "there is one reload at a time, and none after one that has gone well"
-	noSuccessor   = "no successor waits for the end of this process"
-	endOfHandOver = "a process that ends waits until it is clear whose the daemon is"
+	lifeNames      = [lives]string{"", "ComingUp", "CutOff", "Working", "Handing", "HandingOn", "Stopping", "Parting", "Recalled", "Parted", "Finishing"}
+	eventNames     = [events]string{"Begin", "End", "WorkerEnded", "Leave", "Hand", "Handed", "Failed", "Depart"}
+	doNames        = []string{"Note", "TellStopping", "SayReady", "EndContext", "CancelSuccessor", "PassOn", "CutShort", "Remember", "Repeat", "PassKept", "Refuse"}
+	verdictNames   = [verdicts]string{"", "Early", "Alone", "Open", "Ready", "Decided", "Settled"}
+	newsNames      = [news]string{"SetUp", "SaysReady", "Decides", "Cancels"}
+	answerNames    = []string{"KeepFiles", "DropStderr", "TellReady", "Release", "CancelStart"}
+	takeOverNames  = [takeOvers]string{"", "Rising", "RisingAlone", "Asking", "Took", "Waiting", "Promised", "Counted", "Orphan", "TakingOver", "Daemon", "Dropped", "DroppedAlone"}
+	happeningNames = [happenings]string{"Works", "Waits", "Granted", "Insist", "Releases", "Leaves", "Asks", "WireEnds", "Gone", "Late", "Cancelled", "Ends", "Done"}
+	actNames       = []string{"AskForLock", "WriteNumber", "SayTook", "Become", "StartTimer", "GiveUp", "SayEnding", "EndSelf", "Settle"}
+	worksNotYet    = "a reload begins only where the worker has begun"
+	beginsOnce     = "the worker begins once"
+	endsOnce       = "the worker ends once, and has to begin before"
+	noHandOver     = "no hand-over is on its way"
+	oneReload      = "there is one reload at a time, and none after one that has gone well"
+	noSuccessor    = "no successor waits for the end of this process"
+	endOfHandOver  = "a process that ends waits until it is clear whose the daemon is"
 )
 
 // impossible says why the pairs that are no rows cannot come.
@@ -57,6 +60,52 @@ func TestEveryEventOfALifeHasARule(t *testing.T) {
 		}
 	}
 	t.Logf("%d rows, %d pairs that cannot come", rows, int(lives-1)*int(events)-rows)
+}
+
+// Every pair of a take-over is a row, or cannot come.
+func TestEveryHappeningOfATakeOverHasARule(t *testing.T) {
+	rows := 0
+	for s := Rising; s < takeOvers; s++ {
+		for h := range happenings {
+			_, ok := s.Next(h)
+			why := ""
+			rising := s == Rising || s == RisingAlone
+			first := s == Asking || s == Took                                     // ready first
+			after := s == Waiting || s == Promised || s == Counted || s == Orphan // the other order
+			dropped, over := s == Dropped || s == DroppedAlone, s == TakingOver || s == Daemon
+			dead := s == RisingAlone || s == Orphan || s == DroppedAlone // nothing can be said after the end of the wire
+			says := h == Insist || h == Releases || h == Leaves || h == Asks || h == Cancelled || h == WireEnds
+			switch {
+			case h == Done && s != TakingOver:
+				why = "it is the end of what Become means"
+			case (h == Works || h == Waits) && !rising && !dropped:
+				why = "the set-up is done once"
+			case dead && says && !(s == DroppedAlone && h == WireEnds):
+				why = "the wire has ended"
+			case rising && h != Works && h != Waits && h != WireEnds && h != Cancelled:
+				why = "nothing else is said, or waited for, before the set-up is done"
+			case first && (h == Leaves || h == Asks || h == Gone || h == Late), after && (h == Granted || h == Insist || h == Releases):
+				why = "that is of the other order"
+			case after && h == Ends:
+				why = "the worker has not begun, and a signal waits for the take-over"
+			case s == Asking && h == Releases:
+				why = "it is the answer to SayTook"
+			case s == Waiting && h == Late:
+				why = "Leaves starts the timer"
+			case (s == Counted) && (h == Leaves || h == Asks), s == Promised && h == Leaves:
+				why = "it is said once"
+			case over && (h == Insist || h == Releases):
+				why = "in that order nobody listens after Releases or WireEnds"
+			}
+			if ok {
+				rows++
+			}
+			if ok == (why != "") {
+				t.Errorf("%s, %s: a row: %v; cannot come, because %q", takeOverNames[s], happeningNames[h], ok, why)
+			}
+		}
+	}
+	t.Logf("%d rows, %d pairs that cannot come", rows, int(takeOvers-1)*int(happenings)-rows)
 }
 
 func TestAllNewsHaveARule(t *testing.T) {
@@ -234,7 +283,7 @@ func TestVerdict(t *testing.T) {
 }
 
 // set writes a set of effects.
-func set[T Do | Answer](s T, names []string) string {
+func set[T Do | Answer | Act](s T, names []string) string {
 	var list []string
 	for i := range bits.Len(uint(s)) {
 		if s>>i&1 != 0 {
@@ -266,6 +315,16 @@ func TestArchitectureShowsTheTables(t *testing.T) {
 		}
 	}
 	compare(t, "verdict", b.String())
+	b.Reset()
+	b.WriteString("| state | what happens | next | what follows |\n|---|---|---|---|\n")
+	for v := Rising; v < takeOvers; v++ {
+		for h := range happenings {
+			if m, ok := v.Next(h); ok {
+				fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", takeOverNames[v], happeningNames[h], takeOverNames[m.To], set(m.Do, actNames))
+			}
+		}
+	}
+	compare(t, "take-over", b.String())
 }
 
 func compare(t *testing.T, table, want string) {
