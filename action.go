@@ -52,8 +52,9 @@ type Action struct {
 // than once about one value), or slices of these: the option may be repeated.
 // Use struct{} where there are none. Mistakes in the tags are errors from New.
 //
-// The function's error is printed, and ExitCode says what it means. A panic is
-// an error as well; its stack is printed, and the exit code is 1.
+// The function's error is printed, in its own words, and ExitCode says what it means;
+// an *Error may have a hint, and a Capital. A panic is an error as well; its stack is
+// printed, and the exit code is 1.
 func NewAction[T any](name, help string, run func(ctx context.Context, c *Call, options T) error) Action {
 	a := plainAction(name, help, run)
 	a.bind = bind

@@ -161,7 +161,8 @@ func TestResultsSayWhatTheirFieldsSay(t *testing.T) {
 
 	failed := r.daemon()
 	_, running1 := failed.Start(t.Context(), daemonocle.StartOptions{})
-	refused := failed.Do(t.Context(), "stop", "now")
+	var out bytes.Buffer
+	refused := failed.DoWith(t.Context(), daemonocle.Output{Out: &out, Err: &out}, "stop", nil, "now")
 	_, wrong := daemonocle.New(daemonocle.Config{Name: "a/b"})
 	for name, err := range map[string]error{
 		"start of one that runs": running1,
