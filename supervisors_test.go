@@ -252,3 +252,23 @@ func TestInits(t *testing.T) {
 		})
 	}
 }
+
+// OpenRC's supervise-daemon is known by what it says: the worker runs in its child.
+func TestSuperviseDaemon(t *testing.T) {
+	testkit.RequireSystemd(t) // it writes to /run/openrc
+	s := describe(t, "life", "RC_SVCNAME=foo", "LC_ALL=C")
+	must(t, os.MkdirAll("/run/openrc/options", 0o755))
+	file, out := filepath.Join(s.side, "supervisor.pid"), filepath.Join(s.side, "supervised")
+	s.call("openrc", "supervise-daemon", "foo", "--start", "--pidfile", file, "--stdout", out, "--stderr", out, self(t), "--", "start")
+	waitText(t, out, startedLine)
+	waitText(t, out, "worker ")
+	daemon := s.daemon()
+	if got := strings.TrimSpace(slurp(file)); got != strconv.Itoa(testkit.Stat(daemon).PPID) {
+		t.Errorf("the supervisor is %s; the daemon's parent is %d", got, testkit.Stat(daemon).PPID)
+	}
+	s.call("openrc", "supervise-daemon", "foo", "--stop", "--pidfile", file)
+	testkit.WaitGone(t, daemon)
+	if got, want := s.hookLog(), "Terminated by SIGTERM (15)|-15|true\n"; got != want {
+		t.Errorf("hook got %q, want %q", got, want)
+	}
+}
