@@ -718,10 +718,11 @@ func TestAbsoluteLinksDoNotLeadOutOfTheRootDirectory(t *testing.T) {
 
 func TestCreatedDirectoriesHaveTheRightOwnerAndMode(t *testing.T) {
 	r := newRig(t, "D_UMASK=027")
-	uid, owner := os.Getuid(), os.Getuid()
+	uid, owner, pidMode := os.Getuid(), os.Getuid(), os.FileMode(0o640)
 	if uid == 0 {
 		owner, _ = testkit.Unprivileged(t)
 		r.env = append(r.env, "D_USER="+strconv.Itoa(owner))
+		pidMode |= os.ModeSticky
 	}
 	r.pidFile = filepath.Join(r.dir, "a", "run", "foo.pid")
 	r.env = slices.Concat(r.env, []string{"D_PIDFILE=" + r.pidFile, "D_STDOUT=" + r.dir + "/b/log/out.log"})
@@ -732,7 +733,7 @@ func TestCreatedDirectoriesHaveTheRightOwnerAndMode(t *testing.T) {
 	}{
 		"a":             {os.ModeDir | 0o750, uid},
 		"a/run":         {os.ModeDir | 0o750, owner},
-		"a/run/foo.pid": {0o640, uid},
+		"a/run/foo.pid": {pidMode, uid},
 		"b":             {os.ModeDir | 0o750, uid},
 		"b/log":         {os.ModeDir | 0o750, owner},
 		"b/log/out.log": {0o640, owner},

@@ -170,6 +170,11 @@ func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatch
 // endOrphans kills what a daemon that was a foreign program has left behind. If somebody
 // has the lock still, not all that is left could be found.
 func (d *Daemon) endOrphans(ctx context.Context, op string, r pidfile.Report, s Stopped) (Stopped, error) {
+	if r.Stranger && d.user() < 0 { // whose rights it would take is not known
+		left := s.Left
+		s.Left = nil
+		return s, d.unnamedLeft(op, left)
+	}
 	var refused []int
 	s.Left, refused = d.killAll(s.Left, func(pid int) bool { return d.pid.IsLeft(r, pid) })
 	if len(refused) > 0 {
@@ -352,6 +357,8 @@ func (d *Daemon) unnamed(op string, r pidfile.Report) *Error {
 	case d.stranger() && r.Unproved:
 		user := proc.Username(d.id.UID)
 		e.Hint = "The kernel names no process of user " + user + " for it, and what that user says is not believed: look for it, as with ps -u " + user + ", and end it with kill."
+	case os.Geteuid() == 0 && r.Unproved:
+		e.Hint = "The kernel names no process for it, and the number in the PID file proves nothing: look who has the file open, as with fuser, and end what is the daemon's with kill."
 	case op == "reload":
 		e.Hint = "Do it where the daemon was started: in its container (podman exec, docker exec, kubectl exec), or send SIGHUP to its process by the number that it has there."
 	}

@@ -181,6 +181,7 @@ func TestWhatADroppedDaemonSaysOfOthersIsNotBelieved(t *testing.T) {
 			put(t, note, "")
 			must(t, os.Chmod(note, 0o666))
 			cmd := testkit.Helper(t, "taker", socket, strconv.Itoa(tt.uid))
+			cmd.Path = anotherProgram(t)
 			if tt.within {
 				cmd = testkit.InPIDNamespace(t, "taker", socket, strconv.Itoa(tt.uid))
 			}
@@ -211,10 +212,25 @@ func TestWhatADroppedDaemonSaysOfOthersIsNotBelieved(t *testing.T) {
 			if s, err := d.Stop(t.Context(), daemonocle.StopOptions{Force: true}); err == nil || s.PID != 0 || len(s.Left) > 0 {
 				t.Errorf("stop with force: got %+v, %v", s, err)
 			}
+			// Who does not know of the user believes no more.
+			d, err = daemonocle.New(daemonocle.Config{Name: "foo", PIDFile: r.pidFile})
+			must(t, err)
+			if s, err := d.Stop(t.Context(), daemonocle.StopOptions{Force: true}); !errors.Is(err, daemonocle.ErrHeldElsewhere) || s.PID != 0 || len(s.Left) > 0 {
+				t.Errorf("stop without the user: got %+v, %v", s, err)
+			}
 			r.alive(innocent)
 			r.alive(pid)
 		})
 	}
+}
+
+// anotherProgram is a copy of this one.
+func anotherProgram(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(testkit.TempDir(t), "another")
+	image, err := os.ReadFile("/proc/self/exe")
+	must(t, err, os.WriteFile(path, image, 0o755))
+	return path
 }
 
 // hands gives the descriptor that a process has under that number to a taker.
@@ -260,6 +276,13 @@ func TestWhatADroppedProgramLeavesIsEndedWithItsRights(t *testing.T) {
 			hands(t, child, 58, 80, socket)
 			if r := s.do("status"); strings.Contains(r.out+r.err, strconv.Itoa(pid)) {
 				t.Errorf("status names the innocent: %+v", r)
+			}
+			// Who knows neither of the user nor of the program takes nobody's word.
+			d, err := daemonocle.New(daemonocle.Config{Name: "foo", PIDFile: s.pid})
+			must(t, err)
+			stopped, err := d.Stop(t.Context(), daemonocle.StopOptions{Force: true})
+			if !errors.Is(err, daemonocle.ErrHeldElsewhere) || testkit.Gone(child) || testkit.Gone(pid) {
+				t.Fatalf("stop without the user: got %+v, %v", stopped, err)
 			}
 			r := s.do("force")
 			if r.code != 1 || !strings.Contains(r.err, "ERROR: What foo has left behind cannot be named from here\nhint: Only user ") {

@@ -74,6 +74,9 @@ type Report struct {
 	// Orphaned means that a file that is free is still open in processes that a
 	// dead daemon, which was a foreign program, has left behind.
 	Orphaned bool
+	// Stranger means, to root, that the daemon changes its user, whatever File.Stranger
+	// says, or that it may have done so.
+	Stranger bool
 	// Inode tells the file from every other that exists at the same time; empty
 	// if there is none. All generations of a daemon have the same.
 	Inode string

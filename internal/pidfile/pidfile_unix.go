@@ -202,7 +202,7 @@ func (h *Held) report(last bool) (r Report, sure bool, err error) {
 
 // read asks for the locks of an open file.
 func (f File) read(fd int, st *unix.Stat_t, last bool) (r Report, sure bool, err error) {
-	r.UID, r.Inode = -1, inodeOf(st).String()
+	r.UID, r.Inode, r.Stranger = -1, inodeOf(st).String(), marked(st)
 	who, err := asked(fd, byteWho)
 	if err != nil {
 		return r, false, err
@@ -227,7 +227,7 @@ func (f File) read(fd int, st *unix.Stat_t, last bool) (r Report, sure bool, err
 		if who.held && who.pid > 0 {
 			r.Locker, r.UID = who.pid, uidOf(who.pid)
 		}
-		if !f.Stranger && proved(r.Number, inodeOf(st)) {
+		if !f.Stranger && !r.Stranger && proved(r.Number, inodeOf(st)) {
 			r.PID, r.Unproved = r.Number, false
 			r.Locker, r.UID = 0, -1
 		} else if orphaned(fd, who, running, r.Number) {
@@ -260,9 +260,31 @@ func judge(who, running lock) (s State, pid int, unproved, sure bool) {
 	return Blocked, max(running.pid, 0), false, false
 }
 
+// mark lets a file tell whether its daemon changes its user, for those who ask and have
+// not been told. The sticky bit means nothing else on a file, and only root can change it,
+// whose file it is.
+func (f File) mark(fd int, st *unix.Stat_t) error {
+	mode := uint32(st.Mode) & 0o7777 &^ unix.S_ISVTX
+	if f.Stranger && os.Geteuid() == 0 {
+		mode |= unix.S_ISVTX
+	}
+	if mode == uint32(st.Mode)&0o7777 || int(st.Uid) != os.Geteuid() {
+		return nil
+	}
+	return retried.Fchmod(fd, mode)
+}
+
+// marked reports whether root must take a file for that of a daemon that has changed its
+// user: it is so marked, or nothing that root has made.
+func marked(st *unix.Stat_t) bool {
+	return os.Geteuid() == 0 && (st.Uid != 0 || st.Mode&unix.S_ISVTX != 0)
+}
+
 // proved reports whether the number in the file is the daemon's: that process has the
-// lock on byteRunning with a descriptor, and has root's rights or our own user. Others
-// could have been sent the descriptor.
+// lock on byteRunning with a descriptor, and has our own user. Others could have been sent
+// the descriptor. Root cannot know that the daemon has not changed its user, and asks for
+// one that executes this very program as well, which takes no descriptors from anybody;
+// who is not root may believe it of any process of root's, for the kernel refuses him.
 func proved(number int, i inode) bool {
 	h, err := proc.Open(number)
 	if err != nil {
@@ -270,7 +292,8 @@ func proved(number int, i inode) bool {
 	}
 	defer h.Close()
 	ids, err := h.IDs()
-	if err != nil || !ids.Only(0) && !ids.Only(os.Geteuid()) {
+	me := os.Geteuid()
+	if err != nil || !ids.Only(0) && !ids.Only(me) || me == 0 && !proc.SameImage(number) {
 		return false
 	}
 	locked, _, _ := has(number, i)
@@ -582,6 +605,9 @@ func (f File) acquire(dir int, base string) (*Held, error) {
 	}
 	if len(f.Earlier) > 0 && !f.proves(fd) {
 		return giveUp(errNamesNobody)
+	}
+	if err := f.mark(fd, &st); err != nil {
+		return giveUp(wrap("set the mode of", f.Name, err))
 	}
 	if !same(dir, base, i) { // taken for an orphan's and removed
 		return giveUp(nil)

@@ -86,8 +86,21 @@ func TestWhoHasRetiredIsNamedByAWriteLock(t *testing.T) {
 			t.Errorf("dropped %v: got %v, want %d", dropped, got, p.pid())
 		}
 		// Nothing of the daemon's own locks is left.
-		expect(t, look(t, path), Report{State: Free, Number: p.pid(), UID: -1})
+		expect(t, look(t, path), Report{State: Free, Number: p.pid(), UID: -1, Stranger: dropped})
 	}
+}
+
+// Root knows a file of a daemon that changes its user without having been told.
+func TestFileTellsOfAStranger(t *testing.T) {
+	testkit.RequireRoot(t)
+	path := place(t)
+	p, first := begin(t, testkit.Helper(t, "hold", path, "stranger"))
+	if first != "held" {
+		t.Fatalf("hold: %q", first)
+	}
+	expect(t, look(t, path), Report{State: Running, PID: p.pid(), Number: p.pid(), UID: -1, Stranger: true})
+	p.say("drop")
+	expect(t, look(t, path), Report{State: Running, Number: p.pid(), UID: -1, Unproved: true, Stranger: true})
 }
 
 // Anybody who can open the file can take read locks, as many as he likes.

@@ -107,6 +107,10 @@ func Mkdirat(dir int, path string, mode uint32) error {
 	return only(func() error { return unix.Mkdirat(dir, path, mode) })
 }
 
+func Fchmod(fd int, mode uint32) error {
+	return only(func() error { return unix.Fchmod(fd, mode) })
+}
+
 func Fchown(fd, uid, gid int) error {
 	return only(func() error { return unix.Fchown(fd, uid, gid) })
 }
