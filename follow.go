@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os/signal"
 	"slices"
 	"strings"
@@ -96,10 +97,30 @@ func showLogs(ctx context.Context, w io.Writer, list []*Daemon, o LogsOptions, f
 	if err == nil && o.Follow {
 		err = t.Follow(ctx, woken, news)
 	}
-	if err != nil {
-		return fail("read logs of", err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	return unread(err, fail)
+}
+
+// unread says why log files are not shown.
+func unread(err error, fail func(string, error) *Error) *Error {
+	var path *fs.PathError
+	var link *paths.LinkError
+	switch {
+	case !errors.As(err, &path) || path.Op == "write":
+		return fail("read logs of", fmt.Errorf("print the lines: %w", err))
+	case errors.As(err, &link):
+		path.Path = "" // the link is named
+	}
+	e := fail("read logs of", because(strings.TrimSpace("unable to read log file "+path.Path)+" ("+cause(err)+")", err))
+	switch {
+	case link != nil:
+		e.Hint = "Remove the link, or give it to root."
+	case errors.Is(err, fs.ErrPermission):
+		e.Hint = "Run as a user who may read it."
+	}
+	return e
 }
 
 // sourcesOf are the files to show, each once, by the names that they have in heads.

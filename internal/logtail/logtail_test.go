@@ -40,6 +40,22 @@ func TestLastLines(t *testing.T) {
 	}
 }
 
+// FuzzLastLines compares with lines that are cut from the front.
+func FuzzLastLines(f *testing.F) {
+	f.Add("a\nb\nc", 2)
+	f.Add("\n\n", 1)
+	f.Add(strings.Repeat("x", 1<<16)+"\n", 1)
+	f.Add(strings.Repeat("\n", 1<<16), 1<<16-1)
+	f.Fuzz(func(t *testing.T, text string, n int) {
+		want := slices.Collect(strings.Lines(text))
+		want = want[max(0, len(want)-max(n, 0)):]
+		from, err := lastLines(strings.NewReader(text), int64(len(text)), n)
+		if got := text[min(from, int64(len(text))):]; err != nil || got != strings.Join(want, "") {
+			t.Errorf("%d lines of %q: got %q, %v", n, text, got, err)
+		}
+	})
+}
+
 // TestHead goes through all that can be with two files: which of them the last head
 // named, which have something new, and whether there was a pause.
 func TestHead(t *testing.T) {
