@@ -134,6 +134,8 @@ type Output struct {
 	// status is its answer.
 	Quiet bool
 
+	optioned bool // who reads has given options by name, and knows them
+
 	into *map[string]any // takes the object instead of Out; nil: nothing does
 }
 
@@ -313,6 +315,7 @@ func (d *Daemon) DoWith(ctx context.Context, out Output, name string, options an
 // line has found for its options, by their names in Specs: what package cli
 // calls. A mistake in them has exit code 2.
 func (d *Daemon) Invoke(ctx context.Context, out Output, name string, options map[string][]string, args ...string) error {
+	out.optioned = true
 	return d.dispatch(ctx, out, name, args, func(a Action) (any, error) {
 		return a.forCommandLine().filled(options)
 	})

@@ -1,13 +1,16 @@
 package daemonocle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -80,6 +83,11 @@ type Config struct {
 	// Actions are the program's own, beyond start, stop, restart and status. One
 	// that has the name of a built-in action takes its place.
 	Actions []Action
+
+	// SetBy says how an operator sets what the program has in these fields, such as
+	// {"PIDFile": "--pid-file"}: errors and hints name that instead of the field, which
+	// only who writes the program knows. What is not in it is named by its field.
+	SetBy map[string]string
 
 	// NoArgs is for a worker that takes no arguments: start and restart refuse them, in
 	// whatever way they are called, as stop and status do. False: they are the
@@ -214,12 +222,19 @@ type ConfigError struct {
 	Value   string
 	Err     error
 	Hint    string // what to do
+	SetBy   string // how an operator sets it; see Config.SetBy
 }
 
 func (e *ConfigError) Error() string {
 	s := textOf(e.Err)
 	if e.Setting != "" {
 		of := "setting " + e.Setting
+		switch {
+		case strings.HasPrefix(e.SetBy, "-"):
+			of = "option " + e.SetBy
+		case e.SetBy != "":
+			of = e.SetBy
+		}
 		if e.Value != "" {
 			of += fmt.Sprintf(" %q", e.Value)
 		}
@@ -245,7 +260,7 @@ func newDaemon(c Config, w worker) (*Daemon, error) {
 		if h := noFilesHint(err); h != "" { // that there was nothing to look with says nothing of the setting
 			hint = h
 		}
-		problems = append(problems, &ConfigError{setting, value, err, hint})
+		problems = append(problems, &ConfigError{Setting: setting, Value: value, Err: err, Hint: hint})
 	}
 
 	if err := spareFiles(); err != nil {
@@ -260,7 +275,7 @@ func newDaemon(c Config, w worker) (*Daemon, error) {
 	}
 	if c.Layout != nil && len(problems) == 0 {
 		if err := d.layOut(); err != nil {
-			bad("Layout", "", err, "set PIDFile, StdoutFile and StderrFile instead")
+			bad("Layout", "", err, "set "+d.setting("PIDFile", "StdoutFile", "StderrFile")+" instead")
 		}
 		d.checkSystem(c, bad)
 	}
@@ -312,13 +327,17 @@ func newDaemon(c Config, w worker) (*Daemon, error) {
 		d.id = id
 	} else if !jailed() { // where there need be no database, and no change any more
 		const hint = "name one that exists, or its number"
+		userHint := hint
 		_, group := privs.Lookup("", c.Group)
 		user := err
 		if group != nil {
 			_, user = privs.Lookup(c.User, "0") // any number is a group
 		}
 		if user != nil {
-			bad("User", c.User, user, hint)
+			if _, err := privs.Lookup(c.User, "0"); err == nil { // only its group is not known
+				userHint = "set " + d.setting("Group") + " as well"
+			}
+			bad("User", c.User, user, userHint)
 		}
 		if group != nil {
 			bad("Group", c.Group, group, hint)
@@ -336,7 +355,7 @@ func newDaemon(c Config, w worker) (*Daemon, error) {
 	}
 
 	if d.private != "" && c.ChrootDir != "" {
-		bad("ChrootDir", c.ChrootDir, errors.New("cannot hold the layout's private directory "+d.private), "set PIDFile")
+		bad("ChrootDir", c.ChrootDir, errors.New("cannot hold the layout's private directory "+d.private), "set "+d.setting("PIDFile"))
 	}
 
 	duration := func(setting string, value *time.Duration, usual time.Duration) {
@@ -348,7 +367,7 @@ func newDaemon(c Config, w worker) (*Daemon, error) {
 		}
 	}
 	if err := checkStopSignal(c.StopSignal, c.Worker != nil && foreignOf(c.Worker) == nil); err != nil {
-		bad("StopSignal", strconv.Itoa(int(c.StopSignal)), err, "use syscall.SIGTERM, SIGINT, SIGQUIT or another that ends a process")
+		bad("StopSignal", strconv.Itoa(int(c.StopSignal)), err, "use SIGTERM, SIGINT, SIGQUIT or another that ends a process")
 	}
 	duration("StopTimeout", &d.cfg.StopTimeout, 10*time.Second)
 	duration("StartTimeout", &d.cfg.StartTimeout, time.Minute)
@@ -362,6 +381,13 @@ func newDaemon(c Config, w worker) (*Daemon, error) {
 		problems = append(problems, d.foreign.settle(d)...)
 	}
 
+	d.cfg.SetBy = maps.Clone(c.SetBy)
+	for setting := range c.SetBy {
+		if _, is := reflect.TypeFor[Config]().FieldByName(setting); !is {
+			bad("SetBy", setting, errors.New("is no setting"), "name a field of Config")
+		}
+	}
+
 	d.key = launch.Key{Name: d.cfg.Name, PIDFile: d.pidPath(), Member: w.key()}
 	if len(problems) == 0 {
 		if err := known.add(d.key, c.Worker); err != nil {
@@ -369,9 +395,35 @@ func newDaemon(c Config, w worker) (*Daemon, error) {
 		}
 	}
 	if len(problems) > 0 {
-		return nil, errors.Join(problems...)
+		return nil, c.refused(problems)
 	}
 	return d, nil
+}
+
+// refused joins what is wrong with the settings, in the reader's words.
+func (c Config) refused(problems []error) error {
+	for _, p := range problems {
+		if e, ok := p.(*ConfigError); ok && e.SetBy == "" {
+			e.SetBy = c.SetBy[e.Setting]
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// setting names settings to who reads of them: by what sets them, or by the fields.
+func (d *Daemon) setting(fields ...string) string {
+	var names []string
+	for _, f := range fields {
+		name := cmp.Or(d.cfg.SetBy[f], f)
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	last := len(names) - 1
+	if last == 0 {
+		return names[0]
+	}
+	return strings.Join(names[:last], ", ") + " and " + names[last]
 }
 
 // Name of the daemon as it stands in messages.

@@ -310,6 +310,6 @@ func cause(err error) string {
 	return err.Error()
 }
 
-func linkHint(setting string) string {
-	return "Remove the link, give it to root, or set " + setting + " to another path."
+func (d *Daemon) linkHint(setting string) string {
+	return "Remove the link, give it to root, or set " + d.setting(setting) + " to another path."
 }

@@ -106,8 +106,8 @@ func (p *program) member(n int) (func(context.Context) error, error) {
 		for i, text := range list {
 			t, err := template.Parse(text)
 			if err != nil {
-				problems = append(problems, &ConfigError{"Worker", text, fmt.Errorf("among the %s of a group's program %w", what, err),
-					"write {n} for the worker's number, and {{ or }} for a brace"})
+				problems = append(problems, &ConfigError{Setting: "Worker", Value: text, Err: fmt.Errorf("among the %s of a group's program %w", what, err),
+					Hint: "write {n} for the worker's number, and {{ or }} for a brace"})
 				continue
 			}
 			list[i] = t.Expand(n)
@@ -124,7 +124,7 @@ func (p *program) settle(d *Daemon) []error {
 	}
 	var problems []error
 	bad := func(value string, err error, hint string) {
-		problems = append(problems, &ConfigError{"Worker", value, err, hint})
+		problems = append(problems, &ConfigError{Setting: "Worker", Value: value, Err: err, Hint: hint})
 	}
 	switch {
 	case p.Name == "":
@@ -154,7 +154,8 @@ func (p *program) settle(d *Daemon) []error {
 		}
 	}
 	if p.Ready.probe == nil && d.cfg.RequireReady {
-		problems = append(problems, &ConfigError{"RequireReady", "", errors.New("cannot be met by a program that has no way to say so"), "set Program.Ready"})
+		problems = append(problems, &ConfigError{Setting: "RequireReady",
+			Err: errors.New("cannot be met by a program that has no way to say so"), Hint: "give the program a way to be ready"})
 	}
 	if p.Ready.probe != nil {
 		if err := p.Ready.probe.suits(d); err != nil {
@@ -279,7 +280,7 @@ func (p *program) work(ctx context.Context) error {
 		return errors.New("daemonocle: execute " + p.Name + ": the context is not a worker's")
 	}
 	if l.d.foreign != foreign(p) && (p.Nice != 0 || p.Limits != nil || p.Ready.probe != nil) {
-		return errors.New("daemonocle: execute " + p.Name + ": Nice, Limits and Ready need Config.Worker to be the program's own worker")
+		return errors.New("daemonocle: execute " + p.Name + ": niceness, limits and readiness need the program to be the daemon's worker itself")
 	}
 	err := p.become(ctx, l)
 	var odd *programError

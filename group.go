@@ -56,7 +56,7 @@ func NewGroup(c Config, workers int) (*Group, error) {
 	g := &Group{cfg: c, size: workers, templates: map[string]template.Template{}}
 	var problems []error
 	bad := func(setting, value string, err error, hint string) {
-		problems = append(problems, &ConfigError{setting, value, err, hint})
+		problems = append(problems, &ConfigError{Setting: setting, Value: value, Err: err, Hint: hint})
 	}
 	if workers < 1 {
 		bad("Workers", strconv.Itoa(workers), errors.New("is fewer than one worker"), "a group needs one or more")
@@ -80,7 +80,7 @@ func NewGroup(c Config, workers int) (*Group, error) {
 		}
 	}
 	if len(problems) > 0 {
-		return nil, errors.Join(problems...)
+		return nil, c.refused(problems)
 	}
 	g.name = strings.Trim(g.templates["Name"].Plain(), " -_.:#")
 	if g.name == "" {
@@ -106,7 +106,7 @@ func NewGroup(c Config, workers int) (*Group, error) {
 		}
 	}
 	if len(problems) > 0 {
-		return nil, errors.Join(problems...)
+		return nil, c.refused(problems)
 	}
 	return g, nil
 }
@@ -520,6 +520,7 @@ func (g *Group) DoWith(ctx context.Context, out Output, name string, options any
 // line has found for its options: what package cli calls. The option worker-id
 // names the one worker to act on.
 func (g *Group) Invoke(ctx context.Context, out Output, name string, options map[string][]string, args ...string) error {
+	out.optioned = true
 	return g.dispatch(ctx, out, name, args, options, func(a Action) (any, error) {
 		return a.forCommandLine().filled(withoutWorkerID(a, options))
 	})

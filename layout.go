@@ -235,7 +235,7 @@ func XDG(name string) (Paths, error) {
 func (p Paths) leaveHome(state string, fleeting bool) Paths {
 	p.PIDFile, p.Earlier = p.Earlier[0], [3]string{p.Earlier[1], p.Earlier[2]}
 	if fleeting {
-		p.Warning = "goes with the last logout, for " + state + " is on a network file system: set PIDFile, or see loginctl enable-linger"
+		p.Warning = "goes with the last logout, for " + state + " is on a network file system: see loginctl enable-linger"
 	}
 	return p
 }
@@ -326,7 +326,7 @@ func (d *Daemon) checkSystem(c Config, bad func(setting, value string, err error
 	}
 	if c.ChrootDir != "" {
 		bad("ChrootDir", c.ChrootDir, errors.New("does not go with the layout, whose paths are those of the whole system"),
-			"leave it empty, or set the paths and no Layout")
+			"leave it empty, or set the paths instead of a layout")
 	}
 	if c.Foreground {
 		bad("Foreground", "", errors.New("does not go with the layout, which is for detached daemons"),

@@ -89,7 +89,7 @@ func (l *life) makeLayoutDirs(early bool) error {
 		default:
 			hint := ""
 			if errors.Is(err, fs.ErrPermission) {
-				hint = "Run as a user who may create it, or set " + dir.setting + " to another path."
+				hint = "Run as a user who may create it, or set " + d.setting(dir.setting) + " to another path."
 			}
 			return d.unable("create directory", dir.String(), err, hint)
 		}
@@ -109,7 +109,7 @@ func (d *Daemon) safe(dir layoutDir) error {
 	case errors.As(err, &odd):
 		return d.unsafe(odd, dir.setting)
 	case errors.As(err, &link):
-		return d.unable("use directory", link.Path, errors.New("it is a symbolic link that belongs to "+proc.Username(link.UID)), linkHint(dir.setting))
+		return d.unable("use directory", link.Path, errors.New("it is a symbolic link that belongs to "+proc.Username(link.UID)), d.linkHint(dir.setting))
 	}
 	return nil
 }
@@ -122,5 +122,5 @@ func (d *Daemon) unsafe(odd *paths.UnsafeError, setting string) *Error {
 		why = fmt.Sprintf("everybody can write to it: mode %04o, owner %s", odd.Mode.Perm(), owner)
 		remedy = "Take the right to write from others (chmod o-w)"
 	}
-	return d.unable("use directory", odd.Path, errors.New(why), remedy+", or set "+setting+" to another path.")
+	return d.unable("use directory", odd.Path, errors.New(why), remedy+", or set "+d.setting(setting)+" to another path.")
 }

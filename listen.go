@@ -53,7 +53,7 @@ func Listen(ctx context.Context, network, address string) (net.Listener, error) 
 	}
 	ln, err := s.Listen(ctx, network, address, passedByManager)
 	if errors.Is(err, fs.ErrPermission) && strings.HasPrefix(network, "tcp") {
-		err = fmt.Errorf("%w (ports below 1024 are root's: start as root, and listen in Hooks.Privileged)", err)
+		err = fmt.Errorf("%w (ports below 1024 are root's: start as root, and listen before the change of user)", err)
 	}
 	if link, ok := errors.AsType[*paths.LinkError](err); ok {
 		err = because("listen "+network+" "+address+": "+cause(link), err)

@@ -67,7 +67,7 @@ type askProbe struct {
 
 func (p *askProbe) suits(*Daemon) error {
 	if p.ask == nil {
-		return &ConfigError{"Worker", p.what, errors.New("cannot be waited for without a probe"), "give ReadyWhen a function"}
+		return &ConfigError{Setting: "Worker", Value: p.what, Err: errors.New("cannot be waited for without a probe"), Hint: "give ReadyWhen a function"}
 	}
 	return nil
 }
@@ -82,10 +82,11 @@ type lineProbe struct {
 
 func (p *lineProbe) suits(d *Daemon) error {
 	if p.pattern == nil {
-		return &ConfigError{"Worker", "", errors.New("waits for a line, but no pattern says which"), "give ReadyLine a pattern"}
+		return &ConfigError{Setting: "Worker", Err: errors.New("waits for a line, but no pattern says which"), Hint: "give ReadyLine a pattern"}
 	}
 	if d.stdout == nil && d.stderr == nil {
-		return &ConfigError{"Worker", "", errors.New("waits for a line, but nothing is written to a file"), "set StdoutFile or StderrFile"}
+		return &ConfigError{Setting: "Worker", Err: errors.New("waits for a line, but nothing is written to a file"),
+			Hint: "set one of " + d.setting("StdoutFile", "StderrFile")}
 	}
 	return nil
 }

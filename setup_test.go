@@ -266,15 +266,15 @@ func TestCoreDumpsAreOff(t *testing.T) {
 }
 
 func TestWhatAnOrdinaryUserMayNotDoIsNamed(t *testing.T) {
-	rootHint := "Only root can become somebody else; start as root, or leave User and Group empty."
+	rootHint := "Only root can become somebody else; start as root, or do without User and Group."
 	if groups, _ := os.Getgroups(); os.Geteuid() != 0 && slices.ContainsFunc(groups, func(g int) bool { return g != 0 && g != os.Getgid() }) {
-		rootHint = "Only root can change the supplementary groups; start as root, or leave User and Group empty."
+		rootHint = "Only root can change the supplementary groups; start as root, or do without User and Group."
 	}
 	for _, tt := range []struct {
 		name, setting, text, hint string
 	}{
 		{"chroot", "D_CHROOT=%s/there", "Unable to change root directory (operation not permitted)",
-			"Only root can change the root directory; start as root, or leave ChrootDir empty."},
+			"Only root can change the root directory; start as root, or do without ChrootDir."},
 		{"user", "D_USER=0", "Unable to setuid or setgid (operation not permitted)", rootHint},
 		{"group", "D_GROUP=0", "Unable to setuid or setgid (operation not permitted)", rootHint},
 		{"work dir", "D_WORKDIR=%s/closed", "Unable to change working directory (permission denied)", ""},

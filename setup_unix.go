@@ -126,7 +126,7 @@ func (l *life) takePIDFile() error {
 			err = checkPrivate(d.private)
 		}
 		if err != nil {
-			return d.unable("create", d.private, err, "Set PIDFile, or XDG_RUNTIME_DIR to a directory of your own.")
+			return d.unable("create", d.private, err, "Set "+d.setting("PIDFile")+", or XDG_RUNTIME_DIR to a directory of your own.")
 		}
 	}
 	if err := l.makeLayoutDirs(true); err != nil {
@@ -178,21 +178,21 @@ func (d *Daemon) pidFileError(op string, err error) *Error {
 		return d.reported(op, busy.Report)
 	case errors.As(err, &odd):
 		e := d.fail(op, because(err.Error(), ErrBlocked, err))
-		e.Hint = "Remove it, or set PIDFile to another path."
+		e.Hint = "Remove it, or set " + d.setting("PIDFile") + " to another path."
 		return e
 	case errors.As(err, &unsafe):
 		e := d.unsafe(unsafe, "PIDFile")
 		e.Op = op
 		return e
 	case errors.As(err, &link):
-		e := d.unable("use PID file", d.pidPath(), err, linkHint("PIDFile"))
+		e := d.unable("use PID file", d.pidPath(), err, d.linkHint("PIDFile"))
 		e.Op = op
 		return e
 	}
 	e := d.unable("use PID file", d.pidPath(), err, "")
 	e.Op = op
 	if errors.Is(err, fs.ErrPermission) {
-		e.Hint = "Run as a user who may use " + filepath.Dir(d.pidPath()) + ", or set PIDFile to another path."
+		e.Hint = "Run as a user who may use " + filepath.Dir(d.pidPath()) + ", or set " + d.setting("PIDFile") + " to another path."
 	}
 	return e
 }
@@ -374,10 +374,10 @@ func (l *life) confine() error {
 			hint := ""
 			var link *paths.LinkError
 			if errors.As(err, &link) {
-				hint = linkHint("ChrootDir")
+				hint = d.linkHint("ChrootDir")
 			}
 			if errors.Is(err, syscall.EPERM) {
-				hint = "Only root can change the root directory; start as root, or leave ChrootDir empty."
+				hint = "Only root can change the root directory; start as root, or do without " + d.setting("ChrootDir") + "."
 			}
 			return d.unable("change root directory", "", err, hint)
 		}
@@ -394,7 +394,7 @@ func (l *life) confine() error {
 		hint := ""
 		var link *paths.LinkError
 		if errors.As(err, &link) {
-			hint = linkHint("WorkDir")
+			hint = d.linkHint("WorkDir")
 		}
 		return d.unable("change working directory", "", err, hint)
 	}
@@ -402,7 +402,7 @@ func (l *life) confine() error {
 		e := d.fail("start", err)
 		var refused *privs.Error
 		if errors.As(err, &refused) {
-			e.Hint = refused.Hint()
+			e.Hint = refused.Hint(d.setting("User", "Group"))
 		}
 		return e
 	}

@@ -52,6 +52,7 @@ type watcher struct {
 	orphaned   func(pids []int)        // processes of an earlier daemon are left
 	needed     func()                  // this process is the daemon's own or its keeper's, or was to be
 	unseen     func()                  // it cannot be told whether a container ends with this process
+	optioned   bool                    // who reads has the options of the actions
 	begun      func()                  // it is certain that something is tried
 	settled    func(ok bool)           // the line of begun can end
 	forwarding func(syscall.Signal)    // by the keeper
@@ -283,7 +284,7 @@ func (d *Daemon) reported(op string, r pidfile.Report) *Error {
 	}
 	e := d.fail(op, because(text, ErrBlocked))
 	e.PID = r.PID
-	e.Hint = "It is no daemon of this program; end that process, or set PIDFile to a path that others cannot read."
+	e.Hint = "It is no daemon of this program; end that process, or set " + d.setting("PIDFile") + " to a path that others cannot read."
 	return e
 }
 
@@ -627,11 +628,22 @@ func (a *attempt) outOfTime(ctx context.Context) (ready bool, err error) {
 	if a.l.PID() == 0 {
 		who = "a process"
 	}
-	e := a.d.fail("start", because("timed out while waiting for "+who+" to become ready", ErrStillStarting))
-	e.PID, e.Code, e.Reason = a.l.PID(), exitStillStarting, a.note
+	e := a.d.late(a.w, who)
+	e.PID, e.Reason = a.l.PID(), a.note
 	e.Stderr = a.lastLines()
-	e.Hint = "It is alive and may yet become ready; raise StartTimeout, or --wait, if it needs longer."
 	return false, e
+}
+
+// late is the error of a start whose daemon is not ready in time, and lives.
+func (d *Daemon) late(w watcher, who string) *Error {
+	e := d.fail("start", because("timed out while waiting for "+who+" to become ready", ErrStillStarting))
+	e.Code = exitStillStarting
+	more := d.setting("StartTimeout")
+	if w.optioned && d.cfg.SetBy["StartTimeout"] == "" {
+		more = "--wait"
+	}
+	e.Hint = "It is alive and may yet become ready; raise " + more + " if it needs longer."
+	return e
 }
 
 // hearsay is how long a start that is over waits for the claim of a daemon that may already

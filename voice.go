@@ -81,6 +81,7 @@ func (v *voice) watcher(doing string) watcher {
 		forwarding: func(s syscall.Signal) { v.Line("Received signal " + signalName(s) + ". Forwarding to child...") },
 		childless:  func() { v.Line("All children are gone. Parent is exiting...") },
 		interrupts: true,
+		optioned:   v.out.optioned,
 	}
 }
 
@@ -210,7 +211,7 @@ func (v *voice) fleeting(s Started, err error) {
 		v.Warn("The PID file of " + d.cfg.Name + " " + d.laid.warning)
 	case where != d.pid.Name && d.laid.private == "":
 		v.Warn("The PID file of " + d.cfg.Name + " goes with the last logout, for the file system of " + filepath.Dir(d.pidPath()) +
-			" does not name the holder of a lock: set PIDFile, or see loginctl enable-linger")
+			" does not name the holder of a lock: set " + d.setting("PIDFile") + ", or see loginctl enable-linger")
 	}
 }
 

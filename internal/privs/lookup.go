@@ -80,7 +80,7 @@ func (db database) lookup(userSpec, groupSpec string) (Identity, error) {
 	case entry == nil:
 		return Identity{}, nil
 	case entry.Gid == "":
-		return Identity{}, fmt.Errorf("%w group for user %d: it has no passwd entry; set Group", ErrUnknown, id.UID)
+		return Identity{}, fmt.Errorf("%w group for user %d: it has no passwd entry", ErrUnknown, id.UID)
 	default:
 		gid, err := entryID("group of user", entry.Username, entry.Gid)
 		if err != nil {

@@ -126,15 +126,16 @@ type Error struct {
 func (e *Error) Error() string { return "unable to setuid or setgid (" + e.Err.Error() + ")" }
 func (e *Error) Unwrap() error { return e.Err }
 
-// Hint says in a full sentence what can be done, or is empty.
-func (e *Error) Hint() string {
+// Hint says in a full sentence what can be done, or is empty. The settings are those of user
+// and group, as the reader knows them.
+func (e *Error) Hint(settings string) string {
 	switch {
 	case !errors.Is(e.Err, syscall.EPERM):
 		return ""
 	case e.Step == "setgroups":
-		return "Only root can change the supplementary groups; start as root, or leave User and Group empty."
+		return "Only root can change the supplementary groups; start as root, or do without " + settings + "."
 	}
-	return "Only root can become somebody else; start as root, or leave User and Group empty."
+	return "Only root can become somebody else; start as root, or do without " + settings + "."
 }
 
 // credentials are what a process runs with: real, effective and saved ids.

@@ -547,8 +547,8 @@ func helpOrdinary(name string) error {
 	if !ok {
 		return fmt.Errorf("got %v, want an *Error", err)
 	}
-	if want := "unable to setuid or setgid (operation not permitted)"; err.Error() != want || e.Hint() == "" || !errors.Is(err, syscall.EPERM) || !errors.Is(err, os.ErrPermission) {
-		return fmt.Errorf("got %q, hint %q, want %q", err, e.Hint(), want)
+	if want := "unable to setuid or setgid (operation not permitted)"; err.Error() != want || e.Hint("User and Group") == "" || !errors.Is(err, syscall.EPERM) || !errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("got %q, hint %q, want %q", err, e.Hint("User and Group"), want)
 	}
 	if e.Step != row.step {
 		return fmt.Errorf("got step %q, want %q", e.Step, row.step)

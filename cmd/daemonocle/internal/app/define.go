@@ -224,10 +224,15 @@ func (d *definition) daemon(op string) (*daemonocle.Daemon, error) {
 	return d.make(op, c)
 }
 
-// optionOf are the options behind the library's settings.
-var optionOf = map[string]string{"User": "user", "Group": "group", "WorkDir": "directory", "StopTimeout": "stop-timeout"}
+// setBy is what the operator of this command has in the place of the library's settings.
+var setBy = map[string]string{
+	"User": "--user", "Group": "--group", "WorkDir": "--directory", "Umask": "--umask", "Foreground": "--debug",
+	"StopSignal": "--signal", "StopTimeout": "--stop-timeout", "StartTimeout": "--wait",
+	"PIDFile": "XDG_STATE_HOME", "StdoutFile": "XDG_STATE_HOME", "StderrFile": "XDG_STATE_HOME",
+}
 
 func (d *definition) make(op string, c daemonocle.Config) (*daemonocle.Daemon, error) {
+	c.SetBy = setBy
 	made, err := daemonocle.New(c)
 	var bad *daemonocle.ConfigError
 	if errors.As(err, &bad) {
@@ -242,17 +247,17 @@ func (d *definition) make(op string, c daemonocle.Config) (*daemonocle.Daemon, e
 		if bad.Value != "" {
 			text = fmt.Errorf("%q %w", bad.Value, bad.Err)
 		}
-		option := optionOf[bad.Setting]
-		if quoted := strconv.Quote(bad.Value); option != "" && strings.Contains(bad.Err.Error(), quoted) {
-			text = fmt.Errorf("option --%s: %w", option, bad.Err)
-		} else if option != "" {
-			text = fmt.Errorf("option --%s: %s: %w", option, quoted, bad.Err)
+		isOption := strings.HasPrefix(bad.SetBy, "-")
+		if quoted := strconv.Quote(bad.Value); isOption && strings.Contains(bad.Err.Error(), quoted) {
+			text = fmt.Errorf("option %s: %w", bad.SetBy, bad.Err)
+		} else if isOption {
+			text = fmt.Errorf("option %s: %s: %w", bad.SetBy, quoted, bad.Err)
 		}
 		hint := bad.Hint
 		if hint != "" {
 			hint = strings.ToUpper(hint[:1]) + hint[1:] + "."
 		}
-		if option != "" && d.given {
+		if isOption && d.given {
 			return nil, misuse(op, text.Error(), hint)
 		}
 		return nil, failure(op, d.Name, text, hint)

@@ -1,0 +1,87 @@
+//go:build unix
+
+package daemonocle
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/daemonocle/daemonocle/internal/paths"
+	"github.com/daemonocle/daemonocle/internal/pidfile"
+	"github.com/daemonocle/daemonocle/internal/privs"
+)
+
+// Every hint that speaks of a setting names what the operator has in its place, and the field
+// where there is nothing.
+func TestHintsNameWhatTheOperatorSets(t *testing.T) {
+	setBy := map[string]string{}
+	for f := range reflect.TypeFor[Config]().Fields() {
+		setBy[f.Name] = "--op-" + strings.ToLower(f.Name)
+	}
+	file := filepath.Join(t.TempDir(), "x.pid")
+	refused := &privs.Error{Step: "setuid", Err: syscall.EPERM}
+	for _, operator := range []bool{false, true} {
+		c := Config{Name: "hinting", PIDFile: file}
+		if operator {
+			c.SetBy = setBy
+		}
+		d, err := New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		odd := &paths.UnsafeError{Path: "/x", UID: 1, Mode: fs.ModeDir | 0o777}
+		link := &paths.LinkError{Path: "/x", UID: 1}
+		late := func(w watcher) string {
+			e := d.late(w, "a process")
+			return e.Hint
+		}
+		for i, tt := range []struct {
+			hint     string
+			settings []string
+		}{
+			{d.pidFileError("start", &pidfile.UntrustedError{}).Hint, []string{"PIDFile"}},
+			{d.pidFileError("start", &pidfile.BusyError{Report: pidfile.Report{State: pidfile.Blocked, PID: 1}}).Hint, []string{"PIDFile"}},
+			{d.pidFileError("start", odd).Hint, []string{"PIDFile"}},
+			{d.pidFileError("start", link).Hint, []string{"PIDFile"}},
+			{d.pidFileError("start", fmt.Errorf("open: %w", fs.ErrPermission)).Hint, []string{"PIDFile"}},
+			{d.unsafe(odd, "StdoutFile").Hint, []string{"StdoutFile"}},
+			{d.linkHint("WorkDir"), []string{"WorkDir"}},
+			{d.linkHint("ChrootDir"), []string{"ChrootDir"}},
+			{refused.Hint(d.setting("User", "Group")), []string{"User", "Group"}},
+			{late(watcher{}), []string{"StartTimeout"}},
+		} {
+			for _, s := range tt.settings {
+				want := s
+				if operator {
+					want = setBy[s]
+				}
+				if !strings.Contains(tt.hint, want) {
+					t.Errorf("%d: %q does not name %s", i, tt.hint, want)
+				}
+				if operator && regexp.MustCompile(`\b`+s+`\b`).MatchString(tt.hint) {
+					t.Errorf("%d: %q names the field %s", i, tt.hint, s)
+				}
+			}
+		}
+		want := "--wait" // what any command line of the actions has
+		if operator {
+			want = setBy["StartTimeout"]
+		}
+		if hint := late(watcher{optioned: true}); !strings.Contains(hint, "raise "+want+" ") {
+			t.Errorf("%q does not name %s", hint, want)
+		}
+		if got := d.setting("PIDFile", "PIDFile"); strings.Contains(got, " and ") {
+			t.Errorf("named twice: %q", got)
+		}
+	}
+	if e := (&ConfigError{Setting: "PIDFile", Value: "/x", Err: errors.New("is odd"), SetBy: "XDG_STATE_HOME"}); e.Error() != `XDG_STATE_HOME "/x": is odd` {
+		t.Errorf("a variable: %v", e)
+	}
+}
