@@ -342,8 +342,18 @@ func (s *subject) launch(cmd *exec.Cmd) *launched {
 
 func (l *launched) pid() int { return l.cmd.Process.Pid }
 
+// signal sends the signal when the launcher waits for something. One that has just made a
+// process has no handlers yet, and Ctrl-C is the end of it, as it may be.
 func (l *launched) signal(sig syscall.Signal) {
 	l.t.Helper()
+	testkit.WaitFor(l.t, "the launcher to wait", func() bool {
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", l.pid()))
+		return !slices.ContainsFunc(threads, func(stat string) bool {
+			b, _ := os.ReadFile(stat)
+			i := bytes.LastIndexByte(b, ')') // the end of the name
+			return i > 0 && i+2 < len(b) && (b[i+2] == 'R' || b[i+2] == 'D')
+		})
+	})
 	if err := l.cmd.Process.Signal(sig); err != nil {
 		l.t.Fatal(err)
 	}
