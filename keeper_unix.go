@@ -594,8 +594,23 @@ func (k *keeper) passToGroups(sig syscall.Signal) {
 			}
 			continue // the number may be somebody else's
 		}
-		eachMember(l.PID(), func(h *proc.Handle) { h.Signal(sig) })
+		eachMember(l.PID(), func(h *proc.Handle) {
+			if h.PID() == l.PID() && l == k.first || k.couldSignal(h) {
+				h.Signal(sig)
+			}
+		})
 	}
+}
+
+// couldSignal reports whether the daemon's user could signal the process himself, as a
+// terminal's user can: in his process group there can be a set-user-ID program that has
+// become root.
+func (k *keeper) couldSignal(h *proc.Handle) bool {
+	if !k.d.stranger() {
+		return true
+	}
+	ids, err := h.IDs()
+	return err == nil && (ids.UID[0] == k.d.id.UID || ids.UID[2] == k.d.id.UID)
 }
 
 // followStops stops the keeper when the daemon was stopped, so that the shell

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -104,4 +106,33 @@ func TestDaemonKeepsItsOwnTerminal(t *testing.T) {
 	if got := r.wait(); got.code != 0 {
 		t.Errorf("got %+v, %s", got, pty.Output())
 	}
+}
+
+// Ctrl-Z at root's terminal stops the service, but nobody whom its user could not stop.
+func TestStopAtTheTerminalIsForTheServicesUser(t *testing.T) {
+	uid, gid := testkit.Unprivileged(t)
+	dir := testkit.TempDir(t)
+	setuid, note := filepath.Join(dir, "rooted"), filepath.Join(dir, "pid")
+	image, err := os.ReadFile("/proc/self/exe")
+	must(t, err, os.Chmod(dir, 0o755), os.WriteFile(setuid, image, 0o755), os.Chmod(setuid, 0o755|os.ModeSetuid),
+		os.WriteFile(note, nil, 0o666), os.Chmod(note, 0o666))
+	s := describe(t, "life", "R_PID="+note, fmt.Sprint("D_USER=", uid), fmt.Sprint("D_GROUP=", gid))
+	r, worker := s.keep()
+	s.tell("sh (TESTKIT_HELPER=rooted %s) &", setuid)
+	child, err := strconv.Atoi(strings.TrimSpace(waitText(t, note, "\n")))
+	must(t, err)
+	if group := testkit.Stat(child).PGrp; group != worker {
+		t.Fatalf("the child is in process group %d, not in %d", group, worker)
+	}
+	r.signal(syscall.SIGTSTP)
+	testkit.WaitFor(t, "the service to stop", func() bool { return testkit.Stat(worker).State == 'T' })
+	r.signal(syscall.SIGTERM)
+	waitText(t, r.out, forwardedLine(syscall.SIGTERM)) // it is done with the other
+	if got := fact(t, child, "status", "State:"); strings.HasPrefix(got, "T") {
+		t.Errorf("the child, which is root, is %s", got)
+	}
+	r.signal(syscall.SIGCONT)
+	testkit.WaitGone(t, worker)
+	must(t, syscall.Kill(child, syscall.SIGKILL))
+	r.wait()
 }
