@@ -65,7 +65,7 @@ func showLogs(ctx context.Context, w io.Writer, list []*Daemon, o LogsOptions, f
 	sources := sourcesOf(list, o)
 	if len(sources) == 0 {
 		e := fail("read logs of", errors.New("what the daemon writes goes to no file that could be shown"))
-		e.Hint = "Set StdoutFile and StderrFile, or a Layout."
+		e.Hint = "Set " + list[0].setting("StdoutFile", "StderrFile") + ", or use a layout."
 		return e
 	}
 	if o.Lines == 0 {

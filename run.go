@@ -805,7 +805,7 @@ func (l *life) outcome(message string, code int, reason string, e *Error) outcom
 // the launcher, are in the directory of whoever has called the program.
 func (l *life) lead(e *Error, cause error) {
 	if path := missing(cause); path != "" && !filepath.IsAbs(path) && e.Hint == "" {
-		e.Hint = fmt.Sprintf("The worker's directory is %s, and %s is not there: give the absolute path, or set WorkDir.", l.d.cfg.WorkDir, path)
+		e.Hint = fmt.Sprintf("The worker's directory is %s, and %s is not there: give the absolute path, or set %s.", l.d.cfg.WorkDir, path, l.d.setting("WorkDir"))
 	}
 }
 
