@@ -32,7 +32,7 @@ func settings() (fields []string, setBy map[string]string) {
 // reader's words. A field's name of several words is none in English; one of a
 // single word is taken for the field behind a verb that settings have. PIDFile= is
 // systemd's.
-func TestTextsNameSettingsInTheReadersWords(t *testing.T) {
+func TestHouseRulesForSettingsInTexts(t *testing.T) {
 	fields, _ := settings()
 	var long, short []string
 	for _, f := range fields {
