@@ -36,15 +36,15 @@ func byAction(t *testing.T) string {
 
 const bySignal = "ExecReload=/bin/sh -c 'kill -HUP $MAINPID'"
 
-// requireReloadType skips the test if systemd has no Type=notify-reload.
-func requireReloadType(t *testing.T) {
+// requireVersion skips the test if systemd is older than that, which has what is named.
+func requireVersion(t *testing.T, least int, what string) {
 	t.Helper()
 	testkit.RequireSystemd(t)
 	version, _, _ := strings.Cut(strings.TrimPrefix(systemctl(t, "--version"), "systemd "), " ")
 	if n, err := strconv.Atoi(version); err != nil {
 		t.Fatalf("version %q", version)
-	} else if n < 253 {
-		testkit.Skip(t, "systemd-253", "Type=notify-reload is not in systemd "+version)
+	} else if n < least {
+		testkit.Skip(t, fmt.Sprintf("systemd-%d", least), what+" is not in systemd "+version)
 	}
 }
 
@@ -406,7 +406,7 @@ func TestSystemdReloadKeepsSocketsAndConnections(t *testing.T) {
 }
 
 func TestSystemdReloadType(t *testing.T) {
-	requireReloadType(t)
+	requireVersion(t, 253, "Type=notify-reload")
 	inTurn(t, func(t *testing.T, order string) {
 		s := describe(t, "slow", order)
 		out := filepath.Join(s.side, "out")
@@ -447,7 +447,7 @@ func TestSystemdReloadType(t *testing.T) {
 
 // systemd has no word for a reload that failed: the status says it.
 func TestSystemdReloadTypeFails(t *testing.T) {
-	requireReloadType(t)
+	requireVersion(t, 253, "Type=notify-reload")
 	inTurn(t, func(t *testing.T, order string) {
 		s := describe(t, "life", order)
 		refuse := filepath.Join(s.side, "refuse")
@@ -468,7 +468,7 @@ func TestSystemdReloadTypeFails(t *testing.T) {
 
 // Without a PID file a reload is refused, and the service goes on.
 func TestSystemdReloadTypeWithoutPIDFile(t *testing.T) {
-	requireReloadType(t)
+	requireVersion(t, 253, "Type=notify-reload")
 	u := describe(t, "life", "D_PIDFILE=").unit("Type=notify-reload")
 	systemctl(t, "start", u.name)
 	pid := u.property("MainPID")

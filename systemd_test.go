@@ -112,6 +112,31 @@ func TestSystemdNotify(t *testing.T) {
 	}
 }
 
+// PID 1 of a namespace that systemd has made for the service is the keeper.
+func TestSystemdPrivatePIDs(t *testing.T) {
+	requireVersion(t, 257, "PrivatePIDs=")
+	u := describe(t, "life", "L_QUIET=1", "D_START_WINDOW=1h").unit("Type=notify", "PrivatePIDs=yes", patient)
+	systemctl(t, "start", "--no-block", u.name)
+	u.tell("note loading")
+	u.await("StatusText", "loading")
+	u.want("ActiveState", "activating")
+	u.tell("ready")
+	u.await("ActiveState", "active")
+	keeper, err := strconv.Atoi(u.property("MainPID"))
+	must(t, err)
+	if got := childrenOf(keeper); len(got) != 1 {
+		t.Errorf("the main process has the children %v, want the worker alone", got)
+	}
+	if got := u.do("status"); got.code != 0 || !strings.HasPrefix(got.out, "foo -- pid:") {
+		t.Errorf("status: %+v", got)
+	}
+	systemctl(t, "stop", u.name)
+	u.want("Result", "success")
+	if got, want := u.hookLog(), "Terminated by SIGTERM (15)|-15|true\n"; got != want {
+		t.Errorf("hook got %q, want %q", got, want)
+	}
+}
+
 func TestSystemdWithoutReady(t *testing.T) {
 	u := describe(t, "life", "L_QUIET=1", "D_START_WINDOW=100ms").unit("Type=notify")
 	systemctl(t, "start", u.name)
