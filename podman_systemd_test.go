@@ -264,7 +264,11 @@ func (s *described) quadletUnit(lines []string) unit {
 	name := strings.ReplaceAll(strings.ToLower(s.t.Name()), "/", "-")
 	file := filepath.Join(dir, name+".container")
 	must(s.t, os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o644))
-	s.t.Cleanup(func() { os.Remove(file) })
+	s.t.Cleanup(func() {
+		exec.Command("systemctl", "stop", name+".service").Run()
+		exec.Command("systemctl", "reset-failed", name+".service").Run()
+		os.Remove(file)
+	})
 	// There is a unit, which is no file of ours.
 	systemctl(s.t, "daemon-reload")
 	return unit{s, name + ".service"}
