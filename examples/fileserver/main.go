@@ -45,6 +45,7 @@ func main() {
 		Name:         "fileserver",
 		Layout:       daemonocle.XDG,
 		RequireReady: true,
+		NoArgs:       true,
 		Worker: func(ctx context.Context) error {
 			return serve(ctx, setting("FILESERVER_ADDR", "127.0.0.1:8080"), dir)
 		},

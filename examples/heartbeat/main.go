@@ -22,6 +22,7 @@ func main() {
 		Name:   "heartbeat",
 		Layout: daemonocle.XDG,
 		Worker: beat,
+		NoArgs: true,
 		Hooks: daemonocle.Hooks{Shutdown: func(s daemonocle.Shutdown) {
 			slog.Info("daemon is stopping", "why", s.Message, "code", s.Code)
 		}},
