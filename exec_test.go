@@ -306,7 +306,7 @@ func TestWorkerThatBecomesAProgram(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 	s.env = append(s.env, program("sleep", "1000"), "D_NICE=1")
-	if r := s.do("start"); r.code != 1 || !strings.Contains(r.err, "Nice, Limits and Ready need Config.Worker") {
+	if r := s.do("start"); r.code != 1 || !strings.Contains(r.err, "niceness, limits and readiness need the program to be the daemon's worker itself") {
 		t.Errorf("got %+v", r)
 	}
 }
@@ -524,7 +524,7 @@ func TestWhatAProgramCannotBe(t *testing.T) {
 		"no probe":     {hello(daemonocle.Program{Ready: daemonocle.ReadyWhen("x", nil)}), "without a probe"},
 		"stop signal":  {daemonocle.Config{StopSignal: syscall.SIGSTOP}, "does not end a daemon"},
 		"no signal":    {daemonocle.Config{StopSignal: -1}, "is no signal"},
-		"never ready":  {daemonocle.Config{Worker: daemonocle.Exec("true"), RequireReady: true}, "set Program.Ready"},
+		"never ready":  {daemonocle.Config{Worker: daemonocle.Exec("true"), RequireReady: true}, "give the program a way to be ready"},
 		"reopen signa": {daemonocle.Config{Worker: func(context.Context) error { return nil }, StopSignal: syscall.SIGUSR1}, "does not end a daemon"},
 	} {
 		_, err := daemonocle.New(tt.c)

@@ -77,7 +77,7 @@ func TestReloadAfterAChangeOfUser(t *testing.T) {
 				// The user must be able to execute what takes its place.
 				must(t, os.Chmod(image, 0o700))
 				r := s.do("reload")
-				if r.code != 1 || !strings.Contains(r.err, "permission denied\n") || !strings.Contains(r.err, "hint: The user that the daemon has become must be able to execute it.\n") {
+				if r.code != 1 || !strings.Contains(r.err, "permission denied\n") || !strings.Contains(r.err, "hint: The user that the daemon has become must be able to execute it. The daemon (PID ") {
 					t.Errorf("reload: %+v", r)
 				}
 				s.untouched(t, pid, s.log("shutdown"))
