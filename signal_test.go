@@ -67,6 +67,9 @@ func TestSignalsDuringTheSetUp(t *testing.T) {
 			t.Fatalf("%s: %+v", gate, got)
 		}
 		testkit.WaitFor(t, "the log file to be opened again", func() bool { return onDisk(log) })
+		if gate == "D_GATE_WORKER" { // whose worker begins then; the old one may be at the gate still
+			testkit.WaitGone(t, pid)
+		}
 		at.reached() // by the new process
 		at.open()
 		testkit.WaitGone(t, pid)
