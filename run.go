@@ -102,8 +102,8 @@ func (l *life) state() phase.Life {
 }
 
 // step takes the step that the event leads to, and does what follows from it, but for what
-// can wait: that is for the caller, when he has let go of l.mu. l.mu is held. by is what the end of the
-// context is due to.
+// can wait: that is for the caller, after the release of l.mu, which is held here. The end of
+// the context is due to by.
 func (l *life) step(e phase.Event, by demand) phase.Do {
 	s, ok := l.phase.Next(e)
 	if !ok {

@@ -140,11 +140,11 @@ func (s *succession) move(h phase.Happening) (do phase.Act, ok bool) {
 // happens makes a move, and does what follows from it.
 func (l *life) happens(h phase.Happening) { l.follow(l.next(h)) }
 
-// next makes a move, and gives what follows.
+// next makes a move, and gives what follows. It does not wait.
 func (l *life) next(h phase.Happening) phase.Act {
 	do, ok := l.succession.move(h)
 	if !ok {
-		l.complain("take over", fmt.Errorf("happening %d cannot come in state %d", h, l.succession.state()))
+		l.complainSoon("take over", fmt.Errorf("happening %d cannot come in state %d", h, l.succession.state()))
 	}
 	return do
 }
