@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/console"
+	"github.com/daemonocle/daemonocle/internal/pyjson"
 )
 
 // Action is something that a program can be asked to do with its daemon, such
@@ -398,7 +399,7 @@ func (d *Daemon) call(ctx context.Context, a Action, out Output, args []string, 
 	switch {
 	case wrapped:
 		v.object(func() map[string]any {
-			m := map[string]any{"outcome": "done", "output": printed.String(), "result": plainValue(reflect.ValueOf(c.Result)), "seconds": time.Since(began).Seconds()}
+			m := map[string]any{"outcome": "done", "output": printed.String(), "result": pyjson.Plain(c.Result, jsonKey), "seconds": time.Since(began).Seconds()}
 			if err != nil {
 				m["outcome"] = "failed"
 			}

@@ -37,7 +37,7 @@ var houseRules = map[string]struct {
 }{
 	"": {
 		[]string{"internal/console", "internal/control", "internal/environ", "internal/errand", "internal/launch", "internal/logtail", "internal/paths", "internal/phase", "internal/pidfile",
-			"internal/privs", "internal/proc", "internal/retried", "internal/sdnotify", "internal/sockets", "internal/systemd",
+			"internal/privs", "internal/proc", "internal/pyjson", "internal/retried", "internal/sdnotify", "internal/sockets", "internal/systemd",
 			"internal/template", unixes},
 		"the root is the daemon; it stands on its rooms and on the kernel, and brings its users no other module",
 	},
@@ -51,6 +51,7 @@ var houseRules = map[string]struct {
 	"internal/privs":    {[]string{"internal/retried", unixes}, "what runs as root and then gives it up must fit into one head"},
 	"internal/errand":   {[]string{"internal/privs", "internal/proc", "internal/retried", unixes}, "it becomes somebody and signals a process, and must not know why"},
 	"internal/pidfile":  {[]string{"internal/paths", "internal/proc", "internal/retried", unixes}, "a PID file is a path and the process behind it"},
+	"internal/pyjson":   {nil, "it knows values, not what they are about"},
 	"internal/retried":  {[]string{unixes}, "it makes a call again, whatever that is for"},
 	"internal/sockets":  {[]string{"internal/paths", "internal/retried", unixes}, "it knows sockets by their names, not what daemons are"},
 	"internal/sdnotify": {[]string{"internal/retried", unixes}, "it speaks a protocol; when to say what is the daemon's part"},

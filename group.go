@@ -17,6 +17,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/console"
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/launch"
+	"github.com/daemonocle/daemonocle/internal/pyjson"
 	"github.com/daemonocle/daemonocle/internal/template"
 )
 
@@ -718,7 +719,7 @@ func (c *chorus) finish(err error) error {
 	}
 	objects := slices.DeleteFunc(c.objects, func(m map[string]any) bool { return m == nil })
 	if len(objects) > 0 {
-		text := appendJSONArray(nil, objects, console.Width(c.out.Out))
+		text := pyjson.AppendArray(nil, objects, console.Width(c.out.Out))
 		if _, err := c.out.Out.Write(text); err != nil {
 			c.errs = append(c.errs, newVoice(c.list[0], c.out).unheard(err))
 		}
@@ -850,29 +851,4 @@ func (c *chorus) oneByOne(call func(*Daemon, Output) error) error {
 		c.errs[i] = call(d, out)
 	}
 	return c.finish(nil)
-}
-
-// appendJSONArray is an array of objects: one a line where all of them fit, else
-// indented.
-func appendJSONArray(b []byte, objects []map[string]any, width int) []byte {
-	fits := true
-	lines := make([][]byte, len(objects))
-	for i, m := range objects {
-		lines[i] = appendJSON(nil, m)
-		fits = fits && len(lines[i])+3 <= width // two spaces before, a comma behind
-	}
-	b = append(b, "[\n"...)
-	for i, m := range objects {
-		b = append(b, "  "...)
-		if fits {
-			b = append(b, lines[i]...)
-		} else {
-			b = appendIndented(b, m, "  ")
-		}
-		if i < len(objects)-1 {
-			b = append(b, ',')
-		}
-		b = append(b, '\n')
-	}
-	return append(b, "]\n"...)
 }

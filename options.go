@@ -448,3 +448,6 @@ func kebab(name string) string {
 	}
 	return b.String()
 }
+
+// jsonKey is a field's name in JSON: MaxAge is max_age.
+func jsonKey(field string) string { return strings.ReplaceAll(kebab(field), "-", "_") }

@@ -15,6 +15,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
+	"github.com/daemonocle/daemonocle/internal/pyjson"
 )
 
 // StatusOptions are for one status.
@@ -369,7 +370,7 @@ func (s Status) String() string {
 		case f == "uptime" && value != nil:
 			text = uptime(s.Uptime)
 		case !isText:
-			text = string(appendJSON(nil, value))
+			text = string(pyjson.Append(nil, value))
 		}
 		parts = append(parts, f+": "+text)
 	}
@@ -379,7 +380,7 @@ func (s Status) String() string {
 // MarshalJSON gives one line: keys sorted, non-ASCII characters escaped, floats
 // with a point and at most three places.
 func (s Status) MarshalJSON() ([]byte, error) {
-	return appendJSON(nil, s.object()), nil
+	return pyjson.Append(nil, s.object()), nil
 }
 
 func (s Status) object() map[string]any {

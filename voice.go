@@ -13,6 +13,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/console"
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/proc"
+	"github.com/daemonocle/daemonocle/internal/pyjson"
 )
 
 // speak is for what a daemon's own process has to say.
@@ -240,7 +241,7 @@ func (v *voice) reported(s Status, err error) error {
 	case v.out.into != nil:
 		*v.out.into, answer = s.object(), ""
 	case v.out.JSON:
-		answer = string(appendJSON(nil, s.object())) + "\n"
+		answer = string(pyjson.Append(nil, s.object())) + "\n"
 	case v.out.Quiet:
 		answer = "" // the exit code says it
 	}
@@ -370,7 +371,7 @@ func (v *voice) object(make func() map[string]any, err error) {
 		*v.out.into = m
 		return
 	}
-	_, lost := fmt.Fprintf(v.out.Out, "%s\n", appendJSON(nil, m))
+	_, lost := fmt.Fprintf(v.out.Out, "%s\n", pyjson.Append(nil, m))
 	if lost != nil && !errors.Is(lost, syscall.EPIPE) {
 		v.speaker.Warn("The outcome could not be printed: " + lost.Error())
 	}

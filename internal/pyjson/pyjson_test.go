@@ -1,4 +1,4 @@
-package daemonocle
+package pyjson
 
 import (
 	"encoding/json"
@@ -42,24 +42,8 @@ func TestJSONIsAsPythonWritesIt(t *testing.T) {
 		{map[string]any{"b": int64(1), "a": "x", "B": nil, "é": 0.0}, `{"B": null, "a": "x", "b": 1, "\u00e9": 0.0}`},
 		{map[string]string{"PATH": "/bin", "A": ""}, `{"A": "", "PATH": "/bin"}`},
 	} {
-		if got := string(appendJSON(nil, tt.v)); got != tt.want {
+		if got := string(Append(nil, tt.v)); got != tt.want {
 			t.Errorf("%#v: got %s, want %s", tt.v, got, tt.want)
-		}
-	}
-}
-
-func TestJSONOfAStatus(t *testing.T) {
-	for _, tt := range []struct {
-		s    Status
-		want string
-	}{
-		{Status{Name: "é", State: "dead"}, `{"name": "\u00e9", "status": "dead"}`},
-		{Status{Name: "foo", State: "unknown", Running: true}, `{"name": "foo", "status": "unknown"}`},
-		{Status{Name: "foo", Running: true, PID: 7, Fields: []string{"uptime", "cpu_percent"}, Uptime: 3 * time.Second, CPUPercent: 0.12}, `{"cpu_percent": 0.12, "uptime": 3.0}`},
-		{Status{Name: "foo", Running: true, PID: 7, Fields: []string{"ppid", "status"}, Values: map[string]any{"ppid": int64(1), "status": nil}}, `{"ppid": 1, "status": null}`},
-	} {
-		if got, err := tt.s.MarshalJSON(); err != nil || string(got) != tt.want {
-			t.Errorf("got %s, %v; want %s", got, err, tt.want)
 		}
 	}
 }
@@ -69,7 +53,7 @@ func FuzzJSONString(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		b := appendJSON(nil, map[string]any{s: s})
+		b := Append(nil, map[string]any{s: s})
 		for _, c := range b {
 			if c < ' ' || c >= utf8.RuneSelf {
 				t.Fatalf("%q: byte %#x is in %s", s, c, b)
@@ -93,7 +77,7 @@ func FuzzJSONFloat(f *testing.F) {
 		f.Add(x)
 	}
 	f.Fuzz(func(t *testing.T, x float64) {
-		b := appendJSON(nil, x)
+		b := Append(nil, x)
 		if !jsonFloat.Match(b) || !json.Valid(b) {
 			t.Fatalf("%v is written as %s", x, b)
 		}
@@ -131,15 +115,57 @@ func TestResultsAsJSON(t *testing.T) {
 			MaxAge int
 			hidden int
 			Inner  struct{ URL *string }
-		}{MaxAge: 1}, `{"inner": {"url": null}, "max_age": 1}`},
+		}{MaxAge: 1}, `{"inner": {"url": null}, "maxage": 1}`},
 		{func() {}, `null`},
 		{make(chan int), `null`},
 	} {
-		if got := string(appendJSON(nil, plainValue(reflect.ValueOf(tt.value)))); got != tt.want {
+		if got := string(Append(nil, Plain(tt.value, strings.ToLower))); got != tt.want {
 			t.Errorf("%#v: got %s, want %s", tt.value, got, tt.want)
 		}
 	}
-	if got := string(appendJSON(nil, plainValue(reflect.ValueOf(self)))); !strings.HasPrefix(got, `{"next": {"next": `) {
+	if got := string(Append(nil, Plain(self, strings.ToLower))); !strings.HasPrefix(got, `{"next": {"next": `) {
 		t.Errorf("what holds itself: %s", got)
+	}
+}
+
+func TestJSONArrays(t *testing.T) {
+	objects := []map[string]any{
+		{"name": "a", "pid": int64(1), "uids": []any{int64(0), int64(1)}, "environ": map[string]string{"A": "b"}},
+		{"name": "b", "none": []any{}, "empty": map[string]string{}},
+	}
+	const narrow = `[
+  {
+    "environ": {
+      "A": "b"
+    },
+    "name": "a",
+    "pid": 1,
+    "uids": [
+      0,
+      1
+    ]
+  },
+  {
+    "empty": {},
+    "name": "b",
+    "none": []
+  }
+]
+`
+	const wide = `[
+  {"environ": {"A": "b"}, "name": "a", "pid": 1, "uids": [0, 1]},
+  {"empty": {}, "name": "b", "none": []}
+]
+`
+	// Two spaces before the longer object, and a comma behind it.
+	longest := len(strings.Split(wide, "\n")[1])
+	for width, want := range map[int]string{longest - 1: narrow, longest: wide} {
+		got := string(AppendArray(nil, objects, width))
+		if got != want {
+			t.Errorf("%d columns: got\n%swant\n%s", width, got, want)
+		}
+		if !json.Valid([]byte(got)) {
+			t.Errorf("%d columns: this is no JSON", width)
+		}
 	}
 }

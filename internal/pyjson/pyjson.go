@@ -1,4 +1,5 @@
-package daemonocle
+// Package pyjson writes values as JSON, as Python's json module does.
+package pyjson
 
 import (
 	"maps"
@@ -10,17 +11,18 @@ import (
 	"time"
 )
 
-// appendJSON writes the values of a Status as Python's json module does, with
-// sorted keys: ", " and ": " between things, only ASCII, floats with a point.
-// encoding/json has none of this.
-func appendJSON(b []byte, v any) []byte {
+// Append adds a value on one line: sorted keys, ", " and ": " between things, only ASCII,
+// floats with a point and at most three digits behind it. encoding/json has none of this.
+// A value is a string, an int64, a float64, a bool, a []any, a map[string]string or a
+// map[string]any of such; anything else is null.
+func Append(b []byte, v any) []byte {
 	switch v := v.(type) {
 	case string:
-		return appendJSONString(b, v)
+		return appendString(b, v)
 	case int64:
 		return strconv.AppendInt(b, v, 10)
 	case float64:
-		return appendJSONFloat(b, v)
+		return appendFloat(b, v)
 	case bool:
 		return strconv.AppendBool(b, v)
 	case []any:
@@ -29,26 +31,26 @@ func appendJSON(b []byte, v any) []byte {
 			if i > 0 {
 				b = append(b, ", "...)
 			}
-			b = appendJSON(b, e)
+			b = Append(b, e)
 		}
 		return append(b, ']')
 	case map[string]string:
-		return appendJSONObject(b, v)
+		return appendObject(b, v)
 	case map[string]any:
-		return appendJSONObject(b, v)
+		return appendObject(b, v)
 	}
 	return append(b, "null"...)
 }
 
-func appendJSONObject[V any](b []byte, m map[string]V) []byte {
+func appendObject[V any](b []byte, m map[string]V) []byte {
 	b = append(b, '{')
 	for i, key := range slices.Sorted(maps.Keys(m)) {
 		if i > 0 {
 			b = append(b, ", "...)
 		}
-		b = appendJSONString(b, key)
+		b = appendString(b, key)
 		b = append(b, ": "...)
-		b = appendJSON(b, m[key])
+		b = Append(b, m[key])
 	}
 	return append(b, '}')
 }
@@ -71,7 +73,7 @@ func appendIndented(b []byte, v any, indent string) []byte {
 	case map[string]any:
 		return appendIndentedObject(b, v, indent)
 	}
-	return appendJSON(b, v)
+	return Append(b, v)
 }
 
 func appendIndentedObject[V any](b []byte, m map[string]V, indent string) []byte {
@@ -81,11 +83,36 @@ func appendIndentedObject[V any](b []byte, m map[string]V, indent string) []byte
 	deeper := indent + "  "
 	b = append(b, '{')
 	for i, key := range slices.Sorted(maps.Keys(m)) {
-		b = appendJSONString(nextLine(b, i, deeper), key)
+		b = appendString(nextLine(b, i, deeper), key)
 		b = append(b, ": "...)
 		b = appendIndented(b, m[key], deeper)
 	}
 	return append(append(append(b, '\n'), indent...), '}')
+}
+
+// AppendArray adds an array of objects: one a line where all of them fit into the width, else
+// indented.
+func AppendArray(b []byte, objects []map[string]any, width int) []byte {
+	fits := true
+	lines := make([][]byte, len(objects))
+	for i, m := range objects {
+		lines[i] = Append(nil, m)
+		fits = fits && len(lines[i])+3 <= width // two spaces before, a comma behind
+	}
+	b = append(b, "[\n"...)
+	for i, m := range objects {
+		b = append(b, "  "...)
+		if fits {
+			b = append(b, lines[i]...)
+		} else {
+			b = appendIndented(b, m, "  ")
+		}
+		if i < len(objects)-1 {
+			b = append(b, ',')
+		}
+		b = append(b, '\n')
+	}
+	return append(b, "]\n"...)
 }
 
 func nextLine(b []byte, i int, indent string) []byte {
@@ -95,15 +122,16 @@ func nextLine(b []byte, i int, indent string) []byte {
 	return append(append(b, '\n'), indent...)
 }
 
-// plainValue makes a value of a program's own one that appendJSON knows; what it cannot
-// say is nil. It goes no deeper than a tree of a sensible depth: a value may hold itself.
-func plainValue(v reflect.Value) any { return plainWithin(v, 32) }
+// Plain makes any value one that Append knows; what JSON cannot say is nil. It goes no deeper
+// than a tree of a sensible depth: a value may hold itself. name gives the key of a
+// struct's field.
+func Plain(v any, name func(field string) string) any { return plain(reflect.ValueOf(v), name, 32) }
 
-func plainWithin(v reflect.Value, depth int) any {
+func plain(v reflect.Value, name func(string) string, depth int) any {
 	if !v.IsValid() || depth == 0 {
 		return nil
 	}
-	if v.Type() == durationType {
+	if v.Type() == reflect.TypeFor[time.Duration]() {
 		return time.Duration(v.Int()).Seconds()
 	}
 	switch v.Kind() {
@@ -121,18 +149,18 @@ func plainWithin(v reflect.Value, depth int) any {
 	case reflect.Float32, reflect.Float64:
 		return v.Float()
 	case reflect.Pointer, reflect.Interface:
-		return plainWithin(v.Elem(), depth-1)
+		return plain(v.Elem(), name, depth-1)
 	case reflect.Slice, reflect.Array:
 		list := []any{}
 		for i := range v.Len() {
-			list = append(list, plainWithin(v.Index(i), depth-1))
+			list = append(list, plain(v.Index(i), name, depth-1))
 		}
 		return list
 	case reflect.Map:
 		m := map[string]any{}
 		for _, key := range v.MapKeys() {
 			if key.Kind() == reflect.String {
-				m[key.String()] = plainWithin(v.MapIndex(key), depth-1)
+				m[key.String()] = plain(v.MapIndex(key), name, depth-1)
 			}
 		}
 		return m
@@ -140,7 +168,7 @@ func plainWithin(v reflect.Value, depth int) any {
 		m := map[string]any{}
 		for i := range v.NumField() {
 			if f := v.Type().Field(i); f.IsExported() {
-				m[strings.ReplaceAll(kebab(f.Name), "-", "_")] = plainWithin(v.Field(i), depth-1)
+				m[name(f.Name)] = plain(v.Field(i), name, depth-1)
 			}
 		}
 		return m
@@ -148,7 +176,7 @@ func plainWithin(v reflect.Value, depth int) any {
 	return nil
 }
 
-func appendJSONFloat(b []byte, f float64) []byte {
+func appendFloat(b []byte, f float64) []byte {
 	f = math.Round(f*1000) / 1000
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return append(b, "null"...)
@@ -161,7 +189,7 @@ func appendJSONFloat(b []byte, f float64) []byte {
 	return b
 }
 
-func appendJSONString(b []byte, s string) []byte {
+func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	for _, r := range s { // invalid UTF-8 becomes U+FFFD
 		switch {
