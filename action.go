@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/console"
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/pyjson"
 )
 
@@ -340,7 +341,7 @@ func (d *Daemon) dispatch(ctx context.Context, out Output, name string, args []s
 			return d.call(ctx, a, out, args, func() (any, error) { return options(a) })
 		}
 	}
-	e := d.fail(name, because(fmt.Sprintf("invalid action %q", name), ErrUnknownAction))
+	e := d.fail(name, fault.Say(fmt.Sprintf("invalid action %q", name), ErrUnknownAction))
 	e.Hint = "The actions are " + strings.Join(d.Actions(), ", ") + "."
 	return newVoice(d, out).failed(e)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/control"
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
 )
@@ -57,7 +58,7 @@ func (d *Daemon) requestReload(ctx context.Context, o ReloadOptions, w watcher) 
 		o.Timeout = d.cfg.StartTimeout + d.cfg.StopTimeout + killPatience
 	}
 	if d.foreign != nil {
-		e := d.fail(op, because("the daemon is another program, which cannot replace itself", ErrUnsupported))
+		e := d.fail(op, fault.Say("the daemon is another program, which cannot replace itself", ErrUnsupported))
 		e.Hint = "Send it the signal on which it reads its configuration again, or restart it."
 		return r, e
 	}
@@ -83,11 +84,11 @@ func (d *Daemon) requestReload(ctx context.Context, o ReloadOptions, w watcher) 
 		case f.State != pidfile.Running && !begun:
 			return r, d.notRunning(op)
 		case f.State != pidfile.Running || begun && home != "" && f.Inode != home:
-			e := d.fail(op, because("the daemon has ended meanwhile", ErrDied))
+			e := d.fail(op, fault.Say("the daemon has ended meanwhile", ErrDied))
 			e.PID = seen.PID
 			return r, end(e)
 		case f.PID == os.Getpid():
-			return r, end(d.fail(op, because("the daemon calls Reload instead", ErrInside)))
+			return r, end(d.fail(op, fault.Say("the daemon calls Reload instead", ErrInside)))
 		case f.PID <= 0 || f.Unproved:
 			return r, end(d.unnamed(op, f))
 		}
@@ -111,14 +112,14 @@ func (d *Daemon) requestReload(ctx context.Context, o ReloadOptions, w watcher) 
 		case err == nil && a.Stopping:
 			return r, end(d.toldToStop(f.PID))
 		case err == nil:
-			e := d.relay(op, because(a.Err, ErrReloadFailed))
+			e := d.relay(op, fault.Say(a.Err, ErrReloadFailed))
 			e.Capital = a.Capital
 			e.PID, e.Reason, e.Hint, e.Stderr = a.PID, a.Reason, a.Hint, a.Stderr
 			return r, end(e)
 		case ctx.Err() != nil:
 			return r, end(d.about(op, f.PID, fmt.Errorf("wait for process %d: %w", f.PID, context.Cause(ctx))))
 		case limit.Err() != nil:
-			return r, end(d.about(op, f.PID, because(fmt.Sprintf("timed out while waiting for process (PID %d) to reload", f.PID), ErrStillStarting)))
+			return r, end(d.about(op, f.PID, fault.Say(fmt.Sprintf("timed out while waiting for process (PID %d) to reload", f.PID), ErrStillStarting)))
 		case errors.Is(err, control.ErrUnanswered):
 			deaf = time.Now().Add(earTime)
 		case (errors.Is(err, control.ErrNobody) || errors.Is(err, control.ErrStranger)) && time.Now().Before(deaf):
@@ -131,7 +132,7 @@ func (d *Daemon) requestReload(ctx context.Context, o ReloadOptions, w watcher) 
 }
 
 func (d *Daemon) toldToStop(pid int) *Error {
-	e := d.relay("reload", because(d.cfg.Name+" was told to stop, and is not reloaded", ErrStopping))
+	e := d.relay("reload", fault.Say(d.cfg.Name+" was told to stop, and is not reloaded", ErrStopping))
 	e.PID = pid
 	return e
 }
@@ -151,7 +152,7 @@ func (d *Daemon) pause(ctx context.Context, pid int) {
 
 func (d *Daemon) cannotAsk(pid int, err error) *Error {
 	text := fmt.Sprintf("process %d cannot be asked (%v)", pid, err)
-	e := d.fail("reload", because(text, ErrUnsupported, err))
+	e := d.fail("reload", fault.Say(text, ErrUnsupported, err))
 	e.PID = pid
 	e.Hint = fmt.Sprintf("It listens to its own user and root, in its network namespace. Send SIGHUP to process %d from where it runs.", pid)
 	if errors.Is(err, control.ErrStranger) {

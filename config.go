@@ -19,6 +19,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
@@ -226,7 +227,7 @@ type ConfigError struct {
 }
 
 func (e *ConfigError) Error() string {
-	s := textOf(e.Err)
+	s := fault.TextOf(e.Err)
 	if e.Setting != "" {
 		of := "setting " + e.Setting
 		switch {
@@ -257,7 +258,7 @@ func newDaemon(c Config, w worker) (*Daemon, error) {
 	d := &Daemon{cfg: c, umask: 0o022, worker: w}
 	var problems []error
 	bad := func(setting, value string, err error, hint string) {
-		if h := noFilesHint(err); h != "" { // that there was nothing to look with says nothing of the setting
+		if h := fault.NoFilesHint(err); h != "" { // that there was nothing to look with says nothing of the setting
 			hint = h
 		}
 		problems = append(problems, &ConfigError{Setting: setting, Value: value, Err: err, Hint: hint})

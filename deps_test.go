@@ -36,7 +36,7 @@ var houseRules = map[string]struct {
 	why string
 }{
 	"": {
-		[]string{"internal/console", "internal/control", "internal/environ", "internal/errand", "internal/launch", "internal/logtail", "internal/paths", "internal/phase", "internal/pidfile",
+		[]string{"internal/console", "internal/control", "internal/environ", "internal/errand", "internal/fault", "internal/launch", "internal/logtail", "internal/paths", "internal/phase", "internal/pidfile",
 			"internal/privs", "internal/proc", "internal/pyjson", "internal/retried", "internal/sdnotify", "internal/sockets", "internal/systemd",
 			"internal/template", unixes},
 		"the root is the daemon; it stands on its rooms and on the kernel, and brings its users no other module",
@@ -44,6 +44,7 @@ var houseRules = map[string]struct {
 	"internal/console":  {[]string{term, "internal/retried", unixes}, "it speaks; what it says is the callers' business"},
 	"internal/control":  {[]string{"internal/retried", unixes}, "it carries a question and an answer; what they are about is the daemon's business"},
 	"internal/environ":  {[]string{"internal/retried", unixes}, "it judges where we are from the kernel's word alone"},
+	"internal/fault":    {nil, "what went wrong is said by all rooms, so it stands on none"},
 	"internal/logtail":  {[]string{"internal/paths"}, "it reads files; whose they are, and who has begun to write to them, is the daemon's part"},
 	"internal/paths":    {[]string{"internal/retried", unixes}, "safe opening is needed before there is a process or an identity"},
 	"internal/phase":    {nil, "rules need no process, no time and no kernel; so a test can go through all of them"},

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/daemonocle/daemonocle/internal/console"
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/proc"
 )
@@ -19,50 +20,50 @@ import (
 var (
 	// ErrAlreadyRunning: Start met a running daemon. For the command line this
 	// is fine.
-	ErrAlreadyRunning = errors.New("already running")
+	ErrAlreadyRunning = fault.ErrAlreadyRunning
 	// ErrNotRunning: Stop or Wait met no daemon. For the command line this is
 	// fine.
-	ErrNotRunning = errors.New("not running")
+	ErrNotRunning = fault.ErrNotRunning
 	// ErrDied: the daemon's process ended before it was ready.
-	ErrDied = errors.New("died while starting")
+	ErrDied = fault.ErrDied
 	// ErrStillStarting: StartTimeout ran out. The daemon is alive and may yet
 	// become ready.
-	ErrStillStarting = errors.New("still starting")
+	ErrStillStarting = fault.ErrStillStarting
 	// ErrStartCancelled: the start was given up and nothing is left of it.
-	ErrStartCancelled = errors.New("start cancelled")
+	ErrStartCancelled = fault.ErrStartCancelled
 	// ErrStopTimeout: the daemon did not end in time. It is alive.
-	ErrStopTimeout = errors.New("did not stop in time")
+	ErrStopTimeout = fault.ErrStopTimeout
 	// ErrBlocked: a process that is no daemon of ours holds a lock on the PID
 	// file, or the file cannot be trusted.
-	ErrBlocked = errors.New("PID file is blocked")
+	ErrBlocked = fault.ErrBlocked
 	// ErrNoPIDFile: the action needs Config.PIDFile.
-	ErrNoPIDFile = errors.New("no PID file")
+	ErrNoPIDFile = fault.ErrNoPIDFile
 	// ErrNoWorker: Start and Run need Config.Worker.
-	ErrNoWorker = errors.New("no worker")
+	ErrNoWorker = fault.ErrNoWorker
 	// ErrUsage: the call itself was wrong, such as an option that cannot be
 	// read. Nothing was tried. The exit code is 2.
-	ErrUsage = errors.New("wrong use")
+	ErrUsage = fault.ErrUsage
 	// ErrUnknownAction: Do was asked for an action that does not exist.
-	ErrUnknownAction = errors.New("unknown action")
+	ErrUnknownAction = fault.ErrUnknownAction
 	// ErrHeldElsewhere: the daemon runs, but its process cannot be named from
 	// here, as from inside a container.
-	ErrHeldElsewhere = errors.New("process cannot be named from here")
+	ErrHeldElsewhere = fault.ErrHeldElsewhere
 	// ErrManaged: a service manager runs the daemon, and is who should be told to stop
 	// or restart it. Nothing was done. Error.Unit is the service.
-	ErrManaged = errors.New("run by a service manager")
+	ErrManaged = fault.ErrManaged
 	// ErrInside: the call is not for the daemon's own process.
-	ErrInside = errors.New("called in the daemon's own process")
+	ErrInside = fault.ErrInside
 	// ErrOutside: the call is for the daemon's own process.
-	ErrOutside = errors.New("not called in the daemon's own process")
+	ErrOutside = fault.ErrOutside
 	// ErrReload is the cause of a worker's context that ended because another
 	// process takes the daemon's place.
-	ErrReload = errors.New("reloading")
+	ErrReload = fault.ErrReload
 	// ErrReloadFailed: the daemon could not reload, and goes on as before.
-	ErrReloadFailed = errors.New("reload failed")
+	ErrReloadFailed = fault.ErrReloadFailed
 	// ErrStopping: a stop that was asked for has overtaken the reload.
-	ErrStopping = errors.New("stopping")
+	ErrStopping = fault.ErrStopping
 	// ErrUnsupported: this system has no Unix processes. Run works nevertheless.
-	ErrUnsupported = errors.ErrUnsupported
+	ErrUnsupported = fault.ErrUnsupported
 )
 
 // Exit codes of Do beyond 0 and 1 and the daemon's own; see docs/CONTRACT.md.
@@ -94,23 +95,9 @@ type Error struct {
 	Shown bool // the operator has been told of it; see the function Shown
 }
 
-func (e *Error) Error() string {
-	s := "daemonocle: " + e.Op + " " + e.Name + ": " + textOf(e.Err)
-	if e.Reason != "" {
-		s += ": " + e.Reason
-	}
-	return s
-}
+func (e *Error) Error() string { return fault.Text(e.Op, e.Name, e.Err, e.Reason) }
 
 func (e *Error) Unwrap() error { return e.Err }
-
-// textOf is for errors that somebody else may have left out.
-func textOf(err error) string {
-	if err == nil {
-		return "failed"
-	}
-	return err.Error()
-}
 
 // told is an error of another type that the operator has seen.
 type told struct{ error }
@@ -196,17 +183,6 @@ func leave(code int) int {
 	return code & 0xff
 }
 
-// because words an error for people and keeps what programs branch on.
-func because(text string, errs ...error) error { return &worded{text, errs} }
-
-type worded struct {
-	text string
-	errs []error
-}
-
-func (e *worded) Error() string   { return e.text }
-func (e *worded) Unwrap() []error { return e.errs }
-
 // fail is an error in our own words, which begin it.
 func (d *Daemon) fail(op string, err error) *Error {
 	return failed(op, d.cfg.Name, err, true)
@@ -222,11 +198,9 @@ func (g *Group) fail(op string, err error) *Error {
 }
 
 func failed(op, name string, err error, capital bool) *Error {
-	e := &Error{Op: op, Name: name, Code: 1, Err: err, Capital: capital}
-	if hint := noFilesHint(err); hint != "" {
-		e.Hint = console.Capitalize(hint) + "."
-	}
-	return e
+	f := fault.New(op, name, err)
+	f.Capital = capital
+	return (*Error)(f)
 }
 
 // ours reports whether an error, which is no *Error, begins with our own words.
@@ -252,35 +226,23 @@ func inLine(err error) string {
 		err, capital = e.Err, e.Capital
 	}
 	if capital {
-		return console.Capitalize(textOf(err))
+		return console.Capitalize(fault.TextOf(err))
 	}
-	return textOf(err)
-}
-
-// noFilesHint is what to do where there was no descriptor left, whatever that was wanted
-// for; empty if the error is another.
-func noFilesHint(err error) string {
-	switch {
-	case errors.Is(err, syscall.EMFILE):
-		return "raise the limit of open files (ulimit -n)"
-	case errors.Is(err, syscall.ENFILE):
-		return "the whole machine has too many files open"
-	}
-	return ""
+	return fault.TextOf(err)
 }
 
 // misused is for a call that cannot be meant, before anything is tried.
 func (d *Daemon) misused(op string, err error) *Error { return d.fail(op, err).misused() }
 
 func (e *Error) misused() *Error {
-	e.Err = because(e.Err.Error(), ErrUsage, e.Err)
+	e.Err = fault.Say(e.Err.Error(), ErrUsage, e.Err)
 	e.Code = exitUsage
 	return e
 }
 
 // cancelled words the end of a caller's context.
 func (d *Daemon) cancelled(ctx context.Context) *Error {
-	e := d.fail("start", because("start was cancelled", ErrStartCancelled, context.Cause(ctx)))
+	e := d.fail("start", fault.Say("start was cancelled", ErrStartCancelled, context.Cause(ctx)))
 	e.Code = exitCancelled
 	return e
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/template"
 )
 
@@ -174,7 +175,7 @@ type programError struct {
 
 func (e *programError) Error() string {
 	why := e.err.Error()
-	if _, ours := e.err.(*worded); !ours {
+	if !fault.IsSaid(e.err) {
 		why = cause(e.err)
 	}
 	return "unable to execute " + e.name + " (" + why + ")"
@@ -238,7 +239,7 @@ func (p *program) find() (string, error) {
 	if refused != nil {
 		return "", refused
 	}
-	return "", &programError{p.Name, because("not found in PATH", fs.ErrNotExist), "Install it, or give its path."}
+	return "", &programError{p.Name, fault.Say("not found in PATH", fs.ErrNotExist), "Install it, or give its path."}
 }
 
 // executable says why a file is not.
@@ -248,9 +249,9 @@ func executable(path string) error {
 	case err != nil:
 		return err
 	case info.IsDir():
-		return because("it is a directory", syscall.EISDIR, fs.ErrPermission)
+		return fault.Say("it is a directory", syscall.EISDIR, fs.ErrPermission)
 	case !info.Mode().IsRegular():
-		return because("it is not a regular file", fs.ErrPermission)
+		return fault.Say("it is not a regular file", fs.ErrPermission)
 	}
 	return mayExecute(path)
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/daemonocle/daemonocle/internal/environ"
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
@@ -39,7 +40,7 @@ func checkInterpreter(path string) error {
 		return nil
 	}
 	if err := executable(words[0]); err != nil {
-		return &programError{path, because("its interpreter "+words[0]+": "+cause(err), err), "Install the interpreter, or correct the first line of the script."}
+		return &programError{path, fault.Say("its interpreter "+words[0]+": "+cause(err), err), "Install the interpreter, or correct the first line of the script."}
 	}
 	return nil
 }

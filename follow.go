@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/logtail"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
@@ -113,7 +114,7 @@ func unread(err error, fail func(string, error) *Error) *Error {
 	case errors.As(err, &link):
 		path.Path = "" // the link is named
 	}
-	e := fail("read logs of", because(strings.TrimSpace("unable to read log file "+path.Path)+" ("+cause(err)+")", err))
+	e := fail("read logs of", fault.Say(strings.TrimSpace("unable to read log file "+path.Path)+" ("+cause(err)+")", err))
 	switch {
 	case link != nil:
 		e.Hint = "Remove the link, or give it to root."

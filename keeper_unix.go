@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/environ"
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
@@ -113,7 +114,7 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 	if status.Code == 0 || status.Code < 0 && k.hasForwarded(syscall.Signal(-status.Code)) {
 		return s, nil
 	}
-	e := d.fail("start", because(exitText(status), ErrDied))
+	e := d.fail("start", fault.Say(exitText(status), ErrDied))
 	if sudden {
 		k.voice.tell(sdnotify.Status(e.Err.Error()))
 	}

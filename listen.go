@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/daemonocle/daemonocle/internal/environ"
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/sockets"
 )
@@ -56,7 +57,7 @@ func Listen(ctx context.Context, network, address string) (net.Listener, error) 
 		err = fmt.Errorf("%w (ports below 1024 are root's: start as root, and listen before the change of user)", err)
 	}
 	if link, ok := errors.AsType[*paths.LinkError](err); ok {
-		err = because("listen "+network+" "+address+": "+cause(link), err)
+		err = fault.Say("listen "+network+" "+address+": "+cause(link), err)
 	}
 	return ln, err
 }

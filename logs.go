@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/paths"
 )
@@ -20,7 +21,7 @@ import (
 func (d *Daemon) ReopenLogs() error {
 	l := d.life.Load()
 	if l == nil {
-		return d.fail("reopen logs of", because("only the daemon's own process has log files open", ErrOutside, ErrNotRunning))
+		return d.fail("reopen logs of", fault.Say("only the daemon's own process has log files open", ErrOutside, ErrNotRunning))
 	}
 	if err := l.reopenLogs(); err != nil {
 		return d.fail("reopen logs of", err)

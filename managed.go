@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/systemd"
 )
@@ -78,7 +79,7 @@ func (m *managers) ask(ctx context.Context, s systemd.Service) (main int, err er
 	if err := m.silent[s.Scope]; err != nil {
 		return 0, err
 	}
-	limit, stop := context.WithTimeoutCause(ctx, managerTime, because("no answer within "+managerTime.String(), context.DeadlineExceeded))
+	limit, stop := context.WithTimeoutCause(ctx, managerTime, fault.Say("no answer within "+managerTime.String(), context.DeadlineExceeded))
 	defer stop()
 	if main, err = m.main(limit, s); err == nil {
 		m.mains[s] = main
@@ -141,7 +142,7 @@ func (d *Daemon) yield(ctx context.Context, op string, pid int, w stopWatcher) (
 	s, is, err := m.run(ctx, pid)
 	switch {
 	case is:
-		e := d.about(op, pid, because("cannot "+op+" "+d.cfg.Name+": systemd runs it as "+s.Unit, ErrManaged))
+		e := d.about(op, pid, fault.Say("cannot "+op+" "+d.cfg.Name+": systemd runs it as "+s.Unit, ErrManaged))
 		e.Unit = s.Unit
 		e.Hint = "Type " + s.Command(op) + ", or use --direct to act on the process itself."
 		return nil, e

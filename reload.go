@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/daemonocle/daemonocle/internal/control"
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
 )
@@ -38,7 +39,7 @@ func (d *Daemon) Reload(ctx context.Context) error {
 		if d.pid == nil {
 			is = append(is, ErrNoPIDFile)
 		}
-		return d.fail("reload", because("Daemon.Reload should only be called by the daemon process itself", is...))
+		return d.fail("reload", fault.Say("Daemon.Reload should only be called by the daemon process itself", is...))
 	}
 	w := l.wish(nil)
 	defer context.AfterFunc(ctx, func() { l.withdraw(w) })()
@@ -122,7 +123,7 @@ var errEnding = errors.New("the daemon is on its way out")
 func (l *life) overtaken(e *Error) *Error {
 	var told *SignalError
 	if errors.As(context.Cause(l.ctx), &told) {
-		e.Err = because(e.Err.Error(), e.Err, ErrStopping)
+		e.Err = fault.Say(e.Err.Error(), e.Err, ErrStopping)
 	}
 	return e
 }

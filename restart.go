@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 )
@@ -208,9 +209,9 @@ func (d *Daemon) interrupted(ctx context.Context, s Stopped, err error) error {
 	switch {
 	case err != nil && s.PID != 0:
 		e.Op = "restart" // the half that it is about
-		e.Err = because(fmt.Sprintf("restart was cancelled: process %d was told to stop, and will not be started again", s.PID), e.Err)
+		e.Err = fault.Say(fmt.Sprintf("restart was cancelled: process %d was told to stop, and will not be started again", s.PID), e.Err)
 	case s.PID != 0:
-		e.Err = because(fmt.Sprintf("restart was cancelled: process %d was stopped, and will not be started again", s.PID), e.Err)
+		e.Err = fault.Say(fmt.Sprintf("restart was cancelled: process %d was stopped, and will not be started again", s.PID), e.Err)
 	}
 	e.PID = s.PID
 	return e

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/daemonocle/daemonocle/internal/errand"
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/privs"
 	"github.com/daemonocle/daemonocle/internal/proc"
 )
@@ -177,7 +178,7 @@ func (d *Daemon) unnamedLeft(op string, pids []int) *Error {
 		what = plural(len(pids), "a process that "+d.cfg.Name+" has left behind cannot be named from here: ",
 			"%d processes that "+d.cfg.Name+" has left behind cannot be named from here: ") + strings.Join(who, ", ")
 	}
-	e := d.fail(op, because(what, ErrHeldElsewhere))
+	e := d.fail(op, fault.Say(what, ErrHeldElsewhere))
 	e.Hint = "Only processes of the daemon's own say that it belongs to them: look who has the PID file open, as with fuser, and end what is the daemon's with kill."
 	if d.stranger() {
 		e.Hint = "Only user " + proc.Username(d.id.UID) + ", who may not end it, says that it belongs to the daemon: look who has the PID file open, as with fuser, and end what is the daemon's with kill."

@@ -18,6 +18,7 @@ import (
 
 	"github.com/daemonocle/daemonocle/internal/console"
 	"github.com/daemonocle/daemonocle/internal/environ"
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/phase"
@@ -205,7 +206,7 @@ func (d *Daemon) runHere(ctx, until context.Context, op string, args []string, s
 	}
 	l := newLife(ctx, d, nil, true, args)
 	if l == nil {
-		return d.fail(op, because("the daemon runs in this process already", ErrAlreadyRunning, ErrInside))
+		return d.fail(op, fault.Say("the daemon runs in this process already", ErrAlreadyRunning, ErrInside))
 	}
 	l.started = started
 	stop := context.AfterFunc(until, func() { l.end(0, context.Cause(until)) })

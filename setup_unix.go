@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/daemonocle/daemonocle/internal/environ"
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/phase"
@@ -177,7 +178,7 @@ func (d *Daemon) pidFileError(op string, err error) *Error {
 	case errors.As(err, &busy):
 		return d.reported(op, busy.Report)
 	case errors.As(err, &odd):
-		e := d.fail(op, because(err.Error(), ErrBlocked, err))
+		e := d.fail(op, fault.Say(err.Error(), ErrBlocked, err))
 		e.Hint = "Remove it, or set " + d.setting("PIDFile") + " to another path."
 		return e
 	case errors.As(err, &unsafe):
@@ -202,7 +203,7 @@ func (d *Daemon) unable(act, thing string, err error, hint string) *Error {
 	if thing != "" {
 		text += " " + thing
 	}
-	e := d.fail("start", because(text+" ("+cause(err)+")", err))
+	e := d.fail("start", fault.Say(text+" ("+cause(err)+")", err))
 	if hint != "" {
 		e.Hint = hint
 	}
@@ -216,7 +217,7 @@ func (l *life) takeStreams() error {
 	d := l.d
 	if d.cfg.ChrootDir != "" {
 		if _, err := (paths.Name{Root: d.cfg.ChrootDir, Path: os.DevNull}).Stat(); err != nil {
-			return d.fail("start", because(`the "/dev/null" device does not exist. It must be created within the chroot directory for the daemon to function correctly.`, err))
+			return d.fail("start", fault.Say(`the "/dev/null" device does not exist. It must be created within the chroot directory for the daemon to function correctly.`, err))
 		}
 	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
@@ -441,7 +442,7 @@ func (d *Daemon) failureError(m launch.Message) *Error {
 	if m.Code != 0 {
 		is = append(is, syscall.Errno(m.Code))
 	}
-	e := d.relay("start", because(m.Text, is...))
+	e := d.relay("start", fault.Say(m.Text, is...))
 	e.Capital = m.Kind == launch.Failed || m.Kind == launch.Blocked
 	e.PID = m.PID
 	if m.Hint != "" {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
 )
@@ -27,7 +28,7 @@ func (d *Daemon) Signal(ctx context.Context, sig syscall.Signal) (pid int, err e
 	case r.State != pidfile.Running:
 		return 0, d.notRunning(op)
 	case r.PID == os.Getpid():
-		return 0, d.fail(op, because("the daemon cannot signal itself this way", ErrInside))
+		return 0, d.fail(op, fault.Say("the daemon cannot signal itself this way", ErrInside))
 	case r.PID <= 0 || r.Unproved:
 		return 0, d.unnamed(op, r)
 	}

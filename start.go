@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/environ"
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
@@ -240,7 +241,7 @@ func (d *Daemon) startTimeout(op string, o *StartOptions) error {
 }
 
 func (d *Daemon) noWorker(op string) *Error {
-	return d.fail(op, because("no worker is defined for daemon", ErrNoWorker))
+	return d.fail(op, fault.Say("no worker is defined for daemon", ErrNoWorker))
 }
 
 func (d *Daemon) alreadyRunning(op string, pid int) *Error {
@@ -248,7 +249,7 @@ func (d *Daemon) alreadyRunning(op string, pid int) *Error {
 	if pid > 0 {
 		text += fmt.Sprintf(" with PID %d", pid)
 	}
-	e := d.relay(op, because(text, ErrAlreadyRunning))
+	e := d.relay(op, fault.Say(text, ErrAlreadyRunning))
 	e.PID = pid
 	return e
 }
@@ -282,7 +283,7 @@ func (d *Daemon) reported(op string, r pidfile.Report) *Error {
 	} else {
 		text += "a process that cannot be named from here"
 	}
-	e := d.fail(op, because(text, ErrBlocked))
+	e := d.fail(op, fault.Say(text, ErrBlocked))
 	e.PID = r.PID
 	e.Hint = "It is no daemon of this program; end that process, or set " + d.setting("PIDFile") + " to a path that others cannot read."
 	return e
@@ -543,7 +544,7 @@ func (a *attempt) died(s launch.Status) error {
 	default:
 		text += " before it was ready"
 	}
-	e := a.d.fail("start", because(text, ErrDied))
+	e := a.d.fail("start", fault.Say(text, ErrDied))
 	e.PID = a.l.PID()
 	e.Code = max(leave(s.Code), 1)
 	e.Reason, e.Hint = a.reason, a.hint
@@ -636,7 +637,7 @@ func (a *attempt) outOfTime(ctx context.Context) (ready bool, err error) {
 
 // late is the error of a start whose daemon is not ready in time, and lives.
 func (d *Daemon) late(w watcher, who string) *Error {
-	e := d.fail("start", because("timed out while waiting for "+who+" to become ready", ErrStillStarting))
+	e := d.fail("start", fault.Say("timed out while waiting for "+who+" to become ready", ErrStillStarting))
 	e.Code = exitStillStarting
 	more := d.setting("StartTimeout")
 	if w.optioned && d.cfg.SetBy["StartTimeout"] == "" {

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
 )
@@ -99,7 +100,7 @@ func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatch
 		return s, d.notRunning(op)
 	}
 	if r.PID == os.Getpid() {
-		return Stopped{}, d.fail(op, because("the daemon cannot stop itself this way: let its worker return", ErrInside))
+		return Stopped{}, d.fail(op, fault.Say("the daemon cannot stop itself this way: let its worker return", ErrInside))
 	}
 	if r.PID <= 0 || r.Unproved {
 		return Stopped{}, d.unnamed(op, r)
@@ -295,7 +296,7 @@ func (d *Daemon) look(ctx context.Context, op string, w watcher) (pidfile.Report
 		if what == "" {
 			what = op
 		}
-		return pidfile.Report{}, d.fail(op, because("cannot "+what+" daemon without PID file", ErrNoPIDFile))
+		return pidfile.Report{}, d.fail(op, fault.Say("cannot "+what+" daemon without PID file", ErrNoPIDFile))
 	}
 	r, err := d.pid.Look(ctx)
 	if err != nil {
@@ -344,12 +345,12 @@ func (d *Daemon) orphans(r pidfile.Report) []int {
 }
 
 func (d *Daemon) notRunning(op string) *Error {
-	return d.relay(op, because(d.cfg.Name+" is not running", ErrNotRunning))
+	return d.relay(op, fault.Say(d.cfg.Name+" is not running", ErrNotRunning))
 }
 
 // unnamed: a daemon runs, but which process it is cannot be told from here.
 func (d *Daemon) unnamed(op string, r pidfile.Report) *Error {
-	e := d.relay(op, because(d.cfg.Name+" runs, but its process cannot be named from here", ErrHeldElsewhere))
+	e := d.relay(op, fault.Say(d.cfg.Name+" runs, but its process cannot be named from here", ErrHeldElsewhere))
 	e.Hint = "Try as root, and from the PID namespace in which it was started."
 	switch {
 	case r.Locker > 0:
@@ -407,7 +408,7 @@ func (d *Daemon) terminate(ctx context.Context, op string, h target, timeout tim
 		return d.about(op, h.PID(), err)
 	}
 	h.Signal(continueSignal)
-	return d.await(ctx, op, h, timeout, because(
+	return d.await(ctx, op, h, timeout, fault.Say(
 		fmt.Sprintf("timed out while waiting for process (PID %d) to terminate", h.PID()), ErrStopTimeout))
 }
 
@@ -415,7 +416,7 @@ func (d *Daemon) kill(ctx context.Context, op string, h target) error {
 	if err := h.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, proc.ErrGone) {
 		return d.about(op, h.PID(), err)
 	}
-	return d.await(ctx, op, h, killPatience, because(
+	return d.await(ctx, op, h, killPatience, fault.Say(
 		fmt.Sprintf("process (PID %d) did not respond to SIGKILL for some reason", h.PID()), ErrStopTimeout))
 }
 
@@ -444,7 +445,7 @@ func (d *Daemon) Wait(ctx context.Context) error {
 	case r.State != pidfile.Running:
 		return d.notRunning("wait for")
 	case r.PID == os.Getpid():
-		return d.fail("wait for", because("the daemon cannot wait for itself", ErrInside))
+		return d.fail("wait for", fault.Say("the daemon cannot wait for itself", ErrInside))
 	case r.PID <= 0 || r.Unproved:
 		return d.unnamed("wait for", r)
 	}

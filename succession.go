@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/control"
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
@@ -263,7 +264,7 @@ func (l *life) awaitTurn() bool {
 // giveUp says that the predecessor does not end in time.
 func (l *life) giveUp() {
 	l.sayReloaded(false)
-	e := l.d.fail("reload", because(fmt.Sprintf("previous process (PID %d) did NOT exit during reload", l.succession.predecessor), ErrStopTimeout))
+	e := l.d.fail("reload", fault.Say(fmt.Sprintf("previous process (PID %d) did NOT exit during reload", l.succession.predecessor), ErrStopTimeout))
 	e.PID = l.succession.predecessor
 	speak(os.Stderr).Error(inLine(e))
 	l.answer(control.Answer{Err: e.Err.Error(), PID: e.PID, Capital: e.Capital})

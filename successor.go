@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/control"
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
@@ -83,9 +84,9 @@ func (l *life) unsettled() error {
 func (l *life) irreplaceable() error {
 	switch {
 	case l.d.pid == nil:
-		return l.d.fail("reload", because("cannot reload daemon without PID file", ErrNoPIDFile))
+		return l.d.fail("reload", fault.Say("cannot reload daemon without PID file", ErrNoPIDFile))
 	case l.held == nil || l.link == nil && l.manager.Load() == nil:
-		e := l.d.fail("reload", because("nobody watches over this process: a successor would be on its own", ErrUnsupported))
+		e := l.d.fail("reload", fault.Say("nobody watches over this process: a successor would be on its own", ErrUnsupported))
 		e.Hint = "Start the daemon instead of running it, or under a service manager that listens (Type=notify in systemd)."
 		return e
 	}
@@ -158,14 +159,14 @@ func (s *successor) comeUp(ctx context.Context) error {
 		status, lives := a.l.Wait(limit)
 		switch {
 		case ctx.Err() != nil:
-			e := d.fail("reload", because("the reload was given up", context.Cause(ctx)))
+			e := d.fail("reload", fault.Say("the reload was given up", context.Cause(ctx)))
 			var signal *SignalError
 			if errors.As(e, &signal) {
 				e.Reason = signal.Error()
 			}
 			return e
 		case limit.Err() != nil:
-			e := d.fail("reload", because(fmt.Sprintf("timed out while waiting for the new process (PID %d)", a.l.PID()), ErrStillStarting, limit.Err()))
+			e := d.fail("reload", fault.Say(fmt.Sprintf("timed out while waiting for the new process (PID %d)", a.l.PID()), ErrStillStarting, limit.Err()))
 			e.PID, e.Reason, e.Stderr = a.l.PID(), a.note, a.lastLines()
 			return e
 		case lives != nil:
@@ -286,7 +287,7 @@ func (s *successor) swap() error {
 		err = errors.Join(err, again)
 	}
 	go l.serveControl()
-	e := l.d.fail("reload", because(fmt.Sprintf("the new process (PID %d) did not take over: %v", a.l.PID(), err), ErrDied, err))
+	e := l.d.fail("reload", fault.Say(fmt.Sprintf("the new process (PID %d) did not take over: %v", a.l.PID(), err), ErrDied, err))
 	e.PID, e.Reason, e.Hint, e.Stderr = a.l.PID(), a.reason, a.hint, a.lastLines()
 	return e
 }

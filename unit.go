@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/daemonocle/daemonocle/internal/environ"
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/systemd"
 )
 
@@ -92,11 +93,11 @@ func (u *unit) place(self int, file string, foreground bool) (environ.Place, err
 	case foreground:
 		return environ.Systemd, errors.New(name + waits + ", and this start stays in the foreground")
 	case u.pidFile == "":
-		return environ.Systemd, because(name+waits+", but has no PIDFile= by which to find it", errOtherPIDFile)
+		return environ.Systemd, fault.Say(name+waits+", but has no PIDFile= by which to find it", errOtherPIDFile)
 	case file == "":
-		return environ.Systemd, because(name+waits+" by its PID file "+u.pidFile+", but the daemon has none", errOtherPIDFile)
+		return environ.Systemd, fault.Say(name+waits+" by its PID file "+u.pidFile+", but the daemon has none", errOtherPIDFile)
 	case resolved(file) != resolved(filepath.Clean(u.pidFile)):
-		return environ.Systemd, because(name+waits+" by the PID file "+u.pidFile+", but the daemon's is "+file, errOtherPIDFile)
+		return environ.Systemd, fault.Say(name+waits+" by the PID file "+u.pidFile+", but the daemon's is "+file, errOtherPIDFile)
 	}
 	return environ.Forking, nil
 }

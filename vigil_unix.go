@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
@@ -189,7 +190,7 @@ func (w *watchman) holds(ctx context.Context, a *attempt, session int) error {
 	if err != nil || r.State == pidfile.Running && r.PID == pid {
 		return nil
 	}
-	e := a.d.fail("start", because("the program has closed the descriptor that holds the lock of the PID file, and was ended", ErrDied))
+	e := a.d.fail("start", fault.Say("the program has closed the descriptor that holds the lock of the PID file, and was ended", ErrDied))
 	e.PID = pid
 	e.Hint = "It closes what it inherits. Start a shell that waits for it instead."
 	w.tell(a, e)

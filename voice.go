@@ -12,6 +12,7 @@ import (
 
 	"github.com/daemonocle/daemonocle/internal/console"
 	"github.com/daemonocle/daemonocle/internal/environ"
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/pyjson"
 )
@@ -321,7 +322,7 @@ func (v *voice) explain(err error) {
 		return
 	case e == err:
 		v.Error(inLine(e))
-		if e.Reason != "" && e.Reason != textOf(e.Err) {
+		if e.Reason != "" && e.Reason != fault.TextOf(e.Err) {
 			v.Reason(e.Reason)
 		}
 	default: // somebody had more to say about it
@@ -354,7 +355,7 @@ func (v *voice) object(make func() map[string]any, err error) {
 	}
 	if known {
 		if e == err {
-			m["error"] = textOf(e.Err)
+			m["error"] = fault.TextOf(e.Err)
 		}
 		if e.Reason != "" {
 			m["reason"] = e.Reason

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/daemonocle/daemonocle/internal/control"
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 )
@@ -150,11 +151,11 @@ func TestWhoseWordsAreTravels(t *testing.T) {
 	for _, err := range []*Error{
 		d.fail("start", errors.New("banana")),
 		d.fail("start", syscall.EACCES),
-		d.fail("start", because("banana", ErrBlocked)),
+		d.fail("start", fault.Say("banana", ErrBlocked)),
 		d.relay("start", errors.New("banana")),
 		d.relay("start", fs.ErrExist),
-		d.relay("start", because("banana", ErrBlocked)),
-		d.relay("start", because("banana", ErrAlreadyRunning)),
+		d.relay("start", fault.Say("banana", ErrBlocked)),
+		d.relay("start", fault.Say("banana", ErrAlreadyRunning)),
 		d.alreadyRunning("start", 7),
 		d.notRunning("start"),
 	} {

@@ -1,0 +1,117 @@
+// Package fault has what can go wrong with a daemon: the sentinels that callers branch on,
+// one type that says the rest, and the words for what a system call has refused. The
+// package daemonocle gives both to its users as its own.
+package fault
+
+import (
+	"errors"
+	"strings"
+	"syscall"
+)
+
+// Sentinels. What each means stands where daemonocle exports it.
+var (
+	ErrAlreadyRunning = errors.New("already running")
+	ErrNotRunning     = errors.New("not running")
+	ErrDied           = errors.New("died while starting")
+	ErrStillStarting  = errors.New("still starting")
+	ErrStartCancelled = errors.New("start cancelled")
+	ErrStopTimeout    = errors.New("did not stop in time")
+	ErrBlocked        = errors.New("PID file is blocked")
+	ErrNoPIDFile      = errors.New("no PID file")
+	ErrNoWorker       = errors.New("no worker")
+	ErrUsage          = errors.New("wrong use")
+	ErrUnknownAction  = errors.New("unknown action")
+	ErrHeldElsewhere  = errors.New("process cannot be named from here")
+	ErrManaged        = errors.New("run by a service manager")
+	ErrInside         = errors.New("called in the daemon's own process")
+	ErrOutside        = errors.New("not called in the daemon's own process")
+	ErrReload         = errors.New("reloading")
+	ErrReloadFailed   = errors.New("reload failed")
+	ErrStopping       = errors.New("stopping")
+	ErrUnsupported    = errors.ErrUnsupported
+)
+
+// Fault is what the rooms report. Its fields are those of daemonocle.Error, which it
+// becomes for whoever uses the package, and are described there.
+type Fault struct {
+	Op     string
+	Name   string
+	PID    int
+	Code   int
+	Reason string
+	Stderr []string
+	Stdout []string
+	Hint   string
+	Unit   string
+	Err    error
+
+	Capital bool
+
+	Shown bool
+}
+
+func (f *Fault) Error() string { return Text(f.Op, f.Name, f.Err, f.Reason) }
+func (f *Fault) Unwrap() error { return f.Err }
+
+// Text is what an error is as one line.
+func Text(op, name string, err error, reason string) string {
+	s := "daemonocle: " + op + " " + name + ": " + TextOf(err)
+	if reason != "" {
+		s += ": " + reason
+	}
+	return s
+}
+
+// TextOf is for errors that somebody else may have left out.
+func TextOf(err error) string {
+	if err == nil {
+		return "failed"
+	}
+	return err.Error()
+}
+
+// Say words an error for people, which is the others for programs.
+func Say(text string, is ...error) error { return &said{text, is} }
+
+type said struct {
+	text string
+	is   []error
+}
+
+func (s *said) Error() string   { return s.text }
+func (s *said) Unwrap() []error { return s.is }
+
+// IsSaid reports whether the error itself was made by Say.
+func IsSaid(err error) bool {
+	_, is := err.(*said)
+	return is
+}
+
+// New is a fault in our own words, which begin it.
+func New(op, name string, err error) *Fault {
+	f := &Fault{Op: op, Name: name, Code: 1, Err: err, Capital: true}
+	if hint := NoFilesHint(err); hint != "" {
+		f.Hint = strings.ToUpper(hint[:1]) + hint[1:] + "."
+	}
+	return f
+}
+
+// Named is a fault whose text begins with a name, and is printed as it is.
+func Named(op, name string, err error) *Fault {
+	f := New(op, name, err)
+	f.Capital = false
+	return f
+}
+
+// NoFilesHint is what to do where there was no descriptor left, whatever that was wanted
+// for; empty if the error is another.
+func NoFilesHint(err error) string {
+	switch {
+	case errors.Is(err, syscall.EMFILE):
+		return "raise the limit of open files (ulimit -n)"
+	case errors.Is(err, syscall.ENFILE):
+		return "the whole machine has too many files open"
+	}
+	return ""
+}
