@@ -15,6 +15,7 @@ import (
 
 	"github.com/daemonocle/daemonocle/internal/console"
 	"github.com/daemonocle/daemonocle/internal/fault"
+	"github.com/daemonocle/daemonocle/internal/options"
 	"github.com/daemonocle/daemonocle/internal/pyjson"
 )
 
@@ -213,7 +214,7 @@ func (d *Daemon) setActions(own []Action) error {
 		case a.run == nil:
 			errs = append(errs, fmt.Errorf("action %q was not made with NewAction", a.name))
 			continue
-		case !optionName(a.name):
+		case !options.IsName(a.name):
 			errs = append(errs, fmt.Errorf("action %q: the name is none: use letters, digits and dashes", a.name))
 			continue
 		case a.name == "help":

@@ -13,6 +13,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/proc"
+	"github.com/daemonocle/daemonocle/internal/usercode"
 )
 
 // What callers branch on, with errors.Is. The errors that the methods return
@@ -208,6 +209,8 @@ func ours(err error) bool {
 	switch e := err.(type) {
 	case interface{ ours() bool }:
 		return e.ours()
+	case *usercode.PanicError:
+		return true
 	case interface{ Unwrap() []error }: // as New joins them
 		all := e.Unwrap()
 		return len(all) > 0 && ours(all[0])
@@ -217,7 +220,6 @@ func ours(err error) bool {
 
 func (e *ConfigError) ours() bool { return true }
 func (e *ExitError) ours() bool   { return e.Message == "" }
-func (e *panicError) ours() bool  { return true }
 
 // inLine is what an ERROR or WARNING line says of an error.
 func inLine(err error) string {

@@ -398,6 +398,35 @@ func TestWaitingForNoTimeIsNotTheDefault(t *testing.T) {
 	}
 }
 
+// What somebody has changed in a description counts.
+func TestCheckGoesByTheDescription(t *testing.T) {
+	type options struct {
+		Enum string `enum:"tcp,udp"`
+		Ints []int  `sep:","`
+	}
+	of := map[string]daemonocle.Option{"made": {Enum: []string{"a"}}}
+	for _, spec := range withAction(t, action[options]("act")).Specs() {
+		for _, o := range spec.Options {
+			of[o.Name] = o
+		}
+	}
+	enum, ints := of["enum"], of["ints"]
+	enum.Enum, ints.Sep = []string{"sctp"}, ":"
+	for _, c := range []struct {
+		o    daemonocle.Option
+		text string
+		ok   bool
+	}{
+		{of["made"], "a", true}, {of["made"], "b", false}, {daemonocle.Option{}, "b", true},
+		{of["enum"], "tcp", true}, {of["enum"], "sctp", false}, {enum, "tcp", false}, {enum, "sctp", true},
+		{of["ints"], "1,2", true}, {of["ints"], "1:2", false}, {ints, "1:2", true}, {ints, "1,2", false},
+	} {
+		if err := c.o.Check(c.text); (err == nil) != c.ok {
+			t.Errorf("--%s=%s: got %v", c.o.Name, c.text, err)
+		}
+	}
+}
+
 func FuzzOptionValues(f *testing.F) {
 	for _, seed := range []string{"", "1", "-1", "1e400", "true", "10s", "a,b", "NaN", "9223372036.854775808", "\x00", "::1"} {
 		f.Add(seed)

@@ -26,6 +26,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
 	"github.com/daemonocle/daemonocle/internal/sockets"
+	"github.com/daemonocle/daemonocle/internal/usercode"
 )
 
 // life is the daemon's own life, in the process that runs the worker.
@@ -861,37 +862,8 @@ func (l *life) callHook(s Shutdown) {
 	}
 }
 
-// safely turns a panic of the user's code into an error. It has a goroutine of
-// its own, for runtime.Goexit ends one that cannot return afterwards.
-func safely(what string, f func() error) error {
-	ended := make(chan error, 1)
-	go func() {
-		var err error
-		returned := false
-		defer func() {
-			if returned {
-				ended <- err
-				return
-			}
-			v := recover()
-			if v == nil {
-				v = "runtime.Goexit was called"
-			}
-			ended <- &panicError{what, v}
-		}()
-		err = f()
-		returned = true
-	}()
-	return <-ended
-}
-
-// panicError is a panic of the user's code.
-type panicError struct {
-	what  string
-	value any
-}
-
-func (e *panicError) Error() string { return fmt.Sprintf("%s panicked: %v", e.what, e.value) }
+// safely calls the user's code.
+func safely(what string, f func() error) error { return usercode.Call(what, f) }
 
 func (l *life) removePIDFile() {
 	if l.held == nil || l.succession.anothers() {
