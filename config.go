@@ -24,6 +24,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/privs"
+	"github.com/daemonocle/daemonocle/internal/signals"
 )
 
 // Config describes a daemon. New copies it; later changes have no effect.
@@ -367,7 +368,7 @@ func newDaemon(c Config, w worker) (*Daemon, error) {
 			*value = usual
 		}
 	}
-	if err := checkStopSignal(c.StopSignal, c.Worker != nil && foreignOf(c.Worker) == nil); err != nil {
+	if err := signals.CheckStop(c.StopSignal, c.Worker != nil && foreignOf(c.Worker) == nil); err != nil {
 		bad("StopSignal", strconv.Itoa(int(c.StopSignal)), err, "use SIGTERM, SIGINT, SIGQUIT or another that ends a process")
 	}
 	duration("StopTimeout", &d.cfg.StopTimeout, 10*time.Second)

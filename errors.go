@@ -13,6 +13,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/proc"
+	"github.com/daemonocle/daemonocle/internal/signals"
 	"github.com/daemonocle/daemonocle/internal/usercode"
 )
 
@@ -154,7 +155,7 @@ func (e *ExitError) code() int {
 // SignalError is the cause of a worker's context that ended by a signal.
 type SignalError struct{ Signal syscall.Signal }
 
-func (e *SignalError) Error() string { return "terminated by " + signalName(e.Signal) }
+func (e *SignalError) Error() string { return "terminated by " + signals.Name(e.Signal) }
 
 // ExitCode is the exit code for a program whose last act returned err: 0 for
 // nil, the code that an *Error or *ExitError carries, 1 for any other error.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+
+	"github.com/daemonocle/daemonocle/internal/signals"
 )
 
 func TestFateOfEverySignal(t *testing.T) {
@@ -37,7 +39,7 @@ func TestFateOfEverySignal(t *testing.T) {
 		}
 		for at, want := range want {
 			if got := fateOf(sig, at, stop); got != want {
-				t.Errorf("%s at station %d: %d, want %d", signalName(sig), at, got, want)
+				t.Errorf("%s at station %d: %d, want %d", signals.Name(sig), at, got, want)
 			}
 		}
 	}

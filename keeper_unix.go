@@ -22,6 +22,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
+	"github.com/daemonocle/daemonocle/internal/signals"
 )
 
 // keep starts the daemon as a child in a process group of its own, passes
@@ -124,7 +125,7 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 
 func exitText(s launch.Status) string {
 	if s.Code < 0 {
-		return "the daemon was ended by " + signalName(syscall.Signal(-s.Code))
+		return "the daemon was ended by " + signals.Name(syscall.Signal(-s.Code))
 	}
 	return "the daemon ended with exit code " + strconv.Itoa(s.Code)
 }
@@ -285,7 +286,7 @@ func (k *keeper) signal(l *launch.Launch, sig syscall.Signal) error {
 	}
 	if l != k.first {
 		if err := k.owned(h); err != nil {
-			k.complain("pass on "+signalName(sig), err)
+			k.complain("pass on "+signals.Name(sig), err)
 			return proc.ErrGone
 		}
 	}

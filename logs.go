@@ -7,6 +7,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/paths"
+	"github.com/daemonocle/daemonocle/internal/signals"
 )
 
 // ReopenLogs opens the log files anew and puts them in the place of descriptors
@@ -35,7 +36,7 @@ func (l *life) reopenLogs() error {
 	}
 	l.heard.reopenings.Add(1)
 	if l.state().Left() {
-		l.passOn(reopenSignal)
+		l.passOn(signals.Reopen)
 	}
 	if !l.isWorking() {
 		l.unopened.Store(true) // until they are open, and under the name that they have then

@@ -13,6 +13,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
+	"github.com/daemonocle/daemonocle/internal/signals"
 )
 
 // Reload replaces the daemon by a new process of the same program: with the same
@@ -144,7 +145,7 @@ func (l *life) withdraw(w *wish) {
 // successor grants it. Askers ask that themselves.
 func (w *wish) passOn(l *life) {
 	if w.inside > 0 {
-		l.passOn(hangUpSignal)
+		l.passOn(signals.HangUp)
 	}
 }
 
@@ -226,7 +227,7 @@ func (l *life) hangUp() {
 		}
 	}
 	if l.state().Left() {
-		l.passOn(hangUpSignal)
+		l.passOn(signals.HangUp)
 		return
 	}
 	if !l.hanging.CompareAndSwap(idle, busy) {
@@ -243,7 +244,7 @@ func (l *life) hangUp() {
 				return
 			}
 			if err == nil && l.d.cfg.Hooks.Reload == nil {
-				l.passOn(hangUpSignal)
+				l.passOn(signals.HangUp)
 				return
 			}
 			l.hanging.Store(busy)
@@ -266,10 +267,10 @@ type heard struct{ rereads, reopenings atomic.Int32 }
 // to be passed on at once.
 func (l *life) passOnSince(rereads, reopenings int32) {
 	if l.heard.rereads.Load() != rereads {
-		l.passOn(hangUpSignal)
+		l.passOn(signals.HangUp)
 	}
 	if l.heard.reopenings.Load() != reopenings {
-		l.passOn(reopenSignal)
+		l.passOn(signals.Reopen)
 	}
 }
 
@@ -292,7 +293,7 @@ func (l *life) reread() error {
 	defer l.rereading.Unlock()
 	l.heard.rereads.Add(1)
 	if l.state().Left() {
-		l.passOn(hangUpSignal)
+		l.passOn(signals.HangUp)
 		return nil
 	}
 	l.tell(sdnotify.Reloading())

@@ -25,6 +25,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
+	"github.com/daemonocle/daemonocle/internal/signals"
 	"github.com/daemonocle/daemonocle/internal/sockets"
 	"github.com/daemonocle/daemonocle/internal/usercode"
 )
@@ -548,7 +549,7 @@ func (l *life) work() *Error {
 	l.step(phase.Begin, demand{})
 	l.mu.Unlock()
 	if l.unopened.Swap(false) {
-		l.signalled(reopenSignal)
+		l.signalled(signals.Reopen)
 	}
 	l.open()
 	ended := make(chan outcome, 1)
@@ -594,9 +595,9 @@ func newHandlers() handlers {
 
 func (h handlers) install(sig os.Signal) {
 	c := h.ends
-	if sig == hangUpSignal {
+	if sig == signals.HangUp {
 		c = h.hangUps
-	} else if sig == reopenSignal {
+	} else if sig == signals.Reopen {
 		c = h.reopenings
 	}
 	signal.Notify(c, sig)
@@ -623,10 +624,10 @@ func (l *life) heed() {
 	// First those that would kill a daemon for which they mean something else: whoever finds
 	// its PID file may send them. Each takes some 50 microseconds.
 	if l.d.foreign == nil {
-		h.install(reopenSignal)
+		h.install(signals.Reopen)
 	}
 	if l.d.cfg.Hooks.Reload != nil || l.d.foreign == nil && (l.d.pid != nil && l.link != nil || l.manager.Load() != nil) {
-		h.install(hangUpSignal)
+		h.install(signals.HangUp)
 	}
 	// Go's runtime would catch it and do nothing.
 	stop := l.d.cfg.StopSignal
@@ -634,7 +635,7 @@ func (l *life) heed() {
 		h.install(stop)
 	}
 	close(l.safe)
-	for _, sig := range endSignals {
+	for _, sig := range signals.End {
 		h.install(sig)
 	}
 	defer close(l.calm)
@@ -649,7 +650,7 @@ func (l *life) heed() {
 		case <-l.over:
 			if l.becomes {
 				// Before they are not heard any more: what comes between is the kernel's.
-				l.revert = launch.DefaultSignals(append(slices.Clone(endSignals), hangUpSignal, stop))
+				l.revert = launch.DefaultSignals(append(slices.Clone(signals.End), signals.HangUp, stop))
 			}
 			for _, sig := range h.remove() {
 				l.signalled(sig)
@@ -668,7 +669,7 @@ func (l *life) heed() {
 }
 
 func (l *life) signalled(sig syscall.Signal) {
-	if sig == reopenSignal && sig != l.d.cfg.StopSignal {
+	if sig == signals.Reopen && sig != l.d.cfg.StopSignal {
 		l.reopening.soon(func() {
 			if err := l.reopenLogs(); err != nil {
 				l.complain("open the log files again", err)
@@ -676,7 +677,7 @@ func (l *life) signalled(sig syscall.Signal) {
 		})
 		return
 	}
-	if sig == hangUpSignal && sig != l.d.cfg.StopSignal {
+	if sig == signals.HangUp && sig != l.d.cfg.StopSignal {
 		l.hangUp()
 		return
 	}
@@ -780,7 +781,7 @@ func (l *life) judge(err error) outcome {
 	var exit *ExitError
 	switch {
 	case asked && sig != 0:
-		return outcome{Shutdown: Shutdown{"Terminated by " + signalName(sig), -int(sig)}}
+		return outcome{Shutdown: Shutdown{"Terminated by " + signals.Name(sig), -int(sig)}}
 	case asked && errors.Is(context.Cause(l.ctx), ErrStartCancelled):
 		return outcome{Shutdown: Shutdown{"Start was cancelled", 0}}
 	case asked && errors.Is(context.Cause(l.ctx), ErrReload):
@@ -835,8 +836,8 @@ func (l *life) abandoned() outcome {
 	if sig == 0 {
 		return l.outcome("Shutting down normally", 1, "", l.d.fail("run", errors.New("the worker was abandoned")))
 	}
-	err := fmt.Errorf("the worker was abandoned after %s", signalName(sig))
-	return l.outcome("Terminated by "+signalName(sig), -int(sig), "", l.d.fail("run", err))
+	err := fmt.Errorf("the worker was abandoned after %s", signals.Name(sig))
+	return l.outcome("Terminated by "+signals.Name(sig), -int(sig), "", l.d.fail("run", err))
 }
 
 // callHook gives the shutdown hook its one call. One that hangs is left behind
@@ -917,7 +918,7 @@ func (d *Daemon) complain(act string, err error) {
 // kernel gives them to.
 func reapOrphans(reap func()) (stop func()) {
 	children := make(chan os.Signal, 1)
-	signal.Notify(children, childSignal...)
+	signal.Notify(children, signals.Child...)
 	done := make(chan struct{})
 	go func() {
 		for {
@@ -933,13 +934,4 @@ func reapOrphans(reap func()) (stop func()) {
 		signal.Stop(children)
 		close(done)
 	}
-}
-
-// signalName is as in "SIGTERM (15)".
-func signalName(sig syscall.Signal) string {
-	name := signalText(sig)
-	if name == "" {
-		name = "signal"
-	}
-	return fmt.Sprintf("%s (%d)", name, int(sig))
 }

@@ -6,44 +6,11 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"syscall"
 
 	"github.com/daemonocle/daemonocle/internal/launch"
 )
 
-// There is no signal 0 to be sent, so these never come.
-const (
-	reopenSignal = syscall.Signal(0)
-	hangUpSignal = syscall.Signal(0)
-)
-
-// What these are for is refused before they are used.
-const (
-	continueSignal = syscall.Signal(0)
-	nonblock       = 0
-)
-
-var (
-	endSignals  = []os.Signal{os.Interrupt, syscall.SIGTERM}
-	childSignal = []os.Signal{os.Interrupt}
-)
-
-func signalText(sig syscall.Signal) string {
-	switch sig {
-	case syscall.SIGINT:
-		return "SIGINT"
-	case syscall.SIGTERM:
-		return "SIGTERM"
-	}
-	return ""
-}
-
-func checkStopSignal(sig syscall.Signal, _ bool) error {
-	if sig != 0 {
-		return ErrUnsupported
-	}
-	return nil
-}
+const nonblock = 0 // what it is for is refused before
 
 func owned(fs.FileInfo) bool { return true }
 

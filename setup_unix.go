@@ -22,31 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var (
-	endSignals   = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT}
-	childSignal  = []os.Signal{syscall.SIGCHLD}
-	reopenSignal = syscall.SIGUSR1
-	hangUpSignal = syscall.SIGHUP
-)
-
-const (
-	continueSignal = syscall.SIGCONT
-	nonblock       = syscall.O_NONBLOCK
-)
-
-// checkStopSignal refuses what is no signal, and what does not end a process. What the
-// reopening of log files is for Go code may be the end for another program.
-func checkStopSignal(sig syscall.Signal, goCode bool) error {
-	switch {
-	case sig < 0 || sig > 64:
-		return errors.New("is no signal")
-	case sig == syscall.SIGSTOP || sig == syscall.SIGCONT || sig == reopenSignal && goCode || sig == syscall.SIGCHLD:
-		return errors.New("does not end a daemon")
-	}
-	return nil
-}
-
-func signalText(sig syscall.Signal) string { return unix.SignalName(sig) }
+const nonblock = syscall.O_NONBLOCK
 
 func owned(info fs.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)

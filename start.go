@@ -18,6 +18,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
+	"github.com/daemonocle/daemonocle/internal/signals"
 )
 
 // StartOptions are for one start. The zero value starts as the Config says.
@@ -684,7 +685,7 @@ func (a *attempt) cancel(ctx context.Context) (ready bool, err error) {
 	}
 	if h := a.l.Handle(); h != nil && a.executed { // nobody there hears us any more
 		h.Signal(a.d.stopSignal())
-		h.Signal(continueSignal)
+		h.Signal(signals.Continue)
 	}
 	if a.claimed {
 		a.l.Wait(limit)

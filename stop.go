@@ -12,6 +12,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
+	"github.com/daemonocle/daemonocle/internal/signals"
 )
 
 // StopOptions are for one stop. See Config.StopSignal for another signal than
@@ -407,7 +408,7 @@ func (d *Daemon) terminate(ctx context.Context, op string, h target, timeout tim
 	case err != nil:
 		return d.about(op, h.PID(), err)
 	}
-	h.Signal(continueSignal)
+	h.Signal(signals.Continue)
 	return d.await(ctx, op, h, timeout, fault.Say(
 		fmt.Sprintf("timed out while waiting for process (PID %d) to terminate", h.PID()), ErrStopTimeout))
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
+	"github.com/daemonocle/daemonocle/internal/signals"
 )
 
 // Names of what a daemon hands to its successor, beside its sockets.
@@ -76,8 +77,8 @@ func inherit(c *launch.Child) *succession {
 	}
 	s.phase.Store(uint32(phase.Rising))
 	// Whose lock it is may be signalled.
-	s.handlers.install(hangUpSignal)
-	s.handlers.install(reopenSignal)
+	s.handlers.install(signals.HangUp)
+	s.handlers.install(signals.Reopen)
 	file, dir, spare := -1, -1, -1
 	c.Take(func(name string, fd int) bool {
 		manager, isManager := strings.CutPrefix(name, passManager)

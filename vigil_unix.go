@@ -14,6 +14,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
+	"github.com/daemonocle/daemonocle/internal/signals"
 )
 
 // watchman is the launcher's watch over one start of a program.
@@ -249,7 +250,7 @@ func (w *watchman) end(a *attempt, session int) []int {
 		}
 		for _, h := range handles {
 			h.Signal(signal)
-			h.Signal(continueSignal)
+			h.Signal(signals.Continue)
 			if !slices.Contains(met, h.PID()) {
 				met = append(met, h.PID())
 			}

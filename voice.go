@@ -15,6 +15,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/pyjson"
+	"github.com/daemonocle/daemonocle/internal/signals"
 )
 
 // speak is for what a daemon's own process has to say.
@@ -80,7 +81,7 @@ func (v *voice) watcher(doing string) watcher {
 		unseen:     v.unseen,
 		begun:      func() { v.Begin(doing + " " + v.d.cfg.Name) },
 		settled:    v.End,
-		forwarding: func(s syscall.Signal) { v.Line("Received signal " + signalName(s) + ". Forwarding to child...") },
+		forwarding: func(s syscall.Signal) { v.Line("Received signal " + signals.Name(s) + ". Forwarding to child...") },
 		childless:  func() { v.Line("All children are gone. Parent is exiting...") },
 		interrupts: true,
 		optioned:   v.out.optioned,
