@@ -13,9 +13,3 @@ func (p *program) raise(*life) error { return nil }
 func (p *program) execute(*life, string, []string, []string) error { return ErrUnsupported }
 
 func (p *program) attend(context.Context, *Daemon) (vigil, error) { return nil, ErrUnsupported }
-
-func notifications() probe { return unsupportedProbe{} }
-
-type unsupportedProbe struct{}
-
-func (unsupportedProbe) suits(*Daemon) error { return ErrUnsupported }

@@ -678,7 +678,7 @@ func TestOnlyWhoExecutesProgramsLinksIt(t *testing.T) {
 	if !strings.Contains(graph, "\nmain.main -> ") {
 		t.Fatalf("the linker's output is no graph of what needs what: %.200s", graph)
 	}
-	for _, name := range []string{module + ".(*program).", module + ".(*watchman).", module + ".(*notifySocket).", "regexp."} {
+	for _, name := range []string{module + ".(*program).", module + ".(*watchman).", module + "/internal/sdnotify.(*Listener).", "regexp."} {
 		if strings.Contains(graph, "\n"+name) {
 			t.Errorf("a program whose worker is Go code links %s", name)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/launch"
+	"github.com/daemonocle/daemonocle/internal/sdnotify"
 )
 
 // Readiness is how a Program that knows nothing of this library shows that it is
@@ -28,7 +29,7 @@ type probe interface {
 // process group is heard. After the start nobody listens there: what the
 // program then sends is refused by the kernel, which clients of the protocol
 // ignore.
-func ReadyNotify() Readiness { return Readiness{notifications()} }
+func ReadyNotify() Readiness { return Readiness{&notifyProbe{}} }
 
 // ReadySocket waits until a stream socket accepts a connection: "tcp" with
 // "host:port", or "unix" with a path. If one does before the start, the start
@@ -59,6 +60,10 @@ func ReadyWhen(what string, probe func(ctx context.Context) error) Readiness {
 func ReadyLine(pattern interface{ MatchString(line string) bool }) Readiness {
 	return Readiness{&lineProbe{pattern}}
 }
+
+type notifyProbe struct{}
+
+func (*notifyProbe) suits(*Daemon) error { return sdnotify.CanListen() }
 
 type askProbe struct {
 	what string

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"syscall"
 	"time"
@@ -14,14 +15,15 @@ import (
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
+	"github.com/daemonocle/daemonocle/internal/sdnotify"
 	"github.com/daemonocle/daemonocle/internal/signals"
 )
 
 // watchman is the launcher's watch over one start of a program.
 type watchman struct {
 	p      *program
-	socket *notifySocket // nil: it does not wait for notifications
-	let    func()        // ends the adoption of orphans
+	socket *sdnotify.Listener // nil: it does not wait for notifications
+	let    func()             // ends the adoption of orphans
 }
 
 // askTime is how long a probe may take to fail before the start.
@@ -41,7 +43,7 @@ func (p *program) attend(ctx context.Context, d *Daemon) (vigil, error) {
 			return nil, e
 		}
 	case *notifyProbe:
-		socket, err := listenForNotifications(d)
+		socket, err := sdnotify.Listen()
 		if err != nil {
 			return nil, d.fail("start", err)
 		}
@@ -55,12 +57,12 @@ func (w *watchman) address() string {
 	if w.socket == nil {
 		return ""
 	}
-	return w.socket.name
+	return w.socket.Name
 }
 
 func (w *watchman) close() {
 	if w.socket != nil {
-		w.socket.close()
+		w.socket.Close()
 	}
 	w.let()
 }
@@ -144,13 +146,26 @@ func (w *watchman) ready(ctx context.Context, a *attempt) <-chan struct{} {
 		case *lineProbe:
 			ok = probe.appears(ctx, a)
 		case *notifyProbe:
-			ok = w.socket.ready(ctx, a.l.PID())
+			ok = w.socket.Ready(ctx, func(from sdnotify.Sender) bool { return a.d.trusts(from, a.l.PID()) })
 		}
 		if ok {
 			close(is)
 		}
 	}()
 	return is
+}
+
+// trusts reports whether the word of that process counts. Of one that has ended,
+// such as systemd-notify without its barrier, only the user is known.
+func (d *Daemon) trusts(from sdnotify.Sender, daemon int) bool {
+	if from.PID == daemon {
+		return true
+	}
+	group, _, err := proc.GroupID(from.PID)
+	if errors.Is(err, proc.ErrGone) {
+		return from.UID == 0 || from.UID == os.Geteuid() || d.id.SwitchUser && from.UID == d.id.UID
+	}
+	return err == nil && group == daemon
 }
 
 // appears waits for the line in the log files.
@@ -228,7 +243,7 @@ func (w *watchman) tell(a *attempt, err error) {
 		e.Stdout = lastTen(logTail(a.d.stdout.String(), a.outLog.Text, int64(a.outLog.Code)))
 	}
 	if e.Reason == "" && w.socket != nil {
-		e.Reason = w.socket.lastStatus()
+		e.Reason = w.socket.Status()
 	}
 }
 

@@ -1,6 +1,4 @@
-//go:build unix
-
-package daemonocle
+package sdnotify
 
 import (
 	"strings"
@@ -15,7 +13,7 @@ func FuzzNotification(f *testing.F) {
 	f.Add("XREADY=1\nREADY=1 \nREADY=10\n")
 	f.Add("STATUS=\xff\x1b]0;x\x07\n\n=\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		var s notifySocket
+		var l Listener
 		lines := strings.Split(text, "\n")
 		want, status := false, ""
 		for _, line := range lines {
@@ -24,8 +22,8 @@ func FuzzNotification(f *testing.F) {
 				status = after
 			}
 		}
-		if got := s.hear(text); got != want || s.lastStatus() != status {
-			t.Errorf("%q: ready %v, status %q, want %v, %q", text, got, s.lastStatus(), want, status)
+		if got := l.hear(text); got != want || l.Status() != status {
+			t.Errorf("%q: ready %v, status %q, want %v, %q", text, got, l.Status(), want, status)
 		}
 	})
 }
