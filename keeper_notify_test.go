@@ -52,18 +52,14 @@ func TestKeeperSpeaksForItsWorker(t *testing.T) {
 				} else {
 					testkit.WaitFor(t, "the second worker", func() bool { return strings.Count(slurp(r.out), "worker ") == 2 })
 				}
-				testkit.WaitFor(t, "READY=1", func() bool {
-					s.tell("ready") // the first worker, for which it is no news, may read it as well
-					select {
-					case got := <-m.messages:
-						if got.from != keeper || got.text != "READY=1" && !strings.HasPrefix(got.text, "STATUS=") {
-							t.Fatalf("got %q of process %d", got.text, got.from)
-						}
-						return got.text == "READY=1"
-					default:
-						return false
+				s.tellGeneration(2, "ready")
+				for ready := false; !ready; {
+					got := m.next("READY=1")
+					if got.from != keeper || got.text != "READY=1" && !strings.HasPrefix(got.text, "STATUS=") {
+						t.Fatalf("got %q of process %d", got.text, got.from)
 					}
-				})
+					ready = got.text == "READY=1"
+				}
 				r.signal(syscall.SIGTERM)
 				for {
 					got := m.next("STOPPING=1")
@@ -217,7 +213,7 @@ func TestNotifyFD(t *testing.T) {
 			s := describe(t, "life", "D_REQUIRE_READY=1", "D_STOP_TIMEOUT=1m")
 			cmd := start(s)
 			cmd.Env = append(cmd.Env, "L_NOTIFY_FD=3")
-			if name != "restart" { // where the old worker reads what we say, too
+			if name != "restart" { // where the old worker would read what we say
 				cmd.Env = append(cmd.Env, "L_QUIET=1")
 			}
 			r, read := s.notified(cmd)

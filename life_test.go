@@ -156,18 +156,19 @@ func health(ctx context.Context, path string) error {
 	return errors.New(text)
 }
 
-// obey is the worker of lifeProgram. A command is a word and its argument.
+// obey is the worker of lifeProgram. A command is a word and its argument; after
+// "@N" it is for generation N. When its context has ended, or when it ends, it reads no more:
+// a command that comes later is the next worker's.
 func obey(ctx context.Context, from *os.File) error {
 	heard := make(chan os.Signal, 16)
 	if os.Getenv("L_HEAR") != "" {
 		ossignal.Notify(heard, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	}
-	commands := make(chan string)
-	go func() {
-		for s := bufio.NewScanner(from); s.Scan(); {
-			commands <- s.Text()
-		}
-	}()
+	commands, quit, err := hear(from, daemonocle.Generation(ctx))
+	if err != nil {
+		return err
+	}
+	defer quit()
 	fmt.Printf("worker %d: uid %d of %s, args %q\n", os.Getpid(), os.Getuid(), daemonocle.From(ctx).Name(), daemonocle.Args(ctx))
 	if os.Getenv("L_QUIET") == "" {
 		if err := daemonocle.Ready(ctx); err != nil {
@@ -181,6 +182,9 @@ func obey(ctx context.Context, from *os.File) error {
 			fmt.Println("heard", unix.SignalName(s.(syscall.Signal)))
 		case <-end:
 			var s *daemonocle.SignalError
+			if os.Getenv("L_STUBBORN") == "" {
+				quit()
+			}
 			fmt.Printf("cause: %v, of type SignalError: %v\n", context.Cause(ctx), errors.As(context.Cause(ctx), &s))
 			if path := os.Getenv("L_LINGER"); path != "" && daemonocle.Generation(ctx) == 1 {
 				f, err := os.Open(path)
@@ -238,6 +242,41 @@ func obey(ctx context.Context, from *os.File) error {
 			}
 		}
 	}
+}
+
+// hear reads commands until quit is called, which leaves in the FIFO what nobody has taken.
+func hear(from *os.File, generation int) (commands <-chan string, quit func(), err error) {
+	if err := markReader(from); err != nil {
+		return nil, nil, err
+	}
+	heard, stop, done := make(chan string), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		defer from.Close()
+		for s := bufio.NewScanner(from); s.Scan(); {
+			line := s.Text()
+			command := line
+			if strings.HasPrefix(line, "@") {
+				var to string
+				to, command, _ = strings.Cut(line, " ")
+				if to != fmt.Sprint("@", generation) {
+					fmt.Fprintln(from, line)
+					time.Sleep(time.Millisecond) // the other one's turn
+					continue
+				}
+			}
+			select {
+			case heard <- command:
+			case <-stop:
+				fmt.Fprintln(from, line)
+			}
+		}
+	}()
+	return heard, sync.OnceFunc(func() {
+		close(stop)
+		from.SetReadDeadline(time.Now())
+		<-done
+	}), nil
 }
 
 func giveBack(ctx context.Context, what string) error {
@@ -484,8 +523,74 @@ func (s *described) daemon() int {
 	return pid
 }
 
-// tell gives the worker of lifeProgram a command.
+// readerFlag marks the FIFO of commands in a worker that reads it. Every process of the
+// program has it open, for the worker may be in a chroot. The flag has no effect on a FIFO,
+// and others see it in /proc.
+const readerFlag = unix.O_APPEND
+
+func markReader(fifo *os.File) error {
+	raw, err := fifo.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
+		if err == nil {
+			_, err = unix.FcntlInt(fd, unix.F_SETFL, flags|readerFlag)
+		}
+		failed = err
+	})
+	return errors.Join(err, failed)
+}
+
+// readers are the processes whose workers read commands.
+func (s *described) readers() (pids []int) {
+	s.t.Helper()
+	var fifo, st unix.Stat_t
+	if err := unix.Stat(s.setting("L_FIFO"), &fifo); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, pid := range s.processes() {
+		dir := fmt.Sprintf("/proc/%d/", pid)
+		fds, _ := os.ReadDir(dir + "fd")
+		for _, fd := range fds {
+			if unix.Stat(dir+"fd/"+fd.Name(), &st) != nil || st.Ino != fifo.Ino || st.Dev != fifo.Dev {
+				continue
+			}
+			var pos, flags int
+			if n, _ := fmt.Sscanf(slurp(dir+"fdinfo/"+fd.Name()), "pos: %d\nflags: %o", &pos, &flags); n == 2 && flags&readerFlag != 0 {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
+
+// tell gives the worker of lifeProgram a command, when there is one worker that reads: a
+// moment after a reload there may be the old one still, and the new one not yet.
 func (s *described) tell(format string, args ...any) {
+	s.t.Helper()
+	var all []int
+	defer func() {
+		if len(all) != 1 {
+			s.t.Logf("processes that read commands: %v", all)
+		}
+	}()
+	testkit.WaitFor(s.t, "one worker that reads commands", func() bool {
+		all = s.readers()
+		return len(all) == 1
+	})
+	s.write(format, args...)
+}
+
+// tellGeneration is for when there are two.
+func (s *described) tellGeneration(generation int, format string, args ...any) {
+	s.t.Helper()
+	s.write("@%d %s", generation, fmt.Sprintf(format, args...))
+}
+
+func (s *described) write(format string, args ...any) {
 	s.t.Helper()
 	var f *os.File
 	testkit.WaitFor(s.t, "somebody to listen to commands", func() (ok bool) {

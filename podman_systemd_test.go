@@ -290,14 +290,9 @@ func TestSystemdPodmanNotify(t *testing.T) {
 			// Newer ones of conmon pass RELOADING=1 on, so that systemd waits for the second
 			// generation to be ready.
 			systemctl(t, "reload", "--no-block", u.name)
-			testkit.WaitFor(t, "the second generation", func() bool {
-				u.tell("ready")
-				return strings.Contains(u.hookLog(), "Shutting down for reload")
-			})
-			testkit.WaitFor(t, "the end of the reload", func() bool {
-				u.tell("ready")
-				return u.property("SubState") == "running"
-			})
+			u.tellGeneration(2, "ready")
+			waitText(t, u.hooks, "Shutting down for reload")
+			u.await("SubState", "running")
 			systemctl(t, "stop", u.name)
 			u.want("ActiveState", "inactive")
 			u.want("Result", "success")

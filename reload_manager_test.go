@@ -413,8 +413,8 @@ func TestStopDuringTheHandOver(t *testing.T) {
 func TestStopDuringTheHandOverOfAWorkerThatHasReturned(t *testing.T) {
 	s, m := describe(t, "life", orders["ready first"]), newManager(t)
 	r, pid, next := s.handingOver(m)
-	freeze(t, next) // it reads the same commands
-	s.tell("return")
+	freeze(t, next)
+	s.tellGeneration(1, "return")
 	waitText(t, s.hooks, "Shutting down normally")
 	signalTo(t, pid, syscall.SIGTERM)
 	m.wantNone(testkit.Settle) // and it is heard meanwhile

@@ -135,7 +135,10 @@ func TestSystemdReloadIsStopped(t *testing.T) {
 	systemctl(t, "start", u.name)
 	pid := u.daemon()
 	systemctl(t, "reload", "--no-block", u.name)
-	testkit.WaitFor(t, "two processes", func() bool { return len(u.processes()) == 2 })
+	two := func() bool { return len(u.processes()) == 2 }
+	testkit.WaitFor(t, "the old process and the new one, without the shell of ExecReload", func() bool {
+		return two() && u.property("ControlPID") == "0" && two()
+	})
 	systemctl(t, "stop", "--no-block", u.name)
 	testkit.WaitFor(t, "the new one to go", func() bool { return len(u.processes()) == 1 })
 	if got := u.processes(); got[0] != pid {

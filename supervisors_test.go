@@ -68,10 +68,8 @@ func (s *described) supervise(debian, supervisor string) (dir string, r *running
 // passed makes the daemon's second generation ready, and waits for the end of the first.
 func (s *described) passed(first int) {
 	s.t.Helper()
-	testkit.WaitFor(s.t, "the end of the first generation", func() bool {
-		s.tell("ready") // either may read it
-		return testkit.Gone(first)
-	})
+	s.tellGeneration(2, "ready")
+	testkit.WaitGone(s.t, first)
 	if pid := s.daemon(); pid == first {
 		s.t.Errorf("the PID file names the first generation, %d", pid)
 	}
