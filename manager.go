@@ -215,6 +215,7 @@ func (l *life) countAlive() (stop func()) {
 		l.mu.Lock()
 		alive := !l.verdict.SaidReady() && !l.phase.Ending()
 		if alive {
+			l.counted = true
 			l.tell(sdnotify.Ready)
 		}
 		l.mu.Unlock()

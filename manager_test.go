@@ -168,6 +168,20 @@ func TestServiceManagerHearsOfTheWholeLife(t *testing.T) {
 	m.wantNone(0)
 }
 
+// A worker that is ready when it has counted as started already is no news: in the middle
+// of a reload it would pass for the end of that.
+func TestServiceManagerHearsOnceThatTheWorkerIsReady(t *testing.T) {
+	s, m := describe(t, "life", "L_QUIET=1", "D_START_WINDOW=1ms"), newManager(t)
+	r := s.service(m)
+	m.want("READY=1")
+	s.tell("ready")
+	waitText(t, r.out, "ready: <nil>\n")
+	r.signal(syscall.SIGTERM)
+	m.want("STOPPING=1")
+	r.wait()
+	m.wantNone(0)
+}
+
 func TestServiceManagerHearsWhy(t *testing.T) {
 	for _, tt := range []struct {
 		name     string

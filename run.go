@@ -86,6 +86,7 @@ type life struct {
 	mu        sync.Mutex // never held while anything waits
 	phase     phase.Life
 	verdict   phase.Verdict
+	counted   bool           // as started, without the worker's Ready
 	signal    syscall.Signal // that ended the context
 	successor *successor     // the one that waits for the end of this process
 	kept      []demand       // while it is not clear whose they are
@@ -494,7 +495,7 @@ func (l *life) becomeReady() error {
 	if l.phase.Ending() && l.succession.anothers() {
 		return context.Cause(l.ctx) // the daemon does not end with this process
 	}
-	if !l.phase.Ending() {
+	if !l.phase.Ending() && !l.counted {
 		l.tell(sdnotify.Ready)
 	}
 	l.hear(phase.SaysReady)
