@@ -306,21 +306,36 @@ func TestPublicAPI(t *testing.T) {
 	}
 }
 
-// eachGoFile calls do for every file of the module that is no test.
-// TestWhatIsNotCalledIsNotLinked: a program that starts daemons has nothing that reads
-// log files, and one with a command line has.
+// TestWhatIsNotCalledIsNotLinked: what a program links is what it calls, and what that needs.
 func TestWhatIsNotCalledIsNotLinked(t *testing.T) {
-	for tag, want := range map[string]bool{"start": false, "do": true} {
-		graph := goCommand(t, "linux", "build", "-tags", "daemon "+tag, "-o", os.DevNull, "-ldflags=-dumpdep", "./bench/size")
+	linked := []struct {
+		what string
+		by   string // the calls that need it, beside New
+	}{
+		{module + "/internal/logtail.Open", "do"},
+		{module + "/internal/environ.Here", "start do"},
+		{module + "/internal/console.Capitalize", "start do"},
+		{module + "/internal/console.New", "start do"},
+		{module + "/internal/sdnotify.Dial", "start do"},
+		{module + "/internal/systemd.Show", "start do"},
+		{unixes + ".anyToSockaddr", ""}, // every family of addresses
+		{"unicode.PrintRanges", ""},
+	}
+	for _, call := range strings.Fields("none status start do") {
+		graph := goCommand(t, "linux", "build", "-tags", "daemon "+call, "-o", os.DevNull, "-ldflags=-dumpdep", "./bench/size")
 		if !strings.Contains(graph, "main.main -> ") {
 			t.Fatalf("the linker's output is no graph of what needs what: %.200s", graph)
 		}
-		if got := strings.Contains(graph, "-> "+module+"/internal/logtail."); got != want {
-			t.Errorf("%s: reads log files: %t, want %t", tag, got, want)
+		for _, l := range linked {
+			want := slices.Contains(strings.Fields(l.by), call)
+			if got := strings.Contains(graph, "-> "+l.what+"\n"); got != want {
+				t.Errorf("%s: links %s: %t, want %t", call, l.what, got, want)
+			}
 		}
 	}
 }
 
+// eachGoFile calls do for every file of the module that is no test.
 func eachGoFile(t *testing.T, do func(name string, file *ast.File)) {
 	t.Helper()
 	files := 0

@@ -91,10 +91,22 @@ func (l *life) inform(fields ...string) error {
 	return l.manager.Load().Send(fields...)
 }
 
+// managed is what NOTIFY_SOCKET has named.
+var managed struct {
+	once     sync.Once
+	conn     *sdnotify.Conn
+	watchdog time.Duration
+}
+
 // manager is the service manager that wants to hear of this process, nil if there is
 // none. It is asked for once in a process: later lives
 // use the same connection, whose socket may be out of reach by then.
-var manager = sync.OnceValues(func() (*sdnotify.Conn, time.Duration) {
+func manager() (*sdnotify.Conn, time.Duration) {
+	managed.once.Do(func() { managed.conn, managed.watchdog = dialManager() })
+	return managed.conn, managed.watchdog
+}
+
+func dialManager() (*sdnotify.Conn, time.Duration) {
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return nil, 0
 	}
@@ -105,7 +117,7 @@ var manager = sync.OnceValues(func() (*sdnotify.Conn, time.Duration) {
 		return nil, 0
 	}
 	return conn, watchdog
-})
+}
 
 // watchdog wants to hear of the daemon within limit, again and again.
 type watchdog struct {

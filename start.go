@@ -156,8 +156,16 @@ func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started,
 	return s, err
 }
 
-// here is asked once: what a process was started for does not change, and several ask.
-var here = sync.OnceValue(environ.Here)
+// survey is made once: what a process was started for does not change, and several ask.
+var survey struct {
+	once  sync.Once
+	place environ.Place
+}
+
+func here() environ.Place {
+	survey.once.Do(func() { survey.place = environ.Here() })
+	return survey.place
+}
 
 // where says where this process is. What started a daemon's own process was meant for
 // that daemon, not for those that it starts.

@@ -45,6 +45,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -565,7 +566,7 @@ func sanitize(line string, limit int) string {
 // something else.
 func harmless(r rune) bool {
 	const nonJoiner, joiner = '\u200c', '\u200d' // Persian and emoji need them
-	return unicode.IsPrint(r) || unicode.Is(unicode.Zs, r) || r == nonJoiner || r == joiner
+	return strconv.IsPrint(r) || unicode.Is(unicode.Zs, r) || r == nonJoiner || r == joiner
 }
 
 // colorSequence returns the length of the escape sequence for colours and the

@@ -57,7 +57,7 @@ func (s *Server) Serve(handle func(*Asker, Request)) {
 		fd := -1
 		var failed error
 		err := conn.Read(func(l uintptr) bool {
-			fd, _, failed = retried.Accept4(int(l), unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+			fd, failed = retried.Accept4(int(l), unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
 			return failed != unix.EAGAIN
 		})
 		if err != nil {

@@ -3,6 +3,8 @@
 package environ
 
 import (
+	"syscall"
+
 	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
@@ -25,13 +27,13 @@ func superServer(fd int, getenv func(string) string) bool {
 // nameless reports whether neither end has an address, which is so for a
 // socketpair(2) only: who accepts a connection has the listener's name.
 func nameless(fd int) bool {
-	for _, name := range []func(int) (unix.Sockaddr, error){unix.Getsockname, unix.Getpeername} {
+	for _, name := range []func(int) (syscall.Sockaddr, error){syscall.Getsockname, syscall.Getpeername} {
 		sa, err := name(fd)
 		if err != nil {
 			return false
 		}
-		// "@" is how x/sys shows an abstract name, and no name with it.
-		if u, ok := sa.(*unix.SockaddrUnix); !ok || u.Name != "" && u.Name != "@" {
+		// "@" is how package syscall shows an abstract name, and no name with it.
+		if u, ok := sa.(*syscall.SockaddrUnix); !ok || u.Name != "" && u.Name != "@" {
 			return false
 		}
 	}

@@ -57,12 +57,12 @@ func ordered(fd int) bool {
 		return false
 	}
 	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
-	return err == nil && cred.Uid == 0 && int(cred.Pid) == os.Getppid() && unnamed(unix.Getsockname(fd)) && unnamed(unix.Getpeername(fd))
+	return err == nil && cred.Uid == 0 && int(cred.Pid) == os.Getppid() && unnamed(syscall.Getsockname(fd)) && unnamed(syscall.Getpeername(fd))
 }
 
-// unnamed: x/sys shows a name of no length as an abstract one of no length.
-func unnamed(name unix.Sockaddr, err error) bool {
-	u, ok := name.(*unix.SockaddrUnix)
+// unnamed: package syscall shows a name of no length as an abstract one of no length.
+func unnamed(name syscall.Sockaddr, err error) bool {
+	u, ok := name.(*syscall.SockaddrUnix)
 	return err == nil && ok && (u.Name == "" || u.Name == "@")
 }
 

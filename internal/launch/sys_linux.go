@@ -84,12 +84,12 @@ func socketpair() ([2]int, error) {
 // made, has root behind it as well, but a name at one end.
 func trusted(fd int) bool {
 	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
-	return err == nil && int(cred.Uid) == os.Geteuid() && unnamed(unix.Getsockname(fd)) && unnamed(unix.Getpeername(fd))
+	return err == nil && int(cred.Uid) == os.Geteuid() && unnamed(syscall.Getsockname(fd)) && unnamed(syscall.Getpeername(fd))
 }
 
-// unnamed: x/sys shows a name of no length as an abstract one of no length.
-func unnamed(name unix.Sockaddr, err error) bool {
-	u, ok := name.(*unix.SockaddrUnix)
+// unnamed: package syscall shows a name of no length as an abstract one of no length.
+func unnamed(name syscall.Sockaddr, err error) bool {
+	u, ok := name.(*syscall.SockaddrUnix)
 	return err == nil && ok && (u.Name == "" || u.Name == "@")
 }
 

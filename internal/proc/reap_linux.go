@@ -3,7 +3,6 @@ package proc
 import (
 	"os"
 	"slices"
-	"sync"
 	"syscall"
 	"unsafe"
 
@@ -59,15 +58,18 @@ func owner(keep []int) func(pid int) bool {
 	}
 }
 
-// goHasPidfds reports whether os.Process holds a pidfd of what it starts.
-var goHasPidfds = sync.OnceValue(func() bool {
+// goHasPidfds reports whether os.Process holds a pidfd of what it starts. A test answers
+// for another kernel.
+var goHasPidfds = findsPidfd
+
+func findsPidfd() bool {
 	p, err := os.FindProcess(os.Getpid())
 	if err != nil {
 		return false
 	}
 	defer p.Release()
 	return p.WithHandle(func(uintptr) {}) == nil
-})
+}
 
 // pidfds returns the processes this process holds pidfds of; !ok means that
 // there may be owners that are not in the list.

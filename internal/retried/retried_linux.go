@@ -1,6 +1,10 @@
 package retried
 
-import "golang.org/x/sys/unix"
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
 
 func Fallocate(fd int, mode uint32, offset, size int64) error {
 	return only(func() error { return unix.Fallocate(fd, mode, offset, size) })
@@ -30,25 +34,25 @@ func Getrandom(b []byte, flags int) (int, error) {
 	return value(func() (int, error) { return unix.Getrandom(b, flags) })
 }
 
-func Accept4(fd, flags int) (int, unix.Sockaddr, error) {
-	var from unix.Sockaddr
-	n, err := value(func() (n int, err error) {
-		n, from, err = unix.Accept4(fd, flags)
+// Accept4 does not say who has connected, nor Recvmsg who has sent: the x/sys functions that
+// do link every address family there is.
+func Accept4(fd, flags int) (int, error) {
+	return value(func() (n int, err error) {
+		n, _, err = syscall.Accept4(fd, flags)
 		return n, err
 	})
-	return n, from, err
 }
 
 func Sendmsg(fd int, b, oob []byte, to unix.Sockaddr, flags int) error {
 	return only(func() error { return unix.Sendmsg(fd, b, oob, to, flags) })
 }
 
-func Recvmsg(fd int, b, oob []byte, flags int) (n, oobn, got int, from unix.Sockaddr, err error) {
+func Recvmsg(fd int, b, oob []byte, flags int) (n, oobn, got int, err error) {
 	err = only(func() error {
-		n, oobn, got, from, err = unix.Recvmsg(fd, b, oob, flags)
+		n, oobn, got, _, err = syscall.Recvmsg(fd, b, oob, flags)
 		return err
 	})
-	return n, oobn, got, from, err
+	return n, oobn, got, err
 }
 
 func Waitid(kind, id int, info *unix.Siginfo, options int, usage *unix.Rusage) error {

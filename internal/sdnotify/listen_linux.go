@@ -37,7 +37,7 @@ func Listen() (*Listener, error) {
 func takeMessage(fd int) (text string, from Sender, ok bool) {
 	b := make([]byte, 4096)
 	oob := make([]byte, 4096)
-	n, oobn, _, _, err := retried.Recvmsg(fd, b, oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
+	n, oobn, _, err := retried.Recvmsg(fd, b, oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
 	if err != nil {
 		return "", Sender{}, err != unix.EAGAIN
 	}
