@@ -180,7 +180,7 @@ func (l *life) tell(fields ...string) {
 		l.complainSoon("notify", err)
 	}
 	if slices.Contains(fields, sdnotify.Ready) {
-		if err := l.notifyFD.ready(); err != nil {
+		if err := l.notifyFD.Ready(); err != nil {
 			l.complainSoon("notify", err)
 		}
 	}

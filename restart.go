@@ -66,7 +66,7 @@ func (d *Daemon) restart(ctx context.Context, o RestartOptions, stopping stopWat
 	if ctx, err = withNotifyFD(ctx, o.Start.NotifyFD); err != nil {
 		return r, d.misused("restart", err)
 	}
-	defer notifyFDOf(ctx).close()
+	defer notifyFDOf(ctx).Close()
 	o.Start.NotifyFD = 0 // it is taken
 	starting.checkup = &checkup{}
 	until, calm := starting.interruptible(ctx)

@@ -42,7 +42,7 @@ type life struct {
 
 	watched bool // by a keeper, at the other end of link; it speaks to the service manager
 
-	notifyFD *notifyFD // of a life that nobody has launched; nil: there is none
+	notifyFD *sdnotify.Descriptor // of a life that nobody has launched; nil: there is none
 
 	sockets  *sockets.Set
 	manager  atomic.Pointer[sdnotify.Conn] // nil if no service manager listens to this process

@@ -15,9 +15,9 @@ import (
 // which its manager knows processes.
 type spokesman struct {
 	complain func(act string, err error)
-	manager  *sdnotify.Conn // nil: there is none
-	watches  bool           // it wants to hear again and again
-	fd       *notifyFD      // nil: there is none
+	manager  *sdnotify.Conn       // nil: there is none
+	watches  bool                 // it wants to hear again and again
+	fd       *sdnotify.Descriptor // nil: there is none
 
 	mu   sync.Mutex
 	said standing
@@ -49,7 +49,7 @@ func (s *spokesman) become(next standing) bool {
 	switch next {
 	case isUp:
 		s.tell(sdnotify.Ready)
-		if err := s.fd.ready(); err != nil {
+		if err := s.fd.Ready(); err != nil {
 			s.complain("notify", err)
 		}
 	case reloads:
@@ -91,7 +91,7 @@ type notifyFDKey struct{}
 // withNotifyFD takes the descriptor that the options name. Nothing that is started
 // inherits it.
 func withNotifyFD(ctx context.Context, n int) (context.Context, error) {
-	fd, err := takeNotifyFD(n)
+	fd, err := sdnotify.TakeDescriptor(n)
 	if err != nil || fd == nil {
 		return ctx, err
 	}
@@ -99,7 +99,7 @@ func withNotifyFD(ctx context.Context, n int) (context.Context, error) {
 }
 
 // notifyFDOf is nil if there is none.
-func notifyFDOf(ctx context.Context) *notifyFD {
-	fd, _ := ctx.Value(notifyFDKey{}).(*notifyFD)
+func notifyFDOf(ctx context.Context) *sdnotify.Descriptor {
+	fd, _ := ctx.Value(notifyFDKey{}).(*sdnotify.Descriptor)
 	return fd
 }

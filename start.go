@@ -110,7 +110,7 @@ func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started,
 	if err != nil {
 		return Started{}, d.misused("start", err)
 	}
-	defer notifyFDOf(ctx).close()
+	defer notifyFDOf(ctx).Close()
 	ctx = withSockets(ctx, d.worker)
 	defer socketsOf(ctx).End()
 	place, err := d.place(ctx, o)
@@ -190,7 +190,7 @@ func detaches(p environ.Place) bool {
 
 // notified tells who has handed over a descriptor for it that the daemon is started.
 func (d *Daemon) notified(ctx context.Context) {
-	if err := notifyFDOf(ctx).ready(); err != nil {
+	if err := notifyFDOf(ctx).Ready(); err != nil {
 		d.complain("notify", err)
 	}
 }

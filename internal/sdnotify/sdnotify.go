@@ -1,6 +1,7 @@
-// Package sdnotify tells a service manager how its service is (sd_notify(3)).
+// Package sdnotify tells a service manager how its service is (sd_notify(3)), or a
+// supervisor, by a newline, that it is ready; and it hears what others tell.
 //
-// The socket is connected once, so that it can be used from within a chroot, and
+// A Conn's socket is connected once, so that it can be used from within a chroot, and
 // is close-on-exec: what the service starts has no say.
 package sdnotify
 
