@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync/atomic"
 	"time"
+
+	"github.com/daemonocle/daemonocle/internal/phase"
 )
 
 // foreign is a worker that is another program. It is an interface, and found by
@@ -27,9 +29,11 @@ type foreign interface {
 type vigil interface {
 	// address is the program's NOTIFY_SOCKET, empty without one.
 	address() string
-	// watch gives the verdict, once the daemon is the program or dead; limit is
+	// watch gives what is seen of the program, once the daemon is that or dead; limit is
 	// derived from ctx, the caller's.
-	watch(ctx, limit context.Context, a *attempt) (ready bool, err error)
+	watch(ctx, limit context.Context, a *attempt) (phase.Sign, error)
+	// tell adds what the program had to say to the error, if it is one of a start's.
+	tell(a *attempt, err error)
 	// await waits until the program says that it is ready, where a keeper watches over
 	// it; can is false if it has no way to say so there.
 	await(ctx context.Context, a *attempt) (ready, can bool)

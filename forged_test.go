@@ -45,6 +45,16 @@ func wire() (int, error) {
 	return -1, fmt.Errorf("process %d has no wire", os.Getpid())
 }
 
+func closeWire() {
+	fd, err := wire()
+	if err == nil {
+		err = unix.Close(fd)
+	}
+	if err != nil {
+		panic(err)
+	}
+}
+
 // forgeAll says to a launcher what makes it act, about anybody but this process.
 func forgeAll(path string) error {
 	f, err := os.Open(path)

@@ -20,6 +20,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
+	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
 	"github.com/daemonocle/daemonocle/internal/signals"
@@ -41,6 +42,7 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP, syscall.SIGCONT, syscall.SIGPIPE)
 
 	a := d.attempt(w)
+	a.phase = phase.Named
 	if k.voice.needed() { // else nobody asks when a program is ready
 		if len(attend(ctx, []*attempt{a})) == 0 {
 			return Started{}, a.err
@@ -376,6 +378,7 @@ func (k *keeper) setUp(a *attempt) error {
 		if errors.Is(err, io.EOF) {
 			status, _ := l.Wait(context.Background())
 			err := a.died(status)
+			a.cleanUp()
 			k.w.settle(false)
 			return err
 		}
@@ -391,7 +394,7 @@ func (k *keeper) setUp(a *attempt) error {
 				k.w.settle(false)
 			}
 			return err
-		case a.running:
+		case a.phase == phase.Running:
 			k.w.settle(true)
 			l.Send(launch.Release) // the worker may speak
 			return nil

@@ -16,6 +16,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/paths"
+	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/signals"
@@ -304,10 +305,9 @@ type attempt struct {
 	l *launch.Launch
 	w watcher
 
-	claimed bool
-	begun   bool
-	running bool      // the worker runs
-	since   time.Time // when it began to
+	phase   phase.Launch
+	begun   bool      // the line of w
+	since   time.Time // when the worker began; zero: it has not
 	reason  string
 	hint    string       // what to do about that
 	note    string       // what the daemon says it is doing
@@ -320,17 +320,15 @@ type attempt struct {
 	err     error
 	over    func() // called with it; may be nil
 
-	gate   func(context.Context) error // opens the way for it, once it has come as far as it can; nil: it is open
-	opened bool
+	gate func(context.Context) error // opens the way for it, once it has come as far as it can; nil: it is open
 
-	vigil    vigil          // nil: the worker is Go code
-	outLog   launch.Message // as for stderr, of a daemon that becomes a program
-	executed bool           // the daemon is that, or tried to be
-	alone    bool           // no other daemon is in its session
+	vigil  vigil          // nil: the worker is Go code
+	outLog launch.Message // as for stderr, of a daemon that becomes a program
+	alone  bool           // no other daemon is in its session
 }
 
 func (d *Daemon) attempt(w watcher) *attempt {
-	return &attempt{d: d, w: w, logFrom: -1, absent: d.absent()}
+	return &attempt{d: d, w: w, phase: phase.Launched, logFrom: -1, absent: d.absent()}
 }
 
 // detach starts daemons in one new session, and returns when it is known what
@@ -431,60 +429,179 @@ func (a *attempt) begin() {
 	}
 }
 
-// wait gives the verdict.
+// wait gives the verdict. An error of the daemon's own comes with the sign that says so.
 func (a *attempt) wait(ctx context.Context, timeout time.Duration) (ready bool, err error) {
 	limit, stop := context.WithTimeout(ctx, timeout)
-	defer stop()
-	for {
-		patience, done := a.patience(limit)
-		m, err := a.l.Receive(patience)
-		lived := patience.Err() != nil && limit.Err() == nil
-		done()
-		switch {
-		case err == nil && m.Kind == launch.Waiting && a.gate != nil && !a.opened:
-			a.opened = true
-			if err := a.gate(ctx); err != nil {
-				a.w = watcher{} // there was no start
-				a.cancel(ctx)
-				return false, err
+	defer func() { stop() }()
+	grant := func(ctx context.Context, time time.Duration) {
+		stop()
+		limit, stop = context.WithTimeout(ctx, time)
+	}
+	watched := false // by the vigil
+	for !a.phase.Over() {
+		watched = watched || a.phase == phase.Replaced
+		sign, said := a.await(ctx, limit)
+		if said != nil {
+			err = said
+		}
+		switch do := a.step(sign); {
+		case do&phase.NewTime != 0:
+			grant(ctx, timeout)
+		case do&phase.LookCloser != 0:
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				grant(context.WithoutCancel(ctx), stageTime)
+			} else {
+				grant(ctx, stageTime)
 			}
-			a.l.Send(launch.Go)
-			return a.wait(ctx, timeout)
-		case err == nil:
-			if done, ready, err := a.heard(m); done {
-				return ready, err
-			}
-		case lived:
-			a.l.Send(launch.Release)
-			return false, nil
-		case errors.Is(err, io.EOF) && a.executed && a.vigil != nil:
-			return a.vigil.watch(ctx, limit, a)
-		case errors.Is(err, io.EOF):
-			return false, a.silent(limit)
-		case limit.Err() != nil:
-			return a.outOfTime(ctx)
-		default:
-			return false, a.d.fail("start", fmt.Errorf("listen to the daemon: %w", err))
+		case do&phase.GrantStop != 0:
+			grant(context.WithoutCancel(ctx), a.d.cfg.StopTimeout)
 		}
 	}
-}
-
-// patience is how long the next message may take: once the worker runs, the
-// rest of the window.
-func (a *attempt) patience(limit context.Context) (context.Context, context.CancelFunc) {
-	if !a.running || a.d.cfg.RequireReady || a.vigil != nil { // which has its own
-		return context.WithCancel(limit)
+	switch a.phase {
+	case phase.Up, phase.Lived:
+		return a.phase == phase.Up && err == nil, err
+	case phase.StillUp:
+		err = a.late()
+	case phase.CalledOff:
+		if err == nil {
+			err = a.d.cancelled(ctx)
+		}
 	}
-	return context.WithDeadline(limit, a.since.Add(a.d.cfg.StartWindow))
+	if watched && a.vigil != nil {
+		a.vigil.tell(a, err)
+	}
+	return false, err
 }
 
-// heard takes one message; done means that it is the verdict.
-func (a *attempt) heard(m launch.Message) (done, ready bool, err error) {
+// await gives what is seen next, in a state in which there is something to wait for. limit
+// is what the state grants.
+func (a *attempt) await(ctx, limit context.Context) (phase.Sign, error) {
+	over := func() phase.Sign {
+		switch {
+		case a.phase.Recalled():
+			return phase.Tires
+		case errors.Is(ctx.Err(), context.Canceled):
+			return phase.CallOff
+		case a.phase.Late():
+			return phase.Tires
+		}
+		return phase.TimesOut
+	}
+	patience, stop := context.WithCancel(limit)
+	defer func() { stop() }()
+	short := func(until time.Time) {
+		stop()
+		patience, stop = context.WithDeadline(limit, until)
+	}
+	counts := !a.d.cfg.RequireReady && a.vigil == nil // which has its own window
+	switch a.phase {
+	case phase.AtGate:
+		if err := a.gate(ctx); err != nil {
+			a.w = watcher{} // there was no start
+			return phase.Stays, err
+		}
+		return phase.Opens, nil
+	case phase.LateNamed, phase.LateClaim:
+		if a.gate != nil || a.d.pid == nil { // by which nobody finds it
+			return over(), nil
+		}
+		if a.phase == phase.LateNamed {
+			short(time.Now().Add(hearsay))
+		}
+	case phase.Doubted:
+		short(time.Now().Add(hearsay))
+	case phase.Running, phase.Becoming, phase.Mute:
+		if counts {
+			short(a.since.Add(a.d.cfg.StartWindow))
+		}
+	case phase.Replaced:
+		if a.vigil != nil {
+			return a.vigil.watch(ctx, limit, a)
+		}
+		if counts {
+			short(a.since.Add(a.d.cfg.StartWindow))
+		}
+	}
+	switch a.phase {
+	case phase.Vanished, phase.Hushed, phase.Mute, phase.Replaced, phase.RecallEnds:
+		status, err := a.l.Wait(patience)
+		if err == nil && a.phase.Recalled() {
+			return phase.Exits, nil
+		}
+		if err == nil {
+			return phase.Exits, a.died(status)
+		}
+	default:
+		for {
+			m, err := a.l.Receive(patience)
+			if errors.Is(err, io.EOF) {
+				return phase.HangsUp, nil
+			}
+			if err != nil {
+				break
+			}
+			if sign, is, err := a.hear(m); is {
+				return sign, err
+			}
+		}
+	}
+	if limit.Err() == nil && a.phase.Worked() {
+		return phase.LivesOn, nil
+	}
+	return over(), nil
+}
+
+// step takes the step that the sign leads to, and does what follows from it, but for the
+// clocks of the wait.
+func (a *attempt) step(sign phase.Sign) phase.Order {
+	c, ok := a.phase.Next(sign)
+	if !ok {
+		a.d.complain("start", fmt.Errorf("sign %d cannot come in state %d", sign, a.phase))
+	}
+	a.phase = c.To
+	if c.Do&phase.ShowLine != 0 {
+		a.begin()
+	}
+	if c.Do&phase.StartWindow != 0 {
+		a.since = time.Now()
+	}
+	for _, say := range []struct {
+		order phase.Order
+		kind  launch.Kind
+	}{{phase.SayGo, launch.Go}, {phase.SayRelease, launch.Release}, {phase.SayCancel, launch.Cancel}} {
+		if c.Do&say.order != 0 {
+			a.l.Send(say.kind)
+		}
+	}
+	if h := a.l.Handle(); h != nil && c.Do&phase.SignalIt != 0 {
+		h.Signal(a.d.stopSignal())
+		h.Signal(signals.Continue)
+	}
+	if c.Do&phase.KillIt != 0 {
+		a.kill()
+	}
+	if c.Do&phase.TakeAway != 0 {
+		a.cleanUp()
+	}
+	return c.Do
+}
+
+// hear takes what the daemon says, and gives the sign that it is; false: it is none. An
+// error is what the daemon says of its own end, which has come then.
+func (a *attempt) hear(m launch.Message) (sign phase.Sign, is bool, err error) {
 	switch m.Kind {
 	case launch.Claimed:
-		a.claimed = true
+		return phase.Claims, true, nil
+	case launch.Waiting:
+		return phase.Arrives, a.gate != nil, nil
 	case launch.Locked:
-		a.begin()
+		return phase.Locks, true, nil
+	case launch.Running:
+		return phase.Runs, true, nil
+	case launch.Executing:
+		return phase.Executes, true, nil
+	case launch.Ready:
+		return phase.IsReady, true, nil
 	case launch.Stderr: // the first one comes before the daemon has given up any rights
 		if a.logFrom < 0 {
 			a.logFrom, a.logFile = int64(m.Code), m.Text
@@ -493,26 +610,31 @@ func (a *attempt) heard(m launch.Message) (done, ready bool, err error) {
 		if a.outLog.Kind == 0 {
 			a.outLog = m
 		}
-	case launch.Executing:
-		a.executed, a.since = true, time.Now()
-	case launch.Running:
-		a.begin()
-		a.running, a.since = true, time.Now()
-	case launch.Ready:
-		return true, true, nil
 	case launch.Reason:
 		a.reason, a.hint = m.Text, m.Hint
 	case launch.Note:
 		a.note = m.Text
 	case launch.Failed, launch.Refused, launch.Blocked, launch.Held:
+		if a.phase.Recalled() {
+			return phase.Fails, true, nil
+		}
 		a.gone(5 * time.Second)
 		e := a.d.failureError(m)
 		if m.Kind == launch.Failed || m.Kind == launch.Refused {
 			e.Stderr = a.lastLines()
 		}
-		return true, false, e
+		return phase.Fails, true, e
 	}
-	return false, false, nil
+	return phase.Names, a.phase.Unnamed() && a.l.PID() != 0, nil
+}
+
+// heard takes one message, for who keeps the daemon; done means that it is the verdict.
+func (a *attempt) heard(m launch.Message) (done, ready bool, err error) {
+	sign, is, err := a.hear(m)
+	if is && !a.phase.Over() {
+		a.step(sign)
+	}
+	return a.phase.Over(), a.phase == phase.Up, err
 }
 
 // gone waits for the end of a process that is about to end.
@@ -523,25 +645,10 @@ func (a *attempt) gone(limit time.Duration) bool {
 	return err == nil
 }
 
-// silent: the daemon's end of the wire is closed. As a rule it is dead.
-func (a *attempt) silent(limit context.Context) error {
-	patience, stop := a.patience(limit)
-	defer stop()
-	status, err := a.l.Wait(patience)
-	switch {
-	case err == nil:
-		return a.died(status)
-	case limit.Err() != nil:
-		_, err := a.outOfTime(limit)
-		return err
-	}
-	return nil // it has closed all its descriptors, and lives
-}
-
 func (a *attempt) died(s launch.Status) error {
 	never := a.l.PID() == 0 // not even started
 	text := "child exited"
-	switch early := !a.running || time.Since(a.since) <= a.d.cfg.StartWindow; {
+	switch early := a.since.IsZero() || time.Since(a.since) <= a.d.cfg.StartWindow; {
 	case never:
 		text = "the process that was to start the daemon was killed"
 	case early && s.Known:
@@ -562,11 +669,10 @@ func (a *attempt) died(s launch.Status) error {
 	if e.Reason == "" {
 		e.Reason = reason
 	}
-	if e.Reason == "" && !a.claimed && s.Code == 0 && !never {
+	if e.Reason == "" && !a.phase.Reached() && s.Code == 0 && !never {
 		e.Reason = fmt.Sprintf("the program ended before it reached Start of %s", a.d.cfg.Name)
 	}
 	a.begin()
-	a.cleanUp()
 	return e
 }
 
@@ -603,37 +709,8 @@ func (d *Daemon) pidName() *paths.Name {
 // stageTime is how long a start that has run out of time waits to know of whom it speaks.
 const stageTime = 5 * time.Second
 
-// outOfTime: ctx is the caller's.
-func (a *attempt) outOfTime(ctx context.Context) (ready bool, err error) {
-	// On a busy machine the stage may not have come so far as to say which process it is,
-	// or the daemon so far that others find it.
-	still := ctx
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		still = context.WithoutCancel(ctx)
-	}
-	limit, stop := context.WithTimeout(still, stageTime)
-	defer stop()
-	for a.l.PID() == 0 || !a.begun && a.gate == nil && a.d.pid != nil {
-		patience, stop := limit, context.CancelFunc(func() {})
-		if a.l.PID() > 0 && !a.claimed { // in the program's own main, for all we know
-			patience, stop = context.WithTimeout(limit, hearsay)
-		}
-		m, err := a.l.Receive(patience)
-		stop()
-		if errors.Is(err, io.EOF) {
-			return false, a.silent(limit)
-		}
-		if err != nil {
-			break
-		}
-		if done, ready, err := a.heard(m); done {
-			return ready, err
-		}
-	}
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return a.cancel(ctx)
-	}
-	a.l.Send(launch.Release)
+// late is the error of a start that has run out of time.
+func (a *attempt) late() error {
 	who := "process (PID " + strconv.Itoa(a.l.PID()) + ")"
 	if a.l.PID() == 0 {
 		who = "a process"
@@ -641,7 +718,7 @@ func (a *attempt) outOfTime(ctx context.Context) (ready bool, err error) {
 	e := a.d.late(a.w, who)
 	e.PID, e.Reason = a.l.PID(), a.note
 	e.Stderr = a.lastLines()
-	return false, e
+	return e
 }
 
 // late is the error of a start whose daemon is not ready in time, and lives.
@@ -659,49 +736,6 @@ func (d *Daemon) late(w watcher, who string) *Error {
 // hearsay is how long a start that is over waits for the claim of a daemon that may already
 // have made it.
 const hearsay = 100 * time.Millisecond
-
-// cancel gives the start up, unless the daemon was ready before it heard of it.
-func (a *attempt) cancel(ctx context.Context) (ready bool, err error) {
-	limit, stop := context.WithTimeout(context.WithoutCancel(ctx), a.d.cfg.StopTimeout)
-	defer stop()
-	told := false
-	for {
-		if a.claimed && !told {
-			a.l.Send(launch.Cancel)
-			told = true
-		}
-		patience, stop := limit, context.CancelFunc(func() {})
-		if !a.claimed && a.l.PID() > 0 {
-			// As far as we have heard, the program's own main, which holds
-			// nothing of ours; but its word may be on the way.
-			patience, stop = context.WithTimeout(limit, hearsay)
-		}
-		m, err := a.l.Receive(patience)
-		stop()
-		if err != nil {
-			break
-		}
-		if m.Kind == launch.Ready {
-			return true, nil
-		}
-		switch m.Kind {
-		case launch.Claimed:
-			a.claimed = true
-		case launch.Executing:
-			a.executed = true
-		}
-	}
-	if h := a.l.Handle(); h != nil && a.executed { // nobody there hears us any more
-		h.Signal(a.d.stopSignal())
-		h.Signal(signals.Continue)
-	}
-	if a.claimed {
-		a.l.Wait(limit)
-	}
-	a.kill()
-	a.cleanUp()
-	return false, a.d.cancelled(ctx)
-}
 
 // kill ends what is left of the daemon and its process group.
 func (a *attempt) kill() {

@@ -37,6 +37,9 @@ func init() {
 // With "api" for an action it calls Start and prints the answer.
 func gated() {
 	if daemonocle.Launched() {
+		if os.Getenv("D_MAIN_CLOSES") != "" {
+			closeWire()
+		}
 		pass(os.Getenv("D_GATE_MAIN"))
 		if code := os.Getenv("D_MAIN_EXIT"); code != "" {
 			n, _ := strconv.Atoi(code)
@@ -697,6 +700,22 @@ func TestMainThatEndsBeforeTheClaim(t *testing.T) {
 			s.nothingLeft()
 		})
 	}
+}
+
+// A program may close all that it has not opened itself.
+func TestMainThatHangsWithoutItsWire(t *testing.T) {
+	s := newSubject(t, "gated", "D_MAIN_CLOSES=1", "D_MAIN_EXIT=3", "D_START_TIMEOUT="+startTimeout.String())
+	main := s.gate("D_GATE_MAIN")
+	got := s.begin("start").wait()
+	main.reached()
+	var pid int
+	_, err := fmt.Sscanf(got.err, "ERROR: Timed out while waiting for process (PID %d) to become ready", &pid)
+	if got.out != "Starting foo ... FAILED\n" || err != nil || got.code != 75 {
+		t.Fatalf("got %+v (%v), want 75 and the process", got, err)
+	}
+	main.open()
+	testkit.WaitGone(t, pid)
+	s.nothingLeft()
 }
 
 func TestAlreadyRunning(t *testing.T) {

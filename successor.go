@@ -136,7 +136,7 @@ func (l *life) beget(askers []*control.Asker) (*successor, error) {
 		}
 		return nil, e
 	}
-	return &successor{l, &attempt{d: d, l: child, logFrom: -1}}, nil
+	return &successor{l, &attempt{d: d, l: child, phase: phase.Named, logFrom: -1}}, nil
 }
 
 // comeUp waits until the successor is ready, or set up if that is enough.
@@ -151,7 +151,7 @@ func (s *successor) comeUp(ctx context.Context) error {
 			if done && !ready {
 				return err
 			}
-			if ready || a.running && !d.cfg.RequireReady {
+			if ready || a.phase == phase.Running && !d.cfg.RequireReady {
 				return nil
 			}
 			continue
@@ -172,7 +172,9 @@ func (s *successor) comeUp(ctx context.Context) error {
 		case lives != nil:
 			return d.fail("reload", fmt.Errorf("listen to the new process: %w", err))
 		}
-		return a.died(status)
+		err = a.died(status)
+		a.cleanUp()
+		return err
 	}
 }
 
@@ -180,7 +182,7 @@ func (s *successor) comeUp(ctx context.Context) error {
 func (s *successor) end() {
 	a := s.a
 	a.l.Send(launch.Cancel)
-	if a.claimed {
+	if a.phase.Reached() {
 		a.gone(s.l.d.cfg.StopTimeout)
 	} else {
 		a.gone(hearsay) // nobody there hears us, as far as we know

@@ -13,6 +13,7 @@ import (
 
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
+	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
@@ -71,7 +72,7 @@ func (w *watchman) close() {
 // so to us.
 const lull = 100 * time.Millisecond
 
-func (w *watchman) watch(ctx, limit context.Context, a *attempt) (ready bool, err error) {
+func (w *watchman) watch(ctx, limit context.Context, a *attempt) (phase.Sign, error) {
 	session := 0
 	if a.alone {
 		_, session, _ = proc.GroupID(a.l.PID())
@@ -89,30 +90,32 @@ func (w *watchman) watch(ctx, limit context.Context, a *attempt) (ready bool, er
 	if is == nil {
 		lived = time.After(time.Until(a.since.Add(a.d.cfg.StartWindow)))
 	}
+	sign := phase.LivesOn
 	select {
 	case s := <-died:
-		return false, w.died(a, s, session)
+		return phase.Exits, w.died(a, s, session)
 	case <-lived:
 	case <-is:
-		ready = true
+		sign = phase.IsReady
 		if w.socket == nil {
 			// Many programs listen, and say so, before they go into the background.
 			select {
 			case s := <-died:
-				return false, w.died(a, s, session)
+				return phase.Exits, w.died(a, s, session)
 			case <-limit.Done():
 			case <-time.After(lull):
 			}
 		}
 	case <-limit.Done():
-		ready, err = a.outOfTime(ctx)
-		w.tell(a, err)
-		return ready, err
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return phase.CallOff, nil
+		}
+		return phase.TimesOut, nil
 	}
 	if err := w.holds(ctx, a, session); err != nil {
-		return false, err
+		return phase.Exits, err
 	}
-	return ready, nil
+	return sign, nil
 }
 
 func (w *watchman) await(ctx context.Context, a *attempt) (ready, can bool) {
@@ -211,7 +214,6 @@ func (w *watchman) holds(ctx context.Context, a *attempt, session int) error {
 	e.Hint = "It closes what it inherits. Start a shell that waits for it instead."
 	w.tell(a, e)
 	w.end(a, session)
-	a.cleanUp()
 	return e
 }
 
@@ -220,7 +222,6 @@ func (w *watchman) holds(ctx context.Context, a *attempt, session int) error {
 func (w *watchman) died(a *attempt, s launch.Status, session int) error {
 	err := a.died(s)
 	left := w.end(a, session)
-	a.cleanUp()
 	w.tell(a, err)
 	var e *Error
 	if errors.As(err, &e) && len(left) > 0 && s.Code == 0 {

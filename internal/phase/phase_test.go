@@ -21,6 +21,9 @@ var (
 	takeOverNames  = [takeOvers]string{"", "Rising", "RisingAlone", "Asking", "Took", "Waiting", "Promised", "Counted", "Orphan", "TakingOver", "Daemon", "Dropped", "DroppedAlone"}
 	happeningNames = [happenings]string{"Works", "Waits", "Granted", "Insist", "Releases", "Leaves", "Asks", "WireEnds", "Gone", "Late", "Cancelled", "Ends", "Done"}
 	actNames       = []string{"AskForLock", "WriteNumber", "SayTook", "Become", "StartTimer", "GiveUp", "SayEnding", "EndSelf", "Settle"}
+	launchNames    = [launches]string{"", "Launched", "Named", "Claimed", "AtGate", "Admitted", "Found", "Running", "Becoming", "Vanished", "Hushed", "Mute", "Replaced", "LateStage", "LateNamed", "LateClaim", "Doubting", "Doubted", "Recall", "RecallGone", "RecallEnds", "Up", "Lived", "StillUp", "Fallen", "CalledOff"}
+	signNames      = [signs]string{"Names", "Claims", "Arrives", "Opens", "Stays", "Locks", "Runs", "Executes", "IsReady", "Fails", "HangsUp", "Exits", "LivesOn", "TimesOut", "Tires", "CallOff"}
+	orderNames     = []string{"ShowLine", "StartWindow", "StopOther", "SayGo", "SayRelease", "SayCancel", "NewTime", "LookCloser", "GrantStop", "SignalIt", "KillIt", "TakeAway"}
 	worksNotYet    = "a reload begins only where the worker has begun"
 	beginsOnce     = "the worker begins once"
 	endsOnce       = "the worker ends once, and has to begin before"
@@ -106,6 +109,118 @@ func TestEveryHappeningOfATakeOverHasARule(t *testing.T) {
 		}
 	}
 	t.Logf("%d rows, %d pairs that cannot come", rows, int(takeOvers-1)*int(happenings)-rows)
+}
+
+// Every pair of a start is a row, or cannot come.
+func TestEverySignOfAStartHasARule(t *testing.T) {
+	rows := 0
+	for s := Launched; s < launches; s++ {
+		for g := range signs {
+			_, ok := s.Next(g)
+			why := ""
+			word := g == Arrives || g == Locks || g == Runs || g == Executes || g == IsReady || g == Fails
+			ended := s >= Vanished && s <= Replaced || s == RecallEnds
+			switch {
+			case s.Over():
+				why = "the verdict is given"
+			case s == AtGate && g != Opens && g != Stays, s != AtGate && (g == Opens || g == Stays):
+				why = "while the other daemon is stopped nothing else is waited for"
+			case g == Names && !s.Unnamed():
+				why = "the process is known"
+			case ended && (word && !(s == Replaced && g == IsReady) || g == Claims || g == HangsUp):
+				why = "the wire has ended"
+			case word && !s.Reached() && !(g == Fails && s.Unnamed()):
+				why = "Claims is the daemon's first word; before that only the stage says that it fails"
+			case g == Exits && !ended:
+				why = "the process is waited for when the wire has ended"
+			case g == LivesOn && s != Running && s != Becoming && s != Mute && s != Replaced:
+				why = "there is a window where the worker works"
+			case g == TimesOut && (s.Late() || s.Recalled()), g == Tires && !s.Late() && !s.Recalled() && s != Vanished && s != Hushed:
+				why = "each state has one clock; Vanished and Hushed keep the one that runs"
+			case g == CallOff && s.Recalled():
+				why = "it is given up once"
+			}
+			if ok {
+				rows++
+			}
+			if ok == (why != "") && s != AtGate || ok && s == AtGate && g != Opens && g != Stays {
+				t.Errorf("%s, %s: a row: %v; cannot come, because %q", launchNames[s], signNames[g], ok, why)
+			}
+		}
+	}
+	t.Logf("%d rows, %d pairs that cannot come", rows, int(launches-1)*int(signs)-rows)
+}
+
+// TestStart holds what must be true of each course that a start can take.
+func TestStart(t *testing.T) {
+	type moment struct {
+		l                 Launch
+		line, told, clock bool
+	}
+	seen := map[moment]bool{}
+	reached := map[Launch]bool{}
+	var from func(m moment)
+	from = func(m moment) {
+		if seen[m] {
+			return
+		}
+		seen[m], reached[m.l] = true, true
+		for g := range signs {
+			c, ok := m.l.Next(g)
+			if !ok {
+				continue
+			}
+			at := fmt.Sprintf("%s, %s", launchNames[m.l], signNames[g])
+			n := moment{c.To, m.line || c.Do&ShowLine != 0, m.told || c.Do&SayCancel != 0, c.Do&GrantStop != 0 || m.clock}
+			switch {
+			case g == IsReady && c.To != Up:
+				t.Errorf("%s: ready does not win", at)
+			case g == CallOff && c.To != CalledOff && !c.To.Recalled():
+				t.Errorf("%s: that the start is given up is forgotten", at)
+			case m.l.Recalled() && c.To.Over() && c.To != Up && c.To != CalledOff:
+				t.Errorf("%s: a start that is given up ends as another", at)
+			case c.To == CalledOff && (c.Do&KillIt == 0 || c.Do&TakeAway == 0):
+				t.Errorf("%s: something is left of a start that was given up", at)
+			case c.Do&(KillIt|SignalIt) != 0 && !m.l.Recalled() && g != CallOff:
+				t.Errorf("%s: a daemon is signalled that nobody has recalled", at)
+			case c.Do&SayCancel != 0 && !c.To.Reached():
+				t.Errorf("%s: who is not the daemon is told", at)
+			case c.To == Recall && m.l != Recall && c.Do&SayCancel == 0:
+				t.Errorf("%s: the daemon does not hear that it is given up", at)
+			case m.l.Late() && g == HangsUp && c.To.Late():
+				t.Errorf("%s: it is waited for again what has ended", at)
+			case c.To.Recalled() && !n.clock:
+				t.Errorf("%s: nothing limits the wait", at)
+			}
+			if m.told && c.Do&SayCancel != 0 {
+				t.Errorf("%s: told twice", at)
+			}
+			if m.line && c.Do&ShowLine != 0 {
+				t.Errorf("%s: the line is shown twice", at)
+			}
+			from(n)
+		}
+	}
+	from(moment{l: Launched})
+	for s := Launched; s < launches; s++ {
+		if !reached[s] {
+			t.Errorf("%s is never reached", launchNames[s])
+		}
+		// Whatever the daemon says, or does not say: the clocks lead to a verdict.
+		at, steps := s, 0
+		for ; !at.Over() && steps < 10; steps++ {
+			for _, g := range []Sign{Stays, TimesOut, Tires} {
+				if c, ok := at.Next(g); ok {
+					at = c.To
+					break
+				}
+			}
+		}
+		if !at.Over() {
+			t.Errorf("%s: no clock leads to a verdict", launchNames[s])
+		}
+	}
+	t.Logf("%d moments", len(seen))
 }
 
 func TestAllNewsHaveARule(t *testing.T) {
@@ -283,7 +398,7 @@ func TestVerdict(t *testing.T) {
 }
 
 // set writes a set of effects.
-func set[T Do | Answer | Act](s T, names []string) string {
+func set[T Do | Answer | Act | Order](s T, names []string) string {
 	var list []string
 	for i := range bits.Len(uint(s)) {
 		if s>>i&1 != 0 {
@@ -302,6 +417,10 @@ func TestArchitectureShowsTheTables(t *testing.T) {
 	compare(t, "verdict", table("news", verdictNames[:], newsNames[:], func(s, e int) (next int, do string, ok bool) {
 		n, ok := Verdict(s).Next(News(e))
 		return int(n.To), set(n.Do, answerNames), ok
+	}))
+	compare(t, "start", table("sign", launchNames[:], signNames[:], func(s, e int) (next int, do string, ok bool) {
+		n, ok := Launch(s).Next(Sign(e))
+		return int(n.To), set(n.Do, orderNames), ok
 	}))
 	compare(t, "take-over", table("what happens", takeOverNames[:], happeningNames[:], func(s, e int) (next int, do string, ok bool) {
 		n, ok := TakeOver(s).Next(Happening(e))
