@@ -491,15 +491,13 @@ func (d *Daemon) directory(setting, dir string, bad func(setting, value string, 
 		bad(setting, dir, err, "give an absolute path")
 		return dir
 	}
-	var link *paths.LinkError
 	switch isDir, err := seen.Stat(); {
-	case errors.Is(err, fs.ErrPermission), errors.As(err, &link):
+	case errors.Is(err, fs.ErrPermission), fault.Has[*paths.LinkError](err):
 	case errors.Is(err, fs.ErrNotExist) && setting == "WorkDir" && d.isPrefix(abs):
 		seen.Path = abs
 		d.laid.workDir = &seen
 	case err != nil:
-		var e *fs.PathError
-		if errors.As(err, &e) {
+		if e, is := errors.AsType[*fs.PathError](err); is {
 			err = e.Err
 		}
 		bad(setting, dir, err, "create it, or name another directory")

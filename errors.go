@@ -110,9 +110,8 @@ func (t told) Unwrap() error { return t.error }
 // Invoke and Output.Explain print what they return, and so does package cli. A
 // program that prints errors itself looks here first.
 func Shown(err error) bool {
-	var t told
-	var e *Error
-	return errors.As(err, &t) || errors.As(err, &e) && e.Shown
+	e, is := errors.AsType[*Error](err)
+	return is && e.Shown || fault.Has[told](err)
 }
 
 // MarkShown is for who prints errors in another way: it returns the error as one
@@ -163,15 +162,13 @@ func ExitCode(err error) int {
 	if err == nil {
 		return 0
 	}
-	var failed *Error
-	if errors.As(err, &failed) {
+	if failed, is := errors.AsType[*Error](err); is {
 		if failed.Code == 0 {
 			return 1
 		}
 		return leave(failed.Code)
 	}
-	var exit *ExitError
-	if errors.As(err, &exit) {
+	if exit, is := errors.AsType[*ExitError](err); is {
 		return leave(exit.code())
 	}
 	return 1
@@ -260,16 +257,13 @@ func plural(n int, one, many string) string {
 // cause is the innermost reason of a system call's error: its path is named
 // already.
 func cause(err error) string {
-	var path *fs.PathError
-	if errors.As(err, &path) {
+	if path, is := errors.AsType[*fs.PathError](err); is {
 		err = path.Err
 	}
-	var call *os.SyscallError
-	if errors.As(err, &call) {
+	if call, is := errors.AsType[*os.SyscallError](err); is {
 		err = call.Err
 	}
-	var link *paths.LinkError
-	if errors.As(err, &link) {
+	if link, is := errors.AsType[*paths.LinkError](err); is {
 		return "symbolic link " + link.Path + " belongs to user " + proc.Username(link.UID)
 	}
 	return err.Error()

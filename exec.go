@@ -196,8 +196,7 @@ func (p *program) check(d *Daemon) error {
 		return nil
 	}
 	e := d.fail("start", err)
-	var odd *programError
-	if errors.As(err, &odd) {
+	if odd, is := errors.AsType[*programError](err); is {
 		e.Hint = odd.hint
 	}
 	return e
@@ -284,8 +283,7 @@ func (p *program) work(ctx context.Context) error {
 		return errors.New("daemonocle: execute " + p.Name + ": niceness, limits and readiness need the program to be the daemon's worker itself")
 	}
 	err := p.become(ctx, l)
-	var odd *programError
-	if errors.As(err, &odd) && l.link != nil && !l.foreground {
+	if odd, is := errors.AsType[*programError](err); is && l.link != nil && !l.foreground {
 		m := failureMessage(odd)
 		m.Hint = odd.hint
 		l.link.Send(m)

@@ -106,12 +106,12 @@ func showLogs(ctx context.Context, w io.Writer, list []*Daemon, o LogsOptions, f
 
 // unread says why log files are not shown.
 func unread(err error, fail func(string, error) *Error) *Error {
-	var path *fs.PathError
-	var link *paths.LinkError
-	switch {
-	case !errors.As(err, &path) || path.Op == "write":
+	path, is := errors.AsType[*fs.PathError](err)
+	if !is || path.Op == "write" {
 		return fail("read logs of", fmt.Errorf("print the lines: %w", err))
-	case errors.As(err, &link):
+	}
+	link, is := errors.AsType[*paths.LinkError](err)
+	if is {
 		path.Path = "" // the link is named
 	}
 	e := fail("read logs of", fault.Say(strings.TrimSpace("unable to read log file "+path.Path)+" ("+cause(err)+")", err))

@@ -830,8 +830,8 @@ func (c *chorus) status(ctx context.Context, o StatusOptions) error {
 			v.speaker = lines
 		}
 		c.errs[i] = v.reported(statuses[i], errs[i])
-		var e *Error
-		gone := errors.As(c.errs[i], &e) && e.Code == exitPipe
+		e, is := errors.AsType[*Error](c.errs[i])
+		gone := is && e.Code == exitPipe
 		if errors.Is(c.errs[i], ErrNotRunning) && !c.out.JSON && !c.out.Quiet {
 			c.errs[i] = nil // the text says it
 		}

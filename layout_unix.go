@@ -55,8 +55,8 @@ func (l *life) checkLayout() error {
 	if d.pid == nil || d.laid.pid {
 		return nil
 	}
-	var odd *paths.UnsafeError
-	if err := (paths.Name{Root: d.pid.Root, Path: filepath.Dir(d.pid.Path)}).Owned(d.trusted()); errors.As(err, &odd) {
+	err := (paths.Name{Root: d.pid.Root, Path: filepath.Dir(d.pid.Path)}).Owned(d.trusted())
+	if odd, is := errors.AsType[*paths.UnsafeError](err); is {
 		return d.unsafe(odd, "PIDFile")
 	}
 	return nil
@@ -103,12 +103,11 @@ func (l *life) makeLayoutDirs(early bool) error {
 // safe words what is wrong with a directory of the layout. What cannot be looked
 // at cannot be used either, which the use will say.
 func (d *Daemon) safe(dir layoutDir) error {
-	var odd *paths.UnsafeError
-	var link *paths.LinkError
-	switch err := dir.Safe(d.trusted()); {
-	case errors.As(err, &odd):
+	err := dir.Safe(d.trusted())
+	if odd, is := errors.AsType[*paths.UnsafeError](err); is {
 		return d.unsafe(odd, dir.setting)
-	case errors.As(err, &link):
+	}
+	if link, is := errors.AsType[*paths.LinkError](err); is {
 		return d.unable("use directory", link.Path, errors.New("it is a symbolic link that belongs to "+proc.Username(link.UID)), d.linkHint(dir.setting))
 	}
 	return nil

@@ -122,8 +122,7 @@ var errEnding = errors.New("the daemon is on its way out")
 
 // overtaken marks the error of a reload that a stop has overtaken.
 func (l *life) overtaken(e *Error) *Error {
-	var told *SignalError
-	if errors.As(context.Cause(l.ctx), &told) {
+	if fault.Has[*SignalError](context.Cause(l.ctx)) {
 		e.Err = fault.Say(e.Err.Error(), e.Err, ErrStopping)
 	}
 	return e
@@ -152,12 +151,12 @@ func (w *wish) passOn(l *life) {
 // grant tells those who wait how it went.
 func (w *wish) grant(err error) {
 	w.stop()
+	e, known := errors.AsType[*Error](err)
 	for _, a := range w.askers {
-		var e *Error
 		switch {
 		case err == nil:
 			a.Close() // the successor has answered, or they have to ask that
-		case errors.As(err, &e):
+		case known:
 			a.Answer(control.Answer{Err: e.Err.Error(), Capital: e.Capital, PID: e.PID, Reason: e.Reason, Hint: e.Hint, Stderr: e.Stderr, Stopping: errors.Is(e, ErrStopping)})
 		default:
 			a.Answer(control.Answer{Err: err.Error()})
@@ -310,9 +309,9 @@ func (l *life) reread() error {
 
 // inWords is a reload's error with the new process's reason.
 func inWords(err error) error {
-	var e *Error
+	e, is := errors.AsType[*Error](err)
 	switch {
-	case !errors.As(err, &e):
+	case !is:
 		return err
 	case e.Reason != "":
 		return fmt.Errorf("%w: %s", e.Err, e.Reason)

@@ -192,8 +192,7 @@ func without(err, is error) error {
 
 // hinted adds to what an error says that can be done.
 func hinted(err error, hint string) error {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, is := errors.AsType[*Error](err); is {
 		e.Hint = strings.TrimSpace(e.Hint + " " + hint)
 	}
 	return err

@@ -220,8 +220,7 @@ func (d *Daemon) runHere(ctx, until context.Context, op string, args []string, s
 	if err := l.setUp(); err != nil {
 		l.takeBack()
 		l.release()
-		var e *Error
-		if errors.As(err, &e) {
+		if e, is := errors.AsType[*Error](err); is {
 			e.Op = op
 			l.tell(sdnotify.Status(e.Err.Error()))
 		}
@@ -779,7 +778,7 @@ func (l *life) judge(err error) outcome {
 	sig, stopping := l.signal, l.phase.Ending()
 	l.mu.Unlock()
 	asked := stopping && (err == nil || errors.Is(err, l.ctx.Err()) || errors.Is(err, context.Cause(l.ctx)))
-	var exit *ExitError
+	exit, exits := errors.AsType[*ExitError](err)
 	switch {
 	case asked && sig != 0:
 		return outcome{Shutdown: Shutdown{"Terminated by " + signals.Name(sig), -int(sig)}}
@@ -789,7 +788,7 @@ func (l *life) judge(err error) outcome {
 		return outcome{Shutdown: Shutdown{"Shutting down for reload", 0}}
 	case asked || err == nil:
 		return outcome{Shutdown: Shutdown{"Shutting down normally", 0}}
-	case !errors.As(err, &exit):
+	case !exits:
 		return l.outcome("Dying due to unhandled error: "+err.Error(), 1, err.Error(), l.d.relay("run", err))
 	case exit.Message != "":
 		return l.outcome("Exiting with message: "+exit.Message, exit.code(), exit.Message, l.d.relay("run", err))
@@ -815,13 +814,13 @@ func (l *life) lead(e *Error, cause error) {
 
 // missing is the path of an error that says that nothing is there.
 func missing(err error) string {
-	var file *fs.PathError
-	var link *os.LinkError
-	switch {
-	case !errors.Is(err, fs.ErrNotExist):
-	case errors.As(err, &file):
+	if !errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	if file, is := errors.AsType[*fs.PathError](err); is {
 		return file.Path
-	case errors.As(err, &link):
+	}
+	if link, is := errors.AsType[*os.LinkError](err); is {
 		if filepath.IsAbs(link.Old) {
 			return link.New
 		}

@@ -146,22 +146,20 @@ func (l *life) inheritPIDFile() error {
 
 // pidFileError words what can be wrong with a PID file.
 func (d *Daemon) pidFileError(op string, err error) *Error {
-	var busy *pidfile.BusyError
-	var odd *pidfile.UntrustedError
-	var unsafe *paths.UnsafeError
-	var link *paths.LinkError
-	switch {
-	case errors.As(err, &busy):
+	if busy, is := errors.AsType[*pidfile.BusyError](err); is {
 		return d.reported(op, busy.Report)
-	case errors.As(err, &odd):
+	}
+	if fault.Has[*pidfile.UntrustedError](err) {
 		e := d.fail(op, fault.Say(err.Error(), ErrBlocked, err))
 		e.Hint = "Remove it, or set " + d.setting("PIDFile") + " to another path."
 		return e
-	case errors.As(err, &unsafe):
+	}
+	if unsafe, is := errors.AsType[*paths.UnsafeError](err); is {
 		e := d.unsafe(unsafe, "PIDFile")
 		e.Op = op
 		return e
-	case errors.As(err, &link):
+	}
+	if fault.Has[*paths.LinkError](err) {
 		e := d.unable("use PID file", d.pidPath(), err, d.linkHint("PIDFile"))
 		e.Op = op
 		return e
@@ -259,13 +257,11 @@ func (l *life) stderrLater(f *os.File) {
 
 func (d *Daemon) cannotLog(err error) *Error {
 	thing := "log file"
-	var path *fs.PathError
-	if errors.As(err, &path) {
+	if path, is := errors.AsType[*fs.PathError](err); is {
 		thing += " " + path.Path
 	}
 	hint := ""
-	var link *paths.LinkError
-	if errors.As(err, &link) {
+	if fault.Has[*paths.LinkError](err) {
 		hint = "Remove the link, give it to root, or set another path."
 	}
 	return d.unable("open", thing, err, hint)
@@ -349,8 +345,7 @@ func (l *life) confine() error {
 	if dir := d.cfg.ChrootDir; dir != "" && !jailed() {
 		if err := (paths.Name{Path: dir}).Chroot(); err != nil {
 			hint := ""
-			var link *paths.LinkError
-			if errors.As(err, &link) {
+			if fault.Has[*paths.LinkError](err) {
 				hint = d.linkHint("ChrootDir")
 			}
 			if errors.Is(err, syscall.EPERM) {
@@ -369,16 +364,14 @@ func (l *life) confine() error {
 	}
 	if err := (paths.Name{Path: d.cfg.WorkDir}).Chdir(); err != nil {
 		hint := ""
-		var link *paths.LinkError
-		if errors.As(err, &link) {
+		if fault.Has[*paths.LinkError](err) {
 			hint = d.linkHint("WorkDir")
 		}
 		return d.unable("change working directory", "", err, hint)
 	}
 	if err := change.Drop(); err != nil {
 		e := d.fail("start", err)
-		var refused *privs.Error
-		if errors.As(err, &refused) {
+		if refused, is := errors.AsType[*privs.Error](err); is {
 			e.Hint = refused.Hint(d.setting("User", "Group"))
 		}
 		return e
@@ -389,8 +382,7 @@ func (l *life) confine() error {
 // failureMessage carries the error of a set-up to the launcher.
 func failureMessage(err error) launch.Message {
 	m := launch.Message{Kind: launch.Failed, Text: err.Error()}
-	var e *Error
-	if errors.As(err, &e) {
+	if e, is := errors.AsType[*Error](err); is {
 		m.Text, m.Hint, m.PID = e.Err.Error(), e.Hint, e.PID
 		switch {
 		case errors.Is(err, ErrAlreadyRunning):
@@ -401,8 +393,7 @@ func failureMessage(err error) launch.Message {
 			m.Kind = launch.Blocked
 		}
 	}
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	if errno, is := errors.AsType[syscall.Errno](err); is {
 		m.Code = int(errno)
 	}
 	return m

@@ -404,8 +404,7 @@ func (a *attempt) decide(ctx context.Context, timeout time.Duration) {
 	}
 	if err != nil {
 		a.started.PID = 0
-		var e *Error
-		if errors.As(err, &e) && e.PID == 0 {
+		if e, is := errors.AsType[*Error](err); is && e.PID == 0 {
 			e.PID = a.l.PID()
 		}
 	}

@@ -52,8 +52,7 @@ func (l *life) replace(w *wish) error {
 		l.held.Unexpect()
 	}
 	working := !l.state().Ending()
-	var e *Error
-	if errors.As(err, &e) {
+	if e, is := errors.AsType[*Error](err); is {
 		e.Op = "reload"
 		if !working {
 			l.overtaken(e)
@@ -160,8 +159,7 @@ func (s *successor) comeUp(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			e := d.fail("reload", fault.Say("the reload was given up", context.Cause(ctx)))
-			var signal *SignalError
-			if errors.As(e, &signal) {
+			if signal, is := errors.AsType[*SignalError](e); is {
 				e.Reason = signal.Error()
 			}
 			return e

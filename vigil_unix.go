@@ -223,8 +223,7 @@ func (w *watchman) died(a *attempt, s launch.Status, session int) error {
 	err := a.died(s)
 	left := w.end(a, session)
 	w.tell(a, err)
-	var e *Error
-	if errors.As(err, &e) && len(left) > 0 && s.Code == 0 {
+	if e, is := errors.AsType[*Error](err); is && len(left) > 0 && s.Code == 0 {
 		e.Reason = fmt.Sprintf("it went into the background by itself (PID %s), and was ended", list(left))
 		e.Hint = "Tell it to stay in the foreground; many programs have an option for that, such as -f, -n, --foreground or --nodaemon."
 	}
@@ -233,8 +232,8 @@ func (w *watchman) died(a *attempt, s launch.Status, session int) error {
 
 // tell adds what the program had to say to the error.
 func (w *watchman) tell(a *attempt, err error) {
-	var e *Error
-	if !errors.As(err, &e) {
+	e, is := errors.AsType[*Error](err)
+	if !is {
 		return
 	}
 	if e.Stderr == nil {

@@ -183,10 +183,10 @@ func (v *voice) restart(ctx context.Context, o RestartOptions) error {
 func (v *voice) restarted(r Restarted, o RestartOptions, err error) error {
 	v.outcome(func() map[string]any {
 		m := startObject(r.Started, err)
-		var failed *Error
+		failed, is := errors.AsType[*Error](err)
 		stopped := stopObject(r.Stopped, nil)
 		switch {
-		case errors.As(err, &failed) && failed.Op == "restart": // it was the stop
+		case is && failed.Op == "restart": // it was the stop
 			stopped = stopObject(r.Stopped, err)
 		case r.Stopped.PID == 0:
 			stopped["outcome"] = outcomeOf(ErrNotRunning)
@@ -273,15 +273,15 @@ func (v *voice) left(s Stopped, o StopOptions) {
 // finish prints what went wrong. What is fine for the command line is a warning
 // and no error.
 func (v *voice) finish(err error) error {
-	var e *Error
+	e, is := errors.AsType[*Error](err)
 	switch {
 	case err == nil:
 		return nil
-	case v.needed && errors.As(err, &e) && errors.Is(err, ErrAlreadyRunning) && e.Op == "start":
+	case v.needed && is && errors.Is(err, ErrAlreadyRunning) && e.Op == "start":
 		v.speaker.Warn(e.Err.Error())
 		return MarkShown(err)
-	case errors.Is(err, ErrAlreadyRunning) && errors.As(err, &e) && e.Op == "start",
-		errors.Is(err, ErrNotRunning) && errors.As(err, &e) && e.Op == "stop",
+	case errors.Is(err, ErrAlreadyRunning) && is && e.Op == "start",
+		errors.Is(err, ErrNotRunning) && is && e.Op == "stop",
 		errors.Is(err, ErrStopping):
 		v.warn(err)
 		return nil
@@ -290,8 +290,7 @@ func (v *voice) finish(err error) error {
 }
 
 func (v *voice) warn(err error) {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, is := errors.AsType[*Error](err); is {
 		err = e
 	}
 	v.Warn(inLine(err))
@@ -314,11 +313,11 @@ func (v *voice) unheard(err error) error {
 
 // explain prints the error's line and what is known beyond it.
 func (v *voice) explain(err error) {
-	var e *Error
+	e, is := errors.AsType[*Error](err)
 	switch {
 	case Shown(err):
 		return
-	case !errors.As(err, &e):
+	case !is:
 		v.Error(inLine(err))
 		return
 	case e == err:
@@ -346,8 +345,7 @@ func (v *voice) object(make func() map[string]any, err error) {
 	if err != nil {
 		m["error"] = err.Error()
 	}
-	var e *Error
-	known := errors.As(err, &e)
+	e, known := errors.AsType[*Error](err)
 	switch {
 	case v.d != nil:
 		m["name"] = v.d.cfg.Name

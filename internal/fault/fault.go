@@ -88,6 +88,12 @@ func IsSaid(err error) bool {
 	return is
 }
 
+// Has reports whether err has an error of that type in it.
+func Has[T error](err error) bool {
+	_, has := errors.AsType[T](err)
+	return has
+}
+
 // New is a fault in our own words, which begin it.
 func New(op, name string, err error) *Fault {
 	f := &Fault{Op: op, Name: name, Code: 1, Err: err, Capital: true}

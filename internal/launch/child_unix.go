@@ -138,8 +138,7 @@ func runStage(daemons int, fds []int) int {
 
 func failure(act string, err error) Message {
 	m := Message{Kind: Failed, Text: act + ": " + err.Error()}
-	var e syscall.Errno
-	if errors.As(err, &e) {
+	if e, is := errors.AsType[syscall.Errno](err); is {
 		m.Code = int(e)
 	}
 	return m

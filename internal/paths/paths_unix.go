@@ -45,7 +45,7 @@ func (n Name) walk(dir string, prepare func(w *walk)) (*walk, error) {
 		}
 		w.close()
 	}
-	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+	if _, is := errors.AsType[*fs.PathError](err); is {
 		return nil, err
 	}
 	return nil, &fs.PathError{Op: "open", Path: filepath.Join("/", n.Root, dir), Err: err}

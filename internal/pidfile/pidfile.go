@@ -123,8 +123,7 @@ func wrap(op string, n paths.Name, err error) error {
 	if err == nil {
 		return nil
 	}
-	var e *fs.PathError
-	if errors.As(err, &e) {
+	if _, is := errors.AsType[*fs.PathError](err); is {
 		return err
 	}
 	return &fs.PathError{Op: op, Path: n.String(), Err: err}
