@@ -21,6 +21,7 @@ import (
 
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
+	"github.com/daemonocle/daemonocle/internal/limits"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/privs"
@@ -265,7 +266,7 @@ func newDaemon(c Config, w worker) (*Daemon, error) {
 		problems = append(problems, &ConfigError{Setting: setting, Value: value, Err: err, Hint: hint})
 	}
 
-	if err := spareFiles(); err != nil {
+	if err := limits.SpareFiles(); err != nil {
 		bad("", "", err, "")
 		return nil, problems[0]
 	}

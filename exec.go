@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/daemonocle/daemonocle/internal/fault"
+	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/template"
 )
 
@@ -252,7 +253,7 @@ func executable(path string) error {
 	case !info.Mode().IsRegular():
 		return fault.Say("it is not a regular file", fs.ErrPermission)
 	}
-	return mayExecute(path)
+	return paths.MayExecute(path)
 }
 
 func hintFor(err error) string {

@@ -4,7 +4,6 @@ package daemonocle
 
 import "context"
 
-func mayExecute(string) error       { return nil }
 func checkInterpreter(string) error { return nil }
 
 func (p *program) raise(*life) error { return nil }

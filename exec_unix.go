@@ -14,13 +14,8 @@ import (
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
-	"github.com/daemonocle/daemonocle/internal/retried"
-	"golang.org/x/sys/unix"
+	"github.com/daemonocle/daemonocle/internal/limits"
 )
-
-func mayExecute(path string) error {
-	return retried.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS)
-}
 
 // checkInterpreter looks at what the first line of a script names: the kernel
 // would say that the script does not exist.
@@ -55,18 +50,12 @@ func (p *program) raise(l *life) error {
 		}
 	}
 	for _, limit := range p.Limits {
-		var now unix.Rlimit
-		err := unix.Getrlimit(limit.Resource, &now)
-		if err == nil && limit.Hard > uint64(now.Max) {
-			setLimit(&now.Max, limit.Hard)
-			err = unix.Setrlimit(limit.Resource, &now)
-		}
-		if err != nil {
+		if err := limits.Raise(limit.Resource, limit.Hard); err != nil {
 			return l.d.unable("raise a resource limit of", p.Name, err, "Start as root, or ask for less.")
 		}
 	}
 	if p.Nice != 0 {
-		if err := renice(p.Nice); err != nil {
+		if err := limits.Renice(p.Nice); err != nil {
 			return l.d.unable("set the niceness of", p.Name, err, "Only root can lower it.")
 		}
 	}
@@ -93,15 +82,9 @@ func (p *program) execute(l *life, path string, argv, env []string) error {
 	l.dropStderr()
 	l.mu.Unlock()
 	for _, limit := range p.Limits {
-		var r unix.Rlimit
-		setLimit(&r.Cur, limit.Soft)
-		setLimit(&r.Max, limit.Hard)
-		if err := unix.Setrlimit(limit.Resource, &r); err != nil {
+		if err := limits.Set(limit.Resource, limit.Soft, limit.Hard); err != nil {
 			return os.NewSyscallError("setrlimit", err)
 		}
 	}
 	return launch.Exec(path, argv, env, l.link != nil && l.foreground)
 }
-
-// setLimit: the type differs between systems.
-func setLimit[T uint64 | int64](field *T, value uint64) { *field = T(value) }

@@ -43,7 +43,5 @@ func (l *life) setUp() error {
 
 func (d *Daemon) pidFileError(op string, err error) *Error { return d.fail(op, err) }
 
-func spareFiles() error { return nil }
-
 func failureMessage(err error) launch.Message        { return launch.Message{} }
 func (d *Daemon) failureError(launch.Message) *Error { return d.fail("start", ErrUnsupported) }

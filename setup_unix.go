@@ -5,7 +5,6 @@ package daemonocle
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,11 +14,11 @@ import (
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
+	"github.com/daemonocle/daemonocle/internal/limits"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/privs"
-	"golang.org/x/sys/unix"
 )
 
 const nonblock = syscall.O_NONBLOCK
@@ -284,10 +283,8 @@ func (l *life) inheritStreams() error {
 	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrPermission) {
-		var fd int // as the predecessor, who was allowed to open it, has it for stdin
-		if fd, err = unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 3); err == nil {
-			null = os.NewFile(uintptr(fd), os.DevNull)
-		}
+		// As the predecessor, who was allowed to open it, has it for stdin.
+		null, err = launch.Duplicate(0, os.DevNull)
 	}
 	if err != nil {
 		return d.unable("open", os.DevNull, err, "")
@@ -359,7 +356,7 @@ func (l *life) confine() error {
 		if err := d.foreign.raise(l); err != nil {
 			return err
 		}
-	} else if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+	} else if err := limits.NoCoreDumps(); err != nil {
 		return d.unable("switch off core dumps", "", err, "")
 	}
 	if err := (paths.Name{Path: d.cfg.WorkDir}).Chdir(); err != nil {
@@ -416,21 +413,4 @@ func (d *Daemon) failureError(m launch.Message) *Error {
 		e.Hint = m.Hint
 	}
 	return e
-}
-
-// spareFiles tells early that there are too few descriptors for anything to be done. Go's
-// runtime makes two of its own when the program opens its first file, and gives no error
-// if it cannot: it aborts.
-func spareFiles() error {
-	const wanted = 6
-	for range wanted {
-		fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 3)
-		if err == unix.EMFILE {
-			return fmt.Errorf("find free descriptors: %w", err)
-		}
-		if err == nil {
-			defer unix.Close(fd)
-		}
-	}
-	return nil
 }

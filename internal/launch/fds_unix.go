@@ -35,6 +35,15 @@ func Identity(f *os.File) string {
 	return strconv.FormatUint(uint64(st.Dev), 16) + ":" + strconv.FormatUint(uint64(st.Ino), 16)
 }
 
+// Duplicate is another descriptor for an open file, which has that name.
+func Duplicate(fd int, name string) (*os.File, error) {
+	another, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(another), name), nil
+}
+
 // HasRoom reports an error if nothing can be added to a file, as on a full disk:
 // opening it for appending does not tell.
 func HasRoom(f *os.File) error {

@@ -383,3 +383,8 @@ func ours(dir int) bool {
 func isLink(err error) bool {
 	return errors.Is(err, unix.ELOOP) || errors.Is(err, unix.EMLINK) || isFileType(err)
 }
+
+// MayExecute asks for the effective user of this process, from its own root directory.
+func MayExecute(path string) error {
+	return retried.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS)
+}

@@ -1,4 +1,4 @@
-package daemonocle
+package limits
 
 import (
 	"os"
@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// renice changes all threads: which of them executes the program is not known
+// Renice adds to the niceness of all threads: which of them executes the program is not known
 // yet, and niceness is a thread's (setpriority(2)). New ones inherit it from the
 // thread that makes them, so that it is looked again until all have it.
-func renice(by int) error {
+func Renice(by int) error {
 	prio, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
 	if err != nil {
 		return err

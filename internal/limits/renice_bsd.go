@@ -1,10 +1,10 @@
 //go:build unix && !linux
 
-package daemonocle
+package limits
 
 import "golang.org/x/sys/unix"
 
-func renice(by int) error {
+func Renice(by int) error {
 	nice, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
 	if err != nil {
 		return err

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package limits
+
+func SpareFiles() error { return nil }
