@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,11 +17,11 @@ import (
 
 func init() { helpers["programs"] = programs }
 
-// programs is a group of D_WORKERS that are D_PROGRAM.
+// programs is a group of D_WORKERS that are D_PROGRAM, which is ready when it says something.
 func programs() {
 	c := progConfig()
 	words := strings.Split(os.Getenv("D_PROGRAM"), "\x1f")
-	c.Worker = daemonocle.Program{Name: words[0], Args: words[1:], Env: []string{"NUMBER={n:03}"}}.Worker()
+	c.Worker = daemonocle.Program{Name: words[0], Args: words[1:], Env: []string{"NUMBER={n:03}"}, Ready: daemonocle.ReadyLine(regexp.MustCompile(""))}.Worker()
 	g, err := daemonocle.NewGroup(c, number("D_WORKERS"))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -38,15 +39,15 @@ func TestGroupOfPrograms(t *testing.T) {
 	write("#!/bin/sh\necho \"$1 $2 $NUMBER\"\nexec sleep 1000\n")
 	pidFile := s.path("run/foo{n}.pid")
 	s.set("D_NAME=foo{n}", "D_PIDFILE="+pidFile, "D_STDOUT="+s.path("out{n}"), "D_WORKERS=3",
-		"D_START_WINDOW=200ms", "D_PROGRAM="+script+"\x1f--port=800{n}\x1f{{}}")
+		"D_START_WINDOW=1h", "D_START_TIMEOUT=1h", "D_PROGRAM="+script+"\x1f--port=800{n}\x1f{{}}")
 	g, err := daemonocle.NewGroup(daemonocle.Config{Name: "foo{n}", PIDFile: pidFile, Worker: progWorker("")}, 3)
 	must(t, err)
 	s.launch(s.command("start")).want(printed{out: lineFor("Starting", 0, 1, 2)})
 	first := pids(t, g)
 	for n, pid := range first {
-		if comm := slurp(fmt.Sprintf("/proc/%d/comm", pid)); comm != "sleep\n" {
-			t.Errorf("process %d of worker %d is %q", pid, n, comm)
-		}
+		testkit.WaitFor(t, fmt.Sprintf("worker %d to sleep", n), func() bool {
+			return slurp(fmt.Sprintf("/proc/%d/comm", pid)) == "sleep\n" && testkit.Stat(pid).State == 'S'
+		})
 		if got, want := slurp(s.path("out"+strconv.Itoa(n))), fmt.Sprintf("--port=800%d {} 00%d\n", n, n); got != want {
 			t.Errorf("worker %d says %q, want %q", n, got, want)
 		}
@@ -77,7 +78,7 @@ func TestGroupOfPrograms(t *testing.T) {
 	}
 	// One that dies at once does not keep the others from starting.
 	s.launch(s.command("stop")).want(printed{out: lineFor("Stopping", 0, 1, 2)})
-	write("#!/bin/sh\n[ \"$NUMBER\" != 001 ] || exit 7\nexec sleep 1000\n")
+	write("#!/bin/sh\n[ \"$NUMBER\" != 001 ] || exit 7\necho up\nexec sleep 1000\n")
 	got = s.launch(s.command("start")).wait()
 	if got.code != 7 || got.out != lineFor("Starting", 0)+"Starting foo1 ... FAILED\n"+lineFor("Starting", 2) || !strings.Contains(got.err, "exit code 7") {
 		t.Errorf("start: got %+v", got)

@@ -213,7 +213,7 @@ func TestProgramGetsWhatItIsGiven(t *testing.T) {
 		t.Fatalf("got %+v", r)
 	}
 	pid := s.daemon()
-	if want, got := "first -x --\n<a=b> <after> <gone>\n", slurp(s.out); got != want {
+	if want, got := "first -x --\n<a=b> <after> <gone>\n", waitText(t, s.out, ">\n"); got != want {
 		t.Errorf("it wrote %q, want %q", got, want)
 	}
 	own, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
@@ -234,9 +234,7 @@ func TestProgramOfAnotherUser(t *testing.T) {
 	s := foreign(t, "D_SH=id -u; echo $LOGNAME $USER; exec sleep 1000", "D_USER="+strconv.Itoa(uid), "D_GROUP="+strconv.Itoa(uid), "D_NICE=-3", "USER=root")
 	s.start()
 	name := username(t, uid)
-	if got, want := slurp(s.out), fmt.Sprintf("%d\n%s %s\n", uid, name, name); got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
+	waitText(t, s.out, fmt.Sprintf("%d\n%s %s\n", uid, name, name))
 	own, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
 	must(t, err)
 	if got, err := unix.Getpriority(unix.PRIO_PROCESS, s.daemon()); err != nil || got != min(own+3, 40) {
@@ -323,7 +321,7 @@ func TestDeathOfAProgram(t *testing.T) {
 		"stdout": {"echo this is why; exit 4", "ERROR: Child exited immediately with exit code 4\nstdout: this is why\n", 4},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := foreign(t, "D_SH="+tt.script)
+			s := foreign(t, "D_SH="+tt.script, "D_START_WINDOW=1h")
 			must(t, os.WriteFile(s.err, []byte("of old\n"), 0o666), os.WriteFile(s.out, []byte("of old\n"), 0o666))
 			if r := s.do("start"); r != (ending{"Starting foo ... FAILED\n", tt.err, tt.code}) {
 				t.Errorf("got %+v", r)
@@ -356,10 +354,13 @@ func TestProgramsThatRunAway(t *testing.T) {
 		"letting everything go": {`setsid bash -c 'exec 58>&-; sleep 1000 & echo away; wait' & while ! grep -q away "$D_STDOUT"; do :; done`,
 			`^ERROR: Child exited immediately with exit code 0\nreason: it went into the background by itself \(PID \d+(, \d+)*\), and was ended\nstdout: away\n` + hint + `$`},
 		"with a failure":     {`sleep 1000 & exit 5`, `^ERROR: Child exited immediately with exit code 5\n$`},
-		"closing the locked": {`exec bash -c 'exec 58>&-; sleep 1000'`, `^ERROR: The program has closed the descriptor that holds the lock of the PID file, and was ended\nhint: .*\n$`},
+		"closing the locked": {`exec bash -c 'exec 58>&-; echo away; sleep 1000'`, `^ERROR: The program has closed the descriptor that holds the lock of the PID file, and was ended\nstdout: away\nhint: .*\n$`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := foreign(t, "D_SH="+tt.script)
+			s := foreign(t, "D_SH="+tt.script, "D_START_WINDOW=1h", "D_START_TIMEOUT=1h")
+			if name == "closing the locked" { // which lives
+				s.with("D_READY=line:away")
+			}
 			r := s.do("start")
 			if r.out != "Starting foo ... FAILED\n" || r.code == 0 || !regexp.MustCompile(tt.err).MatchString(r.err) {
 				t.Errorf("got %+v\nwant %s", r, tt.err)
@@ -425,7 +426,7 @@ func TestProgramInTheForeground(t *testing.T) {
 	if got := r.wait(); got.code != 0 || !strings.HasSuffix(got.out, childlessLine) {
 		t.Errorf("after SIGINT: got %+v", got)
 	}
-	if r := foreign(t, "D_SH=exit 9", "D_FOREGROUND=1").do("start"); r.code != 9 {
+	if r := foreign(t, "D_SH=exit 9", "D_FOREGROUND=1", "D_START_WINDOW=1h").do("start"); r.code != 9 {
 		t.Errorf("got %+v", r)
 	}
 	script := filepath.Join(s.side, "script")
@@ -689,7 +690,7 @@ func TestOnlyWhoExecutesProgramsLinksIt(t *testing.T) {
 // is left to it, and ends with the program's exit code.
 func TestProgramUnderPID1(t *testing.T) {
 	testkit.RequireRoot(t)
-	s := foreign(t, "D_SH=(setsid sleep 1000 &); trap 'echo bye; kill $!; exit 5' TERM; echo worker; sleep 1000 & wait")
+	s := foreign(t, "D_SH=(setsid sleep 1000 &); trap 'echo bye; kill $!; exit 5' TERM; sleep 1000 & echo worker; wait")
 	cmd := testkit.InPIDNamespace(t, "execs", "start")
 	cmd.Env = append(cmd.Env, s.env...)
 	r := s.begin(cmd)
@@ -706,6 +707,11 @@ func TestProgramUnderPID1(t *testing.T) {
 			}
 		}
 		return program != 0 && stray != 0
+	})
+	// Its child is no shell any more, which would take a signal for its own trap's.
+	testkit.WaitFor(t, "the program's child", func() bool {
+		all := childrenOf(program)
+		return len(all) == 1 && slurp(fmt.Sprintf("/proc/%d/comm", all[0])) == "sleep\n"
 	})
 	if group := testkit.Stat(program).PGrp; group != program {
 		t.Errorf("the program %d is in process group %d", program, group)

@@ -66,7 +66,7 @@ func TestRestartLooksForAWorkerBeforeItStops(t *testing.T) {
 func TestRestartExitsAsStartDoes(t *testing.T) {
 	r := newRig(t)
 	old := r.start()
-	r.env = append(r.env, "D_WORKER=os.Exit:42")
+	r.env = append(r.env, "D_WORKER=os.Exit:42", "D_START_WINDOW=1h")
 	r.expect(r.do("restart"), result{
 		out:  "Stopping foo ... OK\nStarting foo ... FAILED\n",
 		err:  "ERROR: Child exited immediately with exit code 42\nhint: The daemon is down: the old process had been stopped.\n",
