@@ -53,6 +53,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -205,6 +206,7 @@ func runSuite(m *testing.M, helpers map[string]func()) int {
 	suite.used, suite.skips = map[string]bool{}, map[string]int{}
 	suite.mu.Unlock()
 
+	runBeside()
 	code := m.Run()
 
 	if n := clearStragglers(token); n > 0 && code == 0 {
@@ -338,12 +340,88 @@ func HelperEnv(t testing.TB, name string) []string {
 
 // Setenv makes every program image that this test process starts with its own
 // environment come out in the named helper, until the test ends: for tests that
-// call the launcher right here instead of in a helper. Like t.Setenv, not for
-// parallel tests.
-func Setenv(t testing.TB, name string) {
+// call the launcher right here instead of in a helper. Such a test is [Alone].
+func Setenv(t *testing.T, name string) {
 	t.Helper()
+	Alone(t)
 	use(t, name)
 	t.Setenv(envHelper, name)
+}
+
+// alone has the tests that run now and have said how they do: true is alone. It is
+// global because a rig that a subtest asks for must know what the test around it wants.
+var alone = struct {
+	mu    sync.Mutex
+	tests map[string]bool // by Name
+}{tests: map[string]bool{}}
+
+// Parallel lets the test run beside others from here on, as t.Parallel does, unless it or
+// a test around it is [Alone]. Whatever gives a test a place of its own calls it, so that
+// it may be called again in the same test.
+func Parallel(t *testing.T) {
+	t.Helper()
+	if said, _ := ways(t); !said && os.Getenv(envSystemd) != "1" { // there is one systemd for all
+		setWay(t, false)
+		t.Parallel()
+	}
+}
+
+// Alone keeps the test and its subtests from running beside others, whatever rig they
+// use: for those that measure, that change what a process has only once, or that look at
+// what others have as well. It comes before all rigs.
+func Alone(t *testing.T) {
+	t.Helper()
+	said, isAlone := ways(t)
+	switch {
+	case !said:
+		setWay(t, true)
+	case !isAlone:
+		t.Fatal("testkit: the test runs beside others already")
+	}
+}
+
+// ways reports whether it is said already how the test runs: by itself, or because one
+// around it is to be alone.
+func ways(t *testing.T) (said, isAlone bool) {
+	alone.mu.Lock()
+	defer alone.mu.Unlock()
+	for name := t.Name(); ; {
+		if is, ok := alone.tests[name]; ok && (is || name == t.Name()) {
+			return true, is
+		}
+		i := strings.LastIndexByte(name, '/')
+		if i < 0 {
+			return false, false
+		}
+		name = name[:i]
+	}
+}
+
+func setWay(t *testing.T, isAlone bool) {
+	alone.mu.Lock()
+	defer alone.mu.Unlock()
+	alone.tests[t.Name()] = isAlone
+	t.Cleanup(func() {
+		alone.mu.Lock()
+		defer alone.mu.Unlock()
+		delete(alone.tests, t.Name())
+	})
+}
+
+// waiters is how many tests run at a time for each processor: they wait for processes
+// more than they work.
+const waiters = 4
+
+// runBeside lets more tests run beside each other than there are processors, unless the
+// command line says how many.
+func runBeside() {
+	flag.Parse()
+	given := false
+	// To a fuzzer it is the number of its workers, which do nothing but work.
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" || f.Name == "test.fuzz" })
+	if !given {
+		flag.Set("test.parallel", strconv.Itoa(waiters*runtime.GOMAXPROCS(0)))
+	}
 }
 
 func use(t testing.TB, name string) {
@@ -357,6 +435,19 @@ func use(t testing.TB, name string) {
 		t.Fatalf("testkit: no helper is called %q", name)
 	}
 	suite.used[name] = true
+}
+
+// WriteProgram writes a file that is to be executed. A test beside this one that starts a
+// process in the same moment would let the process have the file open for writing, which
+// makes it one that cannot be executed (ETXTBSY).
+func WriteProgram(t testing.TB, path string, image []byte) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	err := os.WriteFile(path, image, 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func without(env []string, keys ...string) []string {

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -378,5 +379,37 @@ func TestPty(t *testing.T) {
 	msg = failure(t, func(t testing.TB) { p.Expect(t, "x") })
 	if want := `waited 10ms for "x" on the terminal; it shows ""`; msg != want {
 		t.Errorf("got %q, want %q", msg, want)
+	}
+}
+
+// A test says once whether it runs beside others, its rigs as often as they like.
+func TestHowATestRuns(t *testing.T) {
+	t.Run("alone", func(t *testing.T) {
+		Alone(t)
+		done := false
+		t.Run("with a rig", func(t *testing.T) {
+			Parallel(t)
+			t.Setenv(envPatience, "") // panics in a test that runs beside others
+			done = true
+		})
+		if !done {
+			t.Error("its subtest is not alone")
+		}
+	})
+	t.Run("beside others", func(t *testing.T) {
+		Parallel(t)
+		Parallel(t)
+		var done atomic.Bool
+		t.Run("with a rig", func(t *testing.T) {
+			Parallel(t)
+			done.Store(true)
+		})
+		if os.Getenv(envSystemd) != "1" && done.Load() {
+			t.Error("its subtest is not beside others")
+		}
+	})
+	// The name is free again.
+	if said, _ := ways(t); said {
+		t.Error("a subtest has spoken for the test around it")
 	}
 }
