@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -16,6 +17,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/daemonocle/daemonocle/internal/testkit"
@@ -387,22 +389,36 @@ func goList(t *testing.T, system string, args ...string) []listed {
 	}
 }
 
+// canLoad reports why the go command cannot be used here.
+var canLoad = sync.OnceValue(func() error { return exec.Command("go", "list", "-deps", ".").Run() })
+
+// goAnswers has what the go command wrote, a func() (string, error) for each question.
+var goAnswers sync.Map
+
 // goCommand gives what the go command writes. A user who cannot use it, such as
 // one who may not read the module cache, skips the test.
 func goCommand(t *testing.T, system string, args ...string) string {
 	t.Helper()
-	if err := exec.Command("go", "list", "-deps", ".").Run(); err != nil {
+	testkit.Parallel(t)
+	if err := canLoad(); err != nil {
 		testkit.Skip(t, "go", "the go command cannot load this module here: "+err.Error())
 	}
-	cmd := exec.Command("go", args...)
-	cmd.Env = append(os.Environ(), "GOOS="+system, "GOARCH="+runtime.GOARCH, "CGO_ENABLED=0")
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, &errs)
+	ask, _ := goAnswers.LoadOrStore(strings.Join(append(args, system), " "), sync.OnceValues(func() (string, error) {
+		cmd := exec.Command("go", args...)
+		cmd.Env = append(os.Environ(), "GOOS="+system, "GOARCH="+runtime.GOARCH, "CGO_ENABLED=0")
+		var out, errs bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &errs
+		if err := cmd.Run(); err != nil {
+			return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, &errs)
+		}
+		if slices.Contains(args, "-ldflags=-dumpdep") {
+			return out.String() + errs.String(), nil
+		}
+		return out.String(), nil
+	}))
+	answer, err := ask.(func() (string, error))()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if slices.Contains(args, "-ldflags=-dumpdep") {
-		return out.String() + errs.String()
-	}
-	return out.String()
+	return answer
 }

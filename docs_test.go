@@ -1,6 +1,7 @@
 package daemonocle_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"go/ast"
 	"go/token"
@@ -37,10 +38,15 @@ var packages = []string{"context", "crypto/tls", "errors", "fmt", "log", "log/sl
 // TestSnippetsCompile builds every block of Go in the documents. One that
 // begins with a package clause is a file. Any other is the body of a function in
 // which there are a context ctx, a *daemonocle.Daemon d, a *daemonocle.Group g and a
-// function work.
+// function work. All are built by one call of the go command, to which they seem to be
+// packages of this module.
 func TestSnippetsCompile(t *testing.T) {
 	dir := testkit.TempDir(t)
-	snippets := 0
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay := map[string]string{} // seen as, and where it is
 	for _, doc := range documents(t) {
 		text, err := os.ReadFile(doc)
 		if err != nil {
@@ -51,16 +57,32 @@ func TestSnippetsCompile(t *testing.T) {
 			if !strings.HasPrefix(code, "package ") {
 				code = wrap(code)
 			}
-			file := filepath.Join(dir, fmt.Sprintf("%s-%d.go", filepath.Base(doc), i+1))
+			if strings.Contains(code, `"`+module+"/internal/") {
+				t.Errorf("snippet %d of %s imports what its readers cannot", i+1, doc)
+			}
+			name := fmt.Sprintf("%s-%d", filepath.Base(doc), i+1)
+			file := filepath.Join(dir, name+".go")
 			if err := os.WriteFile(file, []byte(code), 0o666); err != nil {
 				t.Fatal(err)
 			}
-			t.Run(filepath.Base(file), func(t *testing.T) { goCommand(t, "linux", "build", "-o", os.DevNull, file) })
-			snippets++
+			overlay[filepath.Join(here, "snippets", name, name+".go")] = file
 		}
 	}
-	if snippets == 0 {
-		t.Error("there is no snippet in any document")
+	if len(overlay) == 0 {
+		t.Fatal("there is no snippet in any document")
+	}
+	plan, err := json.Marshal(map[string]any{"Replace": overlay})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(file, plan, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	// To ask for what the compiler exports is to compile, without to link.
+	built := goCommand(t, "linux", "list", "-export", "-f", "{{.Export}}", "-overlay", file, "./snippets/...")
+	if n := strings.Count(built, "\n"); n != len(overlay) {
+		t.Errorf("%d of %d snippets were compiled", n, len(overlay))
 	}
 }
 
