@@ -34,7 +34,7 @@ func TestGroupOfPrograms(t *testing.T) {
 	s := newSubject(t, "programs")
 	script := s.path("script")
 	write := func(text string) {
-		must(t, os.WriteFile(script, []byte(text), 0o755))
+		testkit.WriteProgram(t, script, []byte(text))
 	}
 	write("#!/bin/sh\necho \"$1 $2 $NUMBER\"\nexec sleep 1000\n")
 	pidFile := s.path("run/foo{n}.pid")

@@ -430,7 +430,7 @@ func TestProgramInTheForeground(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 	script := filepath.Join(s.side, "script")
-	must(t, os.WriteFile(script, []byte("no first line\n"), 0o755))
+	testkit.WriteProgram(t, script, []byte("no first line\n"))
 	if r := foreign(t, program(script), "D_FOREGROUND=1").do("start"); r.code != 1 || !strings.HasPrefix(r.err, "ERROR: Unable to execute "+script+" (exec format error)\n") {
 		t.Errorf("got %+v", r)
 	}

@@ -27,7 +27,7 @@ func TestTooFewFiles(t *testing.T) {
 	goCommand(t, "linux", "build", "-o", program, "./examples/heartbeat")
 	for files := 4; files <= 20; files++ {
 		t.Run(strconv.Itoa(files), func(t *testing.T) {
-			t.Parallel()
+			testkit.Parallel(t)
 			r := newRig(t)
 			r.env = append(r.env, "HOME="+r.dir, "XDG_STATE_HOME="+r.dir, "XDG_RUNTIME_DIR=")
 			pid := func() int {

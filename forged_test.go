@@ -170,7 +170,7 @@ func TestKeeperLetsGoOfAGenerationThatBecomesAnotherUser(t *testing.T) {
 	must(t, err)
 	special := filepath.Join(testkit.TempDir(t), "special")
 	must(t, os.Chmod(filepath.Dir(special), 0o755))
-	must(t, os.WriteFile(special, sleep, 0o755))
+	testkit.WriteProgram(t, special, sleep)
 	must(t, os.Chmod(special, 0o755|os.ModeSetuid))
 	turn := filepath.Join(filepath.Dir(special), "turn")
 	r, _ := s.keep()

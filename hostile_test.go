@@ -299,11 +299,11 @@ func TestStrangersLockBlocksAndIsNoDaemon(t *testing.T) {
 }
 
 func TestBlockedIsATypedError(t *testing.T) {
+	testkit.Setenv(t, "prog")
 	r := newRig(t)
 	mkdir(t, filepath.Dir(r.pidFile))
 	put(t, r.pidFile, "123\n")
 	pid, _ := r.lock("posix", "read", 0, 0)
-	testkit.Setenv(t, "prog")
 	t.Setenv("D_PIDFILE", r.pidFile)
 	d, err := daemonocle.New(daemonocle.Config{Name: "foo", PIDFile: r.pidFile, Worker: progWorker("alive")})
 	must(t, err)

@@ -352,6 +352,7 @@ type described struct {
 // hook log are set; the log files are, unless they are among the settings.
 func describe(t *testing.T, helper string, settings ...string) *described {
 	t.Helper()
+	testkit.Parallel(t)
 	s := &described{t: t, helper: helper, dir: testkit.TempDir(t), side: testkit.TempDir(t)}
 	s.pid = filepath.Join(s.dir, "foo.pid")
 	s.out, s.err = filepath.Join(s.dir, "out.log"), filepath.Join(s.dir, "err.log")

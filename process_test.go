@@ -8,7 +8,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -233,23 +232,9 @@ func shell(cmd *exec.Cmd, before string) *exec.Cmd {
 func (s *subject) ownBinary(cmd *exec.Cmd, name string) string {
 	s.t.Helper()
 	path := s.path(name)
-	in, err := os.Open(cmd.Path)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer in.Close()
-	// A fork of another test must not have the copy open for writing while it
-	// is executed.
-	syscall.ForkLock.Lock()
-	defer syscall.ForkLock.Unlock()
-	out, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o755)
-	if err == nil {
-		_, err = io.Copy(out, in)
-		err = errors.Join(err, out.Close())
-	}
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	image, err := os.ReadFile(cmd.Path)
+	must(s.t, err)
+	testkit.WriteProgram(s.t, path, image)
 	cmd.Path, cmd.Args[0] = path, path
 	return path
 }
@@ -634,9 +619,7 @@ func TestProgramFileGoneOrReplaced(t *testing.T) {
 				t.Fatal(err)
 			}
 			if replaced {
-				if err := os.WriteFile(path, []byte("#!/bin/sh\necho wrong >&2\nexit 9\n"), 0o755); err != nil {
-					t.Fatal(err)
-				}
+				testkit.WriteProgram(t, path, []byte("#!/bin/sh\necho wrong >&2\nexit 9\n"))
 			}
 			main.open()
 			l.want(factsStarted)

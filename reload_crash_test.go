@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -153,9 +152,10 @@ func newReloader(t *testing.T, mode string, settings ...string) *reloader {
 }
 
 func eachMode(t *testing.T, f func(t *testing.T, mode, order string)) {
+	testkit.Parallel(t)
 	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) {
-			t.Parallel() // they wait more than they work
+			testkit.Parallel(t) // they wait more than they work
 			eachOrder(t, func(t *testing.T, order string) { f(t, mode, order) })
 		})
 	}
@@ -546,16 +546,10 @@ func (s *reloader) ownImage(name string) string {
 
 func copyImage(t *testing.T, from, to string) {
 	t.Helper()
-	in, err := os.Open(from)
+	image, err := os.ReadFile(from)
 	must(t, err)
-	defer in.Close()
-	// A fork of another test must not have the copy open for writing while it is executed.
-	syscall.ForkLock.Lock()
-	defer syscall.ForkLock.Unlock()
-	out, err := os.OpenFile(to+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
-	must(t, err)
-	_, err = io.Copy(out, in)
-	must(t, err, out.Close(), os.Rename(to+".new", to))
+	testkit.WriteProgram(t, to+".new", image)
+	must(t, os.Rename(to+".new", to))
 }
 
 // upAs starts the daemon detached as the program with that name.
@@ -678,7 +672,8 @@ func TestReloadRunsTheImageOnDisk(t *testing.T) {
 				kept := replace + ".real"
 				must(t, os.Rename(replace, kept))
 				script := fmt.Sprintf("#!/bin/sh\nR_SAY='wrapped coconut' exec %s \"$@\"\n", kept)
-				must(t, os.WriteFile(replace+".new", []byte(script), 0o755), os.Rename(replace+".new", replace))
+				testkit.WriteProgram(t, replace+".new", []byte(script))
+				must(t, os.Rename(replace+".new", replace))
 				if r := s.do("reload"); r != (ending{reloadedLine, "", 0}) {
 					t.Fatalf("reload: %+v", r)
 				}
@@ -733,7 +728,7 @@ func TestOldDaemonThatDoesNotGo(t *testing.T) {
 func TestOldDaemonThatGoesAtTheLastMoment(t *testing.T) {
 	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) {
-			t.Parallel()
+			testkit.Parallel(t)
 			s := newReloader(t, mode, orders["set up"], "D_STOP_TIMEOUT=300ms", "D_ABANDON_AFTER=300ms")
 			pid := s.up()
 			s.plan("goodbye", "hang")

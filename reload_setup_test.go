@@ -32,11 +32,14 @@ func TestReloadAfterAChangeOfUser(t *testing.T) {
 	uid, gid := testkit.Unprivileged(t)
 	for _, who := range []string{fmt.Sprint(uid), "54321:54322"} {
 		t.Run(who, func(t *testing.T) {
-			inTurn(t, func(t *testing.T, order string) {
+			eachOrder(t, func(t *testing.T, order string) {
 				user, group, other := strings.Cut(who, ":")
-				uid, gid := uid, gid
+				uid, gid, at := uid, gid, 81
 				if other {
-					uid, gid = 54321, 54322
+					uid, gid, at = 54321, 54322, 82
+				}
+				if order == orders["ready first"] {
+					at += 2
 				}
 				s := newReloader(t, "detached", order, "D_USER="+user, "D_GROUP="+group)
 				s.withGroups()
@@ -44,7 +47,7 @@ func TestReloadAfterAChangeOfUser(t *testing.T) {
 				closed := filepath.Join(s.dir, "closed")
 				must(t, os.Mkdir(closed, 0o700))
 				s.out, s.err = filepath.Join(closed, "out.log"), filepath.Join(closed, "err.log")
-				port := fmt.Sprintf("127.%d.%d.77:81", os.Getpid()>>8&0xff, os.Getpid()&0xff) // no other run's
+				port := fmt.Sprintf("127.%d.%d.77:%d", os.Getpid()>>8&0xff, os.Getpid()&0xff, at) // no other run's
 				path := filepath.Join(closed, "sock")
 				s.with("D_STDOUT="+s.out, "D_STDERR="+s.err, "N_PRIV=tcp "+port+";unix "+path, "N_WORKER=tcp "+port+";unix "+path)
 				image := s.ownImage("prog")

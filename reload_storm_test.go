@@ -41,9 +41,10 @@ func prober(t *testing.T, path string) (end func() (asked, gaps int)) {
 	return func() (int, int) { stop(); wait.Wait(); return asked, gaps }
 }
 
-// generation asks the worker whose it is.
+// generation asks the worker whose it is. One that goes would take the question away.
 func (s *reloader) generation() (n int) {
 	s.t.Helper()
+	testkit.WaitFor(s.t, "one process to be left", func() bool { return len(s.own()) == 1 })
 	out, _ := s.streams()
 	from := len(slurp(out))
 	s.tell("generation")

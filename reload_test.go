@@ -54,6 +54,7 @@ func (s *described) with(settings ...string) *described {
 
 // inTurn is for what does, such as on a port.
 func inTurn(t *testing.T, f func(t *testing.T, order string)) {
+	testkit.Alone(t)
 	for name, order := range orders {
 		t.Run(name, func(t *testing.T) { f(t, order) })
 	}
@@ -61,9 +62,10 @@ func inTurn(t *testing.T, f func(t *testing.T, order string)) {
 
 // eachOrder is for what does not meet the other order's anywhere.
 func eachOrder(t *testing.T, f func(t *testing.T, order string)) {
+	testkit.Parallel(t)
 	for name, order := range orders {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			testkit.Parallel(t)
 			f(t, order)
 		})
 	}

@@ -197,6 +197,7 @@ type subject struct {
 // test may pass because a time limit of the library was hit by accident.
 func newSubject(t *testing.T, helper string, env ...string) *subject {
 	t.Helper()
+	testkit.Parallel(t)
 	s := &subject{t: t, helper: helper, dir: testkit.TempDir(t)}
 	s.set("D_DIR="+s.dir, "D_PIDFILE="+s.pidFile(),
 		"D_START_WINDOW=1h", "D_START_TIMEOUT=1h", "D_STOP_TIMEOUT=1h")

@@ -434,6 +434,7 @@ func measured(t *testing.T, r *rig, pids ...int) (percent, least, most float64) 
 }
 
 func TestCPUOfABusyAndOfAnIdleWorker(t *testing.T) {
+	testkit.Alone(t) // it measures
 	r := oddRig(t, "spin")
 	pid := r.start()
 	begin := cpuTime(t, pid)
@@ -452,6 +453,7 @@ func TestCPUOfABusyAndOfAnIdleWorker(t *testing.T) {
 }
 
 func TestCPUOfTheGroupCounts(t *testing.T) {
+	testkit.Alone(t) // it measures
 	r := oddRig(t, "busy")
 	pid := r.start()
 	children := members(t, pid)

@@ -223,6 +223,7 @@ func (r result) String() string {
 
 func newRig(t *testing.T, env ...string) *rig {
 	t.Helper()
+	testkit.Parallel(t)
 	r := &rig{t: t, helper: "prog", dir: testkit.TempDir(t)}
 	r.pidFile = filepath.Join(r.dir, "run", "foo.pid")
 	r.env = append([]string{"D_PIDFILE=" + r.pidFile}, env...)
@@ -775,6 +776,7 @@ func TestWaitReturnsAtTheEnd(t *testing.T) {
 
 // Who waits for a daemon that is reloaded again and again needs no more for it.
 func TestWaitKeepsNothingOfEarlierGenerations(t *testing.T) {
+	testkit.Alone(t) // it counts the descriptors of this process
 	r := newRig(t)
 	pid := r.start()
 	d := r.daemon()

@@ -229,7 +229,8 @@ func anotherProgram(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(testkit.TempDir(t), "another")
 	image, err := os.ReadFile("/proc/self/exe")
-	must(t, err, os.WriteFile(path, image, 0o755))
+	must(t, err)
+	testkit.WriteProgram(t, path, image)
 	return path
 }
 
@@ -302,7 +303,9 @@ func TestWhatADroppedProgramLeavesIsEndedWithItsRights(t *testing.T) {
 		must(t, os.Chmod(dir, 0o755))
 		setuid, note := filepath.Join(dir, "rooted"), filepath.Join(dir, "pid")
 		image, err := os.ReadFile("/proc/self/exe")
-		must(t, err, os.WriteFile(setuid, image, 0o755), os.Chmod(setuid, 0o755|os.ModeSetuid), os.WriteFile(note, nil, 0o666), os.Chmod(note, 0o666))
+		must(t, err)
+		testkit.WriteProgram(t, setuid, image)
+		must(t, os.Chmod(setuid, 0o755|os.ModeSetuid), os.WriteFile(note, nil, 0o666), os.Chmod(note, 0o666))
 		s := foreign(t, append(user, "D_SH=TESTKIT_HELPER=rooted "+setuid+" & wait", "R_PID="+note)...)
 		daemon := s.start()
 		child, err := strconv.Atoi(strings.TrimSpace(waitText(t, note, "\n")))

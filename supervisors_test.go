@@ -60,7 +60,7 @@ func (s *described) supervise(debian, supervisor string) (dir string, r *running
 		"check":           "#!/bin/sh\nexec " + self(s.t) + " status\n",
 		"notification-fd": "3\n",
 	} {
-		must(s.t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755))
+		testkit.WriteProgram(s.t, filepath.Join(dir, name), []byte(text))
 	}
 	return dir, s.begin(s.tool(debian, supervisor, dir))
 }

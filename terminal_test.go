@@ -114,7 +114,9 @@ func TestStopAtTheTerminalIsForTheServicesUser(t *testing.T) {
 	dir := testkit.TempDir(t)
 	setuid, note := filepath.Join(dir, "rooted"), filepath.Join(dir, "pid")
 	image, err := os.ReadFile("/proc/self/exe")
-	must(t, err, os.Chmod(dir, 0o755), os.WriteFile(setuid, image, 0o755), os.Chmod(setuid, 0o755|os.ModeSetuid),
+	must(t, err)
+	testkit.WriteProgram(t, setuid, image)
+	must(t, os.Chmod(dir, 0o755), os.Chmod(setuid, 0o755|os.ModeSetuid),
 		os.WriteFile(note, nil, 0o666), os.Chmod(note, 0o666))
 	s := describe(t, "life", "R_PID="+note, fmt.Sprint("D_USER=", uid), fmt.Sprint("D_GROUP=", gid))
 	r, worker := s.keep()

@@ -103,7 +103,7 @@ func TestBrokenWireHasOneTrueOutcome(t *testing.T) {
 	for how := range wireBreaks {
 		for _, then := range []string{"ready", "alive", "os.Exit:7", "RequireReady"} {
 			t.Run(how+"/"+then, func(t *testing.T) {
-				t.Parallel()
+				testkit.Parallel(t)
 				r := newRig(t, "D_BREAK="+how, "D_STOP_TIMEOUT=300ms")
 				switch then {
 				case "RequireReady":
@@ -155,7 +155,7 @@ func TestKeeperOutlivesABrokenWire(t *testing.T) {
 			continue // there is no such word in the foreground
 		}
 		t.Run(how, func(t *testing.T) {
-			t.Parallel()
+			testkit.Parallel(t)
 			r := newRig(t, "D_BREAK="+how, "D_WORKER=alive", "D_FOREGROUND=1")
 			r.env = append(r.env, "D_NOTE="+r.note())
 			cmd := r.command("breaks", "start")
