@@ -238,7 +238,7 @@ func (d *Daemon) setActions(own []Action) error {
 func (d *Daemon) actions() []Action {
 	list := d.builtin()
 	for i := range list {
-		list[i].args = list[i].args && !d.cfg.NoArgs
+		list[i].args = list[i].args && !d.plan.NoArgs
 	}
 	for _, a := range d.own {
 		if i := slices.IndexFunc(list, func(b Action) bool { return b.name == a.name }); i >= 0 {
@@ -361,7 +361,7 @@ func unexpected(args []string) error {
 
 // refused is the error for arguments to a worker that takes none.
 func (d *Daemon) refused(op string, args []string) error {
-	if err := unexpected(args); err != nil && d.cfg.NoArgs {
+	if err := unexpected(args); err != nil && d.plan.NoArgs {
 		return d.misused(op, err)
 	}
 	return nil
@@ -447,7 +447,7 @@ func (c *Call) voice() *voice { return newVoice(c.Daemon, c.Output) }
 // usage lists the actions.
 func (d *Daemon) usage() error {
 	c := console.New(console.Options{Out: os.Stderr})
-	c.Line("Usage: " + d.cfg.Name + " ACTION")
+	c.Line("Usage: " + d.plan.Name + " ACTION")
 	c.Line("")
 	width := 0
 	for _, a := range d.actions() {

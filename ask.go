@@ -55,7 +55,7 @@ func (d *Daemon) requestReload(ctx context.Context, o ReloadOptions, w watcher) 
 	case o.Timeout < 0:
 		return r, d.negative(op, o.Timeout)
 	case o.Timeout == 0:
-		o.Timeout = d.cfg.StartTimeout + d.cfg.StopTimeout + killPatience
+		o.Timeout = d.plan.StartTimeout + d.plan.StopTimeout + killPatience
 	}
 	if d.foreign != nil {
 		e := d.fail(op, fault.Say("the daemon is another program, which cannot replace itself", ErrUnsupported))
@@ -132,7 +132,7 @@ func (d *Daemon) requestReload(ctx context.Context, o ReloadOptions, w watcher) 
 }
 
 func (d *Daemon) toldToStop(pid int) *Error {
-	e := d.relay("reload", fault.Say(d.cfg.Name+" was told to stop, and is not reloaded", ErrStopping))
+	e := d.relay("reload", fault.Say(d.plan.Name+" was told to stop, and is not reloaded", ErrStopping))
 	e.PID = pid
 	return e
 }

@@ -1,31 +1,19 @@
 package daemonocle
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
-	"os"
-	"path/filepath"
 	"reflect"
-	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
-	"unicode"
 
 	"github.com/daemonocle/daemonocle/internal/fault"
-	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/limits"
-	"github.com/daemonocle/daemonocle/internal/paths"
-	"github.com/daemonocle/daemonocle/internal/pidfile"
-	"github.com/daemonocle/daemonocle/internal/privs"
-	"github.com/daemonocle/daemonocle/internal/signals"
+	"github.com/daemonocle/daemonocle/internal/plan"
 )
 
 // Config describes a daemon. New copies it; later changes have no effect.
@@ -204,19 +192,20 @@ type Shutdown struct {
 // Daemon is one daemon of a program. Its methods may be called concurrently;
 // each says which process it is for.
 type Daemon struct {
-	cfg     Config
-	umask   int
-	key     launch.Key
-	worker  worker
-	pid     *pidfile.File // nil: none
-	stdout  *paths.Name
-	stderr  *paths.Name
-	private string // directory that must be this user's alone
-	laid    laid
-	id      privs.Identity
+	plan    *plan.Plan
+	code    code
 	own     []Action
 	foreign foreign              // nil: the worker is Go code
 	life    atomic.Pointer[life] // set in the daemon's own process
+}
+
+// code is what a daemon has of the program's own.
+type code struct {
+	Worker func(context.Context) error
+	Hooks  Hooks
+	Health func(context.Context) error
+	Logger Logger
+	Help   string
 }
 
 // ConfigError is one setting that New refuses.
@@ -254,153 +243,60 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 // New checks and copies the settings. It starts, creates and changes nothing,
 // and may be called in any process. All problems are in the one error, each a
 // *ConfigError.
-func New(c Config) (*Daemon, error) { return newDaemon(c, worker{of: 1}) }
+func New(c Config) (*Daemon, error) { return newDaemon(c, plan.Member{Of: 1}) }
 
-func newDaemon(c Config, w worker) (*Daemon, error) {
-	d := &Daemon{cfg: c, umask: 0o022, worker: w}
+func newDaemon(c Config, m plan.Member) (*Daemon, error) {
+	if err := limits.SpareFiles(); err != nil {
+		return nil, &ConfigError{Err: err, Hint: fault.NoFilesHint(err)}
+	}
+	p, found := plan.Make(c.settings(m))
 	var problems []error
+	for _, f := range found {
+		problems = append(problems, &ConfigError{Setting: f.Setting, Value: f.Value, Err: f.Err, Hint: f.Hint})
+	}
 	bad := func(setting, value string, err error, hint string) {
-		if h := fault.NoFilesHint(err); h != "" { // that there was nothing to look with says nothing of the setting
-			hint = h
-		}
 		problems = append(problems, &ConfigError{Setting: setting, Value: value, Err: err, Hint: hint})
 	}
-
-	if err := limits.SpareFiles(); err != nil {
-		bad("", "", err, "")
-		return nil, problems[0]
-	}
-	if d.cfg.Name == "" && len(os.Args) > 0 {
-		d.cfg.Name = filepath.Base(os.Args[0])
-	}
-	if err := checkName(d.cfg.Name); err != nil {
-		bad("Name", d.cfg.Name, err, "use a short word")
-	}
-	if c.Layout != nil && len(problems) == 0 {
-		if err := d.layOut(); err != nil {
-			bad("Layout", "", err, "set "+d.setting("PIDFile", "StdoutFile", "StderrFile")+" instead")
-		}
-		d.checkSystem(c, bad)
-	}
-
-	if d.cfg.WorkDir == "" {
-		d.cfg.WorkDir = "/"
-	}
-	before := len(problems)
-	d.cfg.ChrootDir = d.directory("ChrootDir", c.ChrootDir, bad)
-	if len(problems) == before { // else nothing is known of what is inside
-		d.cfg.WorkDir = d.directory("WorkDir", d.cfg.WorkDir, bad)
-	}
-	path := func(setting string, value *string) *paths.Name {
-		if *value == "" {
-			return nil
-		}
-		if strings.ContainsRune(*value, 0) || strings.HasSuffix(*value, "/") || filepath.Base(*value) == "." || filepath.Base(*value) == ".." {
-			bad(setting, *value, errors.New("does not name a file"), "give the path of a file")
-			return nil
-		}
-		abs, err := d.absolute(*value)
-		if err != nil {
-			bad(setting, *value, err, "give an absolute path")
-			return nil
-		}
-		*value = abs
-		return &paths.Name{Root: d.cfg.ChrootDir, Path: abs}
-	}
-	if n := path("PIDFile", &d.cfg.PIDFile); n != nil {
-		d.pid = &pidfile.File{Name: *n, Private: d.laid.private}
-		for _, earlier := range d.laid.earlier {
-			if filepath.IsAbs(earlier) {
-				d.pid.Earlier = append(d.pid.Earlier, paths.Name{Root: n.Root, Path: earlier})
-			}
-		}
-	}
-	d.stdout = path("StdoutFile", &d.cfg.StdoutFile)
-	d.stderr = path("StderrFile", &d.cfg.StderrFile)
-	for _, log := range []struct {
-		setting string
-		name    *paths.Name
-	}{{"StdoutFile", d.stdout}, {"StderrFile", d.stderr}} {
-		if log.name != nil && d.pid != nil && *log.name == d.pid.Name {
-			bad(log.setting, log.name.Path, errors.New("is the PID file as well"), "give each its own path")
-		}
-	}
-
-	if id, err := privs.Lookup(c.User, c.Group); err == nil {
-		d.id = id
-	} else if !jailed() { // where there need be no database, and no change any more
-		const hint = "name one that exists, or its number"
-		userHint := hint
-		_, group := privs.Lookup("", c.Group)
-		user := err
-		if group != nil {
-			_, user = privs.Lookup(c.User, "0") // any number is a group
-		}
-		if user != nil {
-			if _, err := privs.Lookup(c.User, "0"); err == nil { // only its group is not known
-				userHint = "set " + d.setting("Group") + " as well"
-			}
-			bad("User", c.User, user, userHint)
-		}
-		if group != nil {
-			bad("Group", c.Group, group, hint)
-		}
-	}
-	if d.pid != nil && d.id.SwitchUser {
-		d.pid.Trusted = []int{d.id.UID}
-		d.pid.Stranger = d.id.UID != 0 && d.id.UID != os.Geteuid()
-	}
-	if c.Umask != nil {
-		if *c.Umask&^0o777 != 0 {
-			bad("Umask", fmt.Sprintf("%#o", *c.Umask), errors.New("is no mask of permission bits"), "use 0 to 0777")
-		}
-		d.umask = int(*c.Umask & 0o777)
-	}
-
-	if d.private != "" && c.ChrootDir != "" {
-		bad("ChrootDir", c.ChrootDir, errors.New("cannot hold the layout's private directory "+d.private), "set "+d.setting("PIDFile"))
-	}
-
-	duration := func(setting string, value *time.Duration, usual time.Duration) {
-		if *value < 0 {
-			bad(setting, value.String(), errors.New("is negative"), fmt.Sprintf("use 0 for the default (%v) or a positive duration", usual))
-		}
-		if *value == 0 {
-			*value = usual
-		}
-	}
-	if err := signals.CheckStop(c.StopSignal, c.Worker != nil && foreignOf(c.Worker) == nil); err != nil {
-		bad("StopSignal", strconv.Itoa(int(c.StopSignal)), err, "use SIGTERM, SIGINT, SIGQUIT or another that ends a process")
-	}
-	duration("StopTimeout", &d.cfg.StopTimeout, 10*time.Second)
-	duration("StartTimeout", &d.cfg.StartTimeout, time.Minute)
-	duration("StartWindow", &d.cfg.StartWindow, time.Second)
-	duration("AbandonAfter", &d.cfg.AbandonAfter, 0)
-
+	d := &Daemon{plan: p, code: code{c.Worker, c.Hooks, c.Health, c.Logger, c.Help}, foreign: foreignOf(c.Worker)}
 	if err := d.setActions(c.Actions); err != nil {
 		bad("Actions", "", err, "")
 	}
-	if d.foreign = foreignOf(c.Worker); d.foreign != nil {
+	if d.foreign != nil {
 		problems = append(problems, d.foreign.settle(d)...)
 	}
-
-	d.cfg.SetBy = maps.Clone(c.SetBy)
 	for setting := range c.SetBy {
 		if _, is := reflect.TypeFor[Config]().FieldByName(setting); !is {
 			bad("SetBy", setting, errors.New("is no setting"), "name a field of Config")
 		}
 	}
-
-	d.key = launch.Key{Name: d.cfg.Name, PIDFile: d.pidPath(), Member: w.key()}
 	if len(problems) == 0 {
-		if err := known.add(d.key, c.Worker); err != nil {
-			bad("Name", d.cfg.Name, err, "give each daemon of a program its own name and PID file")
+		if err := p.Register(reflect.ValueOf(c.Worker).Pointer()); err != nil {
+			bad("Name", p.Name, err, "give each daemon of a program its own name and PID file")
 		}
 	}
 	if len(problems) > 0 {
 		return nil, c.refused(problems)
 	}
 	return d, nil
+}
+
+// settings are those of the Config that are no functions of the program.
+func (c Config) settings(m plan.Member) plan.Settings {
+	s := plan.Settings{
+		Name: c.Name, PIDFile: c.PIDFile, WorkDir: c.WorkDir, StdoutFile: c.StdoutFile, StderrFile: c.StderrFile, ChrootDir: c.ChrootDir,
+		User: c.User, Group: c.Group, Umask: c.Umask,
+		Foreground: c.Foreground, CloseOpenFiles: c.CloseOpenFiles, NoArgs: c.NoArgs, RequireReady: c.RequireReady,
+		StopTimeout: c.StopTimeout, StartTimeout: c.StartTimeout, StartWindow: c.StartWindow, AbandonAfter: c.AbandonAfter,
+		StopSignal: c.StopSignal, SetBy: c.SetBy,
+		Member: m, GoCode: c.Worker != nil && foreignOf(c.Worker) == nil, Jailed: jailed(),
+	}
+	if c.Layout != nil {
+		s.Layout = func(name string) (plan.Paths, error) {
+			p, err := c.Layout(name)
+			return plan.Paths(p), err
+		}
+	}
+	return s
 }
 
 // refused joins what is wrong with the settings, in the reader's words.
@@ -413,132 +309,15 @@ func (c Config) refused(problems []error) error {
 	return errors.Join(problems...)
 }
 
-// setting names settings to who reads of them: by what sets them, or by the fields.
-func (d *Daemon) setting(fields ...string) string {
-	var names []string
-	for _, f := range fields {
-		name := cmp.Or(d.cfg.SetBy[f], f)
-		if !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	last := len(names) - 1
-	if last == 0 {
-		return names[0]
-	}
-	return strings.Join(names[:last], ", ") + " and " + names[last]
-}
-
 // Name of the daemon as it stands in messages.
-func (d *Daemon) Name() string { return d.cfg.Name }
+func (d *Daemon) Name() string { return d.plan.Name }
 
 // Worker says which worker of its group this is, from 0, and how many there are:
 // 0 and 1 for a daemon that is in no group.
-func (d *Daemon) Worker() (n, of int) { return d.worker.n, d.worker.of }
+func (d *Daemon) Worker() (n, of int) { return d.plan.Member.N, d.plan.Member.Of }
 
 // Help is Config.Help.
-func (d *Daemon) Help() string { return d.cfg.Help }
-
-func (d *Daemon) stopSignal() syscall.Signal {
-	if d.cfg.StopSignal == 0 {
-		return syscall.SIGTERM
-	}
-	return d.cfg.StopSignal
-}
-
-func (d *Daemon) pidPath() string {
-	if d.pid == nil {
-		return ""
-	}
-	return d.pid.String()
-}
-
-func checkName(name string) error {
-	switch {
-	case name == "" || name == "." || name == ".." || name == "/":
-		return errors.New("is no name")
-	case strings.ContainsRune(name, '/'):
-		return errors.New("holds a slash")
-	case strings.ContainsFunc(name, unicode.IsControl):
-		return errors.New("holds control characters")
-	}
-	return nil
-}
-
-func (d *Daemon) absolute(path string) (string, error) {
-	if d.cfg.ChrootDir != "" {
-		return filepath.Join("/", path), nil
-	}
-	return filepath.Abs(path)
-}
-
-// directory resolves and checks a directory. One that may not be looked at is
-// left to the start, which has more rights than a mere status, and so is one to
-// which a stranger's link leads: a stop needs no working directory.
-func (d *Daemon) directory(setting, dir string, bad func(setting, value string, err error, hint string)) string {
-	if dir == "" {
-		return ""
-	}
-	if jailed() && filepath.IsAbs(dir) {
-		return filepath.Clean(dir) // it can be seen from outside only
-	}
-	abs, err := filepath.Abs(dir)
-	seen := paths.Name{Path: abs}
-	if setting != "ChrootDir" && d.cfg.ChrootDir != "" {
-		abs = filepath.Join("/", dir)
-		seen = paths.Name{Root: d.cfg.ChrootDir, Path: abs}
-	}
-	if err != nil {
-		bad(setting, dir, err, "give an absolute path")
-		return dir
-	}
-	switch isDir, err := seen.Stat(); {
-	case errors.Is(err, fs.ErrPermission), fault.Has[*paths.LinkError](err):
-	case errors.Is(err, fs.ErrNotExist) && setting == "WorkDir" && d.isPrefix(abs):
-		seen.Path = abs
-		d.laid.workDir = &seen
-	case err != nil:
-		if e, is := errors.AsType[*fs.PathError](err); is {
-			err = e.Err
-		}
-		bad(setting, dir, err, "create it, or name another directory")
-	case !isDir:
-		bad(setting, dir, errors.New("is not a directory"), "name a directory")
-	}
-	return abs
-}
-
-// known are the daemons that this program has made, so that a launched process
-// cannot become the wrong one.
-var known registry
-
-type registry struct {
-	sync.Mutex
-	workers map[launch.Key]uintptr
-	files   map[string]launch.Key
-}
-
-func (r *registry) add(key launch.Key, worker func(context.Context) error) error {
-	r.Lock()
-	defer r.Unlock()
-	if r.workers == nil {
-		r.workers, r.files = map[launch.Key]uintptr{}, map[string]launch.Key{}
-	}
-	code := reflect.ValueOf(worker).Pointer()
-	// The same daemon described twice, as by a function that is called in two
-	// places, is no ambiguity.
-	if other, ok := r.workers[key]; ok && other != code && other != 0 && code != 0 {
-		return errors.New("is the name of another daemon of this program with the same PID file")
-	}
-	if other, ok := r.files[key.PIDFile]; ok && key.PIDFile != "" && other != key {
-		return fmt.Errorf("has the PID file of this program's daemon %q", other.Name)
-	}
-	if code == 0 {
-		code = r.workers[key] // one without a worker does not hide another's
-	}
-	r.workers[key], r.files[key.PIDFile] = code, key
-	return nil
-}
+func (d *Daemon) Help() string { return d.code.Help }
 
 type contextKey struct{}
 
@@ -565,9 +344,4 @@ func Launched() bool { return waitingForClaim() }
 
 // Goodbye is how long the worker may take to return when its context has ended: StopTimeout,
 // after which a stop has waited in vain, or AbandonAfter if that is shorter.
-func (d *Daemon) Goodbye() time.Duration {
-	if d.cfg.AbandonAfter > 0 {
-		return min(d.cfg.StopTimeout, d.cfg.AbandonAfter)
-	}
-	return d.cfg.StopTimeout
-}
+func (d *Daemon) Goodbye() time.Duration { return d.plan.Goodbye() }

@@ -184,12 +184,12 @@ func leave(code int) int {
 
 // fail is an error in our own words, which begin it.
 func (d *Daemon) fail(op string, err error) *Error {
-	return failed(op, d.cfg.Name, err, true)
+	return failed(op, d.plan.Name, err, true)
 }
 
 // relay is an error that begins with a name, or is the program's.
 func (d *Daemon) relay(op string, err error) *Error {
-	return failed(op, d.cfg.Name, err, ours(err))
+	return failed(op, d.plan.Name, err, ours(err))
 }
 
 func (g *Group) fail(op string, err error) *Error {
@@ -270,5 +270,5 @@ func cause(err error) string {
 }
 
 func (d *Daemon) linkHint(setting string) string {
-	return "Remove the link, give it to root, or set " + d.setting(setting) + " to another path."
+	return "Remove the link, give it to root, or set " + d.plan.Setting(setting) + " to another path."
 }

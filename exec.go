@@ -121,8 +121,8 @@ func (p *program) member(n int) (func(context.Context) error, error) {
 }
 
 func (p *program) settle(d *Daemon) []error {
-	if d.cfg.Help == "" {
-		d.cfg.Help = fmt.Sprintf("Run %q as a daemon.", p.Name)
+	if d.code.Help == "" {
+		d.code.Help = fmt.Sprintf("Run %q as a daemon.", p.Name)
 	}
 	var problems []error
 	bad := func(value string, err error, hint string) {
@@ -134,7 +134,7 @@ func (p *program) settle(d *Daemon) []error {
 	case strings.HasSuffix(p.Name, "/"):
 		bad(p.Name, errors.New("is a directory, not a program"), "give the path of a program")
 	case strings.Contains(p.Name, "/"):
-		abs, err := d.absolute(p.Name)
+		abs, err := d.plan.Absolute(p.Name)
 		if err != nil {
 			bad(p.Name, err, "give an absolute path")
 		}
@@ -155,7 +155,7 @@ func (p *program) settle(d *Daemon) []error {
 			bad(fmt.Sprint(l.Soft), errors.New("is a soft limit above the hard one"), "lower it, or raise Hard")
 		}
 	}
-	if p.Ready.probe == nil && d.cfg.RequireReady {
+	if p.Ready.probe == nil && d.plan.RequireReady {
 		problems = append(problems, &ConfigError{Setting: "RequireReady",
 			Err: errors.New("cannot be met by a program that has no way to say so"), Hint: "give the program a way to be ready"})
 	}
@@ -186,7 +186,7 @@ func (e *programError) ours() bool      { return true }
 func (e *programError) Unwrap() []error { return []error{errNotExecuted, e.err} }
 
 func (p *program) check(d *Daemon) error {
-	if d.cfg.ChrootDir != "" {
+	if d.plan.ChrootDir != "" {
 		return nil // not to be seen from here as it is there
 	}
 	path, err := p.find()
@@ -325,7 +325,7 @@ func (p *program) environment(l *life) []string {
 		}
 	}
 	if os.Getenv("PWD") != "" {
-		set("PWD=" + l.d.cfg.WorkDir)
+		set("PWD=" + l.d.plan.WorkDir)
 	}
 	if l.link != nil && l.link.Notify != "" {
 		set("NOTIFY_SOCKET=" + l.link.Notify)

@@ -44,7 +44,7 @@ func checkInterpreter(path string) error {
 // than ours, and a lower niceness. The rest comes last, when nothing but the
 // program can trip over it.
 func (p *program) raise(l *life) error {
-	if id := l.d.id; id.SwitchUser { // before the root directory changes
+	if id := l.d.plan.ID; id.SwitchUser { // before the root directory changes
 		if u, err := user.LookupId(strconv.Itoa(id.UID)); err == nil {
 			p.user = []string{"HOME=" + u.HomeDir, "USER=" + u.Username, "LOGNAME=" + u.Username}
 		}

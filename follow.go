@@ -60,13 +60,13 @@ func (g *Group) Logs(ctx context.Context, w io.Writer, o LogsOptions) error {
 }
 
 // hasLogs reports whether the daemon has files to show.
-func (d *Daemon) hasLogs() bool { return d.stdout != nil || d.stderr != nil }
+func (d *Daemon) hasLogs() bool { return d.plan.Stdout != nil || d.plan.Stderr != nil }
 
 func showLogs(ctx context.Context, w io.Writer, list []*Daemon, o LogsOptions, fail func(string, error) *Error) error {
 	sources := sourcesOf(list, o)
 	if len(sources) == 0 {
 		e := fail("read logs of", errors.New("what the daemon writes goes to no file that could be shown"))
-		e.Hint = "Set " + list[0].setting("StdoutFile", "StderrFile") + ", or use a layout."
+		e.Hint = "Set " + list[0].plan.Setting("StdoutFile", "StderrFile") + ", or use a layout."
 		return e
 	}
 	if o.Lines == 0 {
@@ -75,7 +75,7 @@ func showLogs(ctx context.Context, w io.Writer, list []*Daemon, o LogsOptions, f
 	woken := make(chan struct{}, 1)
 	var all []*birth
 	for _, d := range list {
-		if o.Follow && d.pid != nil {
+		if o.Follow && d.plan.PID != nil {
 			b := &birth{d: d, woken: woken}
 			defer b.forget()
 			b.news(ctx) // who runs by now is no news
@@ -141,13 +141,13 @@ func sourcesOf(list []*Daemon, o LogsOptions) (sources []logtail.Source) {
 	for _, d := range list {
 		whose := ""
 		if len(list) > 1 {
-			whose = d.cfg.Name + " "
+			whose = d.plan.Name + " "
 		}
 		if both || o.Stdout {
-			add(whose+"stdout", d.stdout)
+			add(whose+"stdout", d.plan.Stdout)
 		}
 		if both || o.Stderr {
-			add(whose+"stderr", d.stderr)
+			add(whose+"stderr", d.plan.Stderr)
 		}
 	}
 	return sources
@@ -170,7 +170,7 @@ const patience = 50 * time.Millisecond
 func (b *birth) news(ctx context.Context) string {
 	short, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	r, err := b.d.pid.Look(short)
+	r, err := b.d.plan.PID.Look(short)
 	if err != nil {
 		return ""
 	}
@@ -194,7 +194,7 @@ func (b *birth) news(ctx context.Context) string {
 	if isNamed(r) {
 		who = fmt.Sprintf(" (PID %d)", r.PID)
 	}
-	return "-- " + b.d.cfg.Name + " " + how + who + " --"
+	return "-- " + b.d.plan.Name + " " + how + who + " --"
 }
 
 // descent says whether the process that runs is another one than was seen last, and
@@ -216,7 +216,7 @@ func isNamed(r pidfile.Report) bool { return r.PID > 0 && !r.Unproved }
 // watch waits for the end of the process, so that its last words are shown before those
 // of the next one, and keeps its PID file open, so that the next one's is another.
 func (b *birth) watch(ctx context.Context) {
-	unpin, _ := b.d.pid.Pin(b.seen)
+	unpin, _ := b.d.plan.PID.Pin(b.seen)
 	ctx, cancel := context.WithCancel(ctx)
 	b.stop = func() { cancel(); unpin() }
 	if !isNamed(b.seen) {

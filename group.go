@@ -17,6 +17,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/console"
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/launch"
+	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/pyjson"
 	"github.com/daemonocle/daemonocle/internal/template"
 )
@@ -33,16 +34,6 @@ type Group struct {
 
 	mu      sync.Mutex
 	daemons []*Daemon // nil: not made yet
-}
-
-// worker is a place in a group.
-type worker struct{ n, of int }
-
-func (w worker) key() string {
-	if w.of == 1 {
-		return ""
-	}
-	return strconv.Itoa(w.n)
 }
 
 // NewGroup makes a group of daemons, whose numbers begin with 0. In Name, PIDFile,
@@ -162,7 +153,7 @@ func (g *Group) Daemon(n int) (*Daemon, error) {
 			return nil, fmt.Errorf("worker %d: %w", n, err)
 		}
 	}
-	d, err := newDaemon(c, worker{n, g.size})
+	d, err := newDaemon(c, plan.Member{N: n, Of: g.size})
 	if err != nil {
 		return nil, fmt.Errorf("worker %d: %w", n, err)
 	}
@@ -278,7 +269,7 @@ func (g *Group) startAll(ctx context.Context, list []*Daemon, o StartOptions, wa
 	if err := g.cannotStart(o); err != nil {
 		return err
 	}
-	ctx = withSockets(ctx, list[0].worker)
+	ctx = withSockets(ctx, list[0].plan.Member)
 	defer socketsOf(ctx).End()
 	var attempts []*attempt
 	var once checkup

@@ -52,7 +52,7 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 	files, names, err := inheritance(ctx)
 	var l *launch.Launch
 	if err == nil {
-		l, err = launch.Foreground(launch.Hello{Key: d.key, Notify: a.notifyAddress(), Files: names}, files)
+		l, err = launch.Foreground(launch.Hello{Key: d.plan.Key, Notify: a.notifyAddress(), Files: names}, files)
 	}
 	closeAll(files)
 	if err != nil {
@@ -108,8 +108,8 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 	end()
 	k.rest()
 	sudden := k.voice.become(isGoing) // else it has said why
-	if d.foreign != nil && d.pid != nil {
-		d.pid.Remove() // the program does not know of it
+	if d.foreign != nil && d.plan.PID != nil {
+		d.plan.PID.Remove() // the program does not know of it
 	}
 	if w.childless != nil {
 		w.childless()
@@ -167,7 +167,7 @@ func stationOf() station {
 	return offTerminal
 }
 
-func (k *keeper) fateOf(sig syscall.Signal) fate { return fateOf(sig, k.at, k.d.stopSignal()) }
+func (k *keeper) fateOf(sig syscall.Signal) fate { return fateOf(sig, k.at, k.d.plan.StopSignal()) }
 
 // maxComplaints is how many of the words that prove false are spoken of: whoever sends
 // one may send millions.
@@ -242,7 +242,7 @@ func (k *keeper) descends(h *proc.Handle) error {
 	for range 2 {
 		parent, err := h.Parent()
 		switch {
-		case errors.Is(err, errors.ErrUnsupported) && !k.d.id.SwitchUser:
+		case errors.Is(err, errors.ErrUnsupported) && !k.d.plan.ID.SwitchUser:
 			return nil // the daemon has our rights: its word counts
 		case err != nil:
 			return err
@@ -264,13 +264,13 @@ func (k *keeper) descends(h *proc.Handle) error {
 func (k *keeper) owned(h *proc.Handle) error {
 	ids, err := h.IDs()
 	if err != nil {
-		if errors.Is(err, proc.ErrGone) || !k.d.id.SwitchUser {
+		if errors.Is(err, proc.ErrGone) || !k.d.plan.ID.SwitchUser {
 			return nil // never signalled; or the daemon has our rights
 		}
 		return err
 	}
 	user := [3]int{os.Getuid(), os.Geteuid(), os.Geteuid()}
-	if id := k.d.id; id.SwitchUser {
+	if id := k.d.plan.ID; id.SwitchUser {
 		user = [3]int{id.UID, id.UID, id.UID}
 	}
 	if ids.UID != user {
@@ -430,11 +430,11 @@ func (k *keeper) awaitReady(ctx context.Context, a *attempt) {
 // countAlive makes a worker that never calls Ready count as started when it has lived
 // through the window, as a launcher would.
 func (k *keeper) countAlive(ctx context.Context) {
-	if k.d.cfg.RequireReady || !k.voice.needed() {
+	if k.d.plan.RequireReady || !k.voice.needed() {
 		return
 	}
 	daemon := k.current()
-	lived := time.NewTimer(k.d.cfg.StartWindow)
+	lived := time.NewTimer(k.d.plan.StartWindow)
 	defer lived.Stop()
 	select {
 	case <-ctx.Done():
@@ -536,7 +536,7 @@ func (k *keeper) endLeftovers(sig syscall.Signal) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.impatience == nil {
-		k.impatience = time.AfterFunc(k.d.cfg.StopTimeout, k.killLeftovers)
+		k.impatience = time.AfterFunc(k.d.plan.StopTimeout, k.killLeftovers)
 	}
 }
 
@@ -575,7 +575,7 @@ func (k *keeper) eachLeftover(do func(*proc.Handle)) (met bool) {
 			continue // nobody was left, and the number is somebody else's by now
 		}
 		eachMember(l.PID(), func(h *proc.Handle) {
-			if k.at != firstProcess && k.d.id.SwitchUser { // else all end with us, or have our rights
+			if k.at != firstProcess && k.d.plan.ID.SwitchUser { // else all end with us, or have our rights
 				if err := k.owned(h); err != nil {
 					k.complain("end what the daemon has left", err)
 					return
@@ -611,11 +611,11 @@ func (k *keeper) passToGroups(sig syscall.Signal) {
 // terminal's user can: in his process group there can be a set-user-ID program that has
 // become root.
 func (k *keeper) couldSignal(h *proc.Handle) bool {
-	if !k.d.stranger() {
+	if !k.d.plan.Stranger() {
 		return true
 	}
 	ids, err := h.IDs()
-	return err == nil && (ids.UID[0] == k.d.id.UID || ids.UID[2] == k.d.id.UID)
+	return err == nil && (ids.UID[0] == k.d.plan.ID.UID || ids.UID[2] == k.d.plan.ID.UID)
 }
 
 // followStops stops the keeper when the daemon was stopped, so that the shell

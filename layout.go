@@ -2,9 +2,7 @@ package daemonocle
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/paths"
+	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/privs"
 )
 
@@ -75,7 +74,7 @@ type Paths struct {
 // start can stay in the foreground with StartOptions.Debug.
 func FHS(prefix, logPrefix string) Layout {
 	return func(name string) (Paths, error) {
-		if err := checkName(name); err != nil {
+		if err := plan.CheckName(name); err != nil {
 			return Paths{}, fmt.Errorf("name %q %w", name, err)
 		}
 		home, err := filepath.Abs(cmp.Or(prefix, "/opt"))
@@ -86,7 +85,7 @@ func FHS(prefix, logPrefix string) Layout {
 		// kernel knows better than to follow a stranger's link in /tmp.
 		run, log := fhsDirs(home, name)
 		if run == "" {
-			run, log = fhsDirs(resolved(home), name)
+			run, log = fhsDirs(plan.Resolved(home), name)
 		}
 		if run == "" {
 			run, log = filepath.Join(home, "run"), filepath.Join(home, "log")
@@ -112,18 +111,6 @@ func fhsDirs(prefix, name string) (run, log string) {
 		return "/var/run/" + name, "/var/log/" + name
 	}
 	return "", ""
-}
-
-// resolved follows the symbolic links in as much of a path as exists.
-func resolved(path string) string {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		return real
-	}
-	dir := filepath.Dir(path)
-	if dir == path {
-		return path
-	}
-	return filepath.Join(resolved(dir), filepath.Base(path))
 }
 
 // Systemd is the layout for units that ask systemd for directories; see
@@ -213,13 +200,13 @@ func XDG(name string) (Paths, error) {
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) && !isOthers(dir) {
 		dirs = append(dirs, dir)
 	}
-	if !slices.Contains(dirs, user) && checkPrivate(user) == nil {
+	if !slices.Contains(dirs, user) && paths.CheckPrivate(user) == nil {
 		dirs = append(dirs, user)
 	}
 	if len(dirs) == 0 {
 		p.Private, fleeting = private, false
 	}
-	if p.Private != "" || checkPrivate(private) == nil {
+	if p.Private != "" || paths.CheckPrivate(private) == nil {
 		dirs = append(dirs, private)
 	}
 	for i, dir := range dirs {
@@ -244,7 +231,7 @@ func (p Paths) leaveHome(state string, fleeting bool) Paths {
 // of ours, and who could have us take any process of his for one.
 func isOthers(dir string) bool {
 	info, err := os.Stat(dir)
-	return err == nil && (!owned(info) || info.Mode().Perm()&0o022 != 0)
+	return err == nil && (!paths.IsMine(info) || info.Mode().Perm()&0o022 != 0)
 }
 
 func homeDir() (string, error) {
@@ -259,106 +246,4 @@ func homeDir() (string, error) {
 		return "", fmt.Errorf("find the home directory: %q is not absolute", home)
 	}
 	return home, nil
-}
-
-// layOut fills the settings that are empty.
-func (d *Daemon) layOut() error {
-	p, err := d.cfg.Layout(d.cfg.Name)
-	if err != nil {
-		return err
-	}
-	if p.Prefix != "" {
-		if d.laid.prefix, err = d.absolute(p.Prefix); err != nil {
-			return err
-		}
-	}
-	d.laid.system = p.System
-	d.laid.earlier, d.laid.warning = p.Earlier, p.Warning
-	if d.cfg.PIDFile != "" {
-		d.laid.earlier, d.laid.warning = [3]string{}, ""
-	}
-	d.laid.private = p.Private
-	if d.cfg.PIDFile == "" && p.Private != "" && strings.HasPrefix(p.PIDFile, p.Private+"/") {
-		d.private = p.Private
-		if err := checkPrivate(p.Private); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	var workDir bool // is checked like any other
-	for _, f := range []struct {
-		to   *string
-		from string
-		laid *bool
-	}{
-		{&d.cfg.PIDFile, p.PIDFile, &d.laid.pid},
-		{&d.cfg.StdoutFile, p.StdoutFile, &d.laid.stdout},
-		{&d.cfg.StderrFile, p.StderrFile, &d.laid.stderr},
-		{&d.cfg.WorkDir, p.WorkDir, &workDir},
-	} {
-		if *f.to == "" {
-			*f.to, *f.laid = f.from, true
-		}
-	}
-	return nil
-}
-
-// laid is what came from the layout.
-type laid struct {
-	pid, stdout, stderr bool
-	prefix              string
-	system              bool
-	earlier             [3]string
-	private             string
-	warning             string
-
-	// workDir is the WorkDir if the start is to create it.
-	workDir *paths.Name
-}
-
-// checkSystem finds settings that do not go with a layout whose paths are those
-// of the whole system. c is as the program gave it.
-func (d *Daemon) checkSystem(c Config, bad func(setting, value string, err error, hint string)) {
-	if !d.laid.system {
-		return
-	}
-	if c.Name == "" {
-		bad("Name", "", errors.New("is needed for the layout's paths"), "give the daemon a name")
-	}
-	if c.ChrootDir != "" {
-		bad("ChrootDir", c.ChrootDir, errors.New("does not go with the layout, whose paths are those of the whole system"),
-			"leave it empty, or set the paths instead of a layout")
-	}
-	if c.Foreground {
-		bad("Foreground", "", errors.New("does not go with the layout, which is for detached daemons"),
-			"leave it false; a single start stays in the foreground with Debug (start --debug)")
-	}
-}
-
-// isPrefix reports whether the layout lets the start create the directory.
-func (d *Daemon) isPrefix(dir string) bool {
-	if d.laid.prefix == "" {
-		return false
-	}
-	if d.cfg.ChrootDir != "" {
-		return dir == d.laid.prefix
-	}
-	return resolved(dir) == resolved(d.laid.prefix)
-}
-
-// checkPrivate refuses a directory that others could put names into: in a
-// shared place such as /tmp anybody may have made it first.
-func checkPrivate(dir string) error {
-	info, err := os.Lstat(dir)
-	if err != nil {
-		return err
-	}
-	switch {
-	case !info.IsDir():
-		return fmt.Errorf("%s is not a directory; remove it", dir)
-	case !owned(info):
-		return fmt.Errorf("%s belongs to somebody else; it must be your own", dir)
-	case info.Mode().Perm()&0o077 != 0:
-		return fmt.Errorf("%s is open to others; chmod 0700 it", dir)
-	}
-	return nil
 }

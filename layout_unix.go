@@ -24,10 +24,10 @@ type layoutDir struct {
 func (l *life) layoutDirs() []layoutDir {
 	d := l.d
 	var list []layoutDir
-	if n := d.laid.workDir; n != nil {
+	if n := d.plan.Laid.WorkDir; n != nil {
 		// Before the PID file only if that is inside: a start that loses to another
 		// one takes back what it has created, unless the winner has a file in it.
-		inside := d.pid != nil && strings.HasPrefix(d.pid.Path, n.Path+"/")
+		inside := d.plan.PID != nil && strings.HasPrefix(d.plan.PID.Path, n.Path+"/")
 		list = append(list, layoutDir{*n, "WorkDir", inside})
 	}
 	add := func(from bool, n *paths.Name, setting string) {
@@ -35,10 +35,10 @@ func (l *life) layoutDirs() []layoutDir {
 			list = append(list, layoutDir{paths.Name{Root: n.Root, Path: filepath.Dir(n.Path)}, setting, setting == "PIDFile"})
 		}
 	}
-	add(d.laid.pid, d.pidName(), "PIDFile")
+	add(d.plan.Laid.PID, d.plan.PIDName(), "PIDFile")
 	if !l.foreground {
-		add(d.laid.stdout, d.stdout, "StdoutFile")
-		add(d.laid.stderr, d.stderr, "StderrFile")
+		add(d.plan.Laid.Stdout, d.plan.Stdout, "StdoutFile")
+		add(d.plan.Laid.Stderr, d.plan.Stderr, "StderrFile")
 	}
 	return list
 }
@@ -52,10 +52,10 @@ func (l *life) checkLayout() error {
 			return err
 		}
 	}
-	if d.pid == nil || d.laid.pid {
+	if d.plan.PID == nil || d.plan.Laid.PID {
 		return nil
 	}
-	err := (paths.Name{Root: d.pid.Root, Path: filepath.Dir(d.pid.Path)}).Owned(d.trusted())
+	err := (paths.Name{Root: d.plan.PID.Root, Path: filepath.Dir(d.plan.PID.Path)}).Owned(d.trusted())
 	if odd, is := errors.AsType[*paths.UnsafeError](err); is {
 		return d.unsafe(odd, "PIDFile")
 	}
@@ -64,8 +64,8 @@ func (l *life) checkLayout() error {
 
 // trusted are the users, besides root and this process's, whose directories are good.
 func (d *Daemon) trusted() []int {
-	if d.id.SwitchUser {
-		return []int{d.id.UID}
+	if d.plan.ID.SwitchUser {
+		return []int{d.plan.ID.UID}
 	}
 	return nil
 }
@@ -81,7 +81,7 @@ func (l *life) makeLayoutDirs(early bool) error {
 		if dir.early != early {
 			continue
 		}
-		err := paths.Insist(func() error { return dir.MakeAll(0o775, d.owner(), &l.undo) })
+		err := paths.Insist(func() error { return dir.MakeAll(0o775, d.plan.Owner(), &l.undo) })
 		switch {
 		case err == nil:
 		case dir.setting == "PIDFile":
@@ -89,7 +89,7 @@ func (l *life) makeLayoutDirs(early bool) error {
 		default:
 			hint := ""
 			if errors.Is(err, fs.ErrPermission) {
-				hint = "Run as a user who may create it, or set " + d.setting(dir.setting) + " to another path."
+				hint = "Run as a user who may create it, or set " + d.plan.Setting(dir.setting) + " to another path."
 			}
 			return d.unable("create directory", dir.String(), err, hint)
 		}
@@ -121,5 +121,5 @@ func (d *Daemon) unsafe(odd *paths.UnsafeError, setting string) *Error {
 		why = fmt.Sprintf("everybody can write to it: mode %04o, owner %s", odd.Mode.Perm(), owner)
 		remedy = "Take the right to write from others (chmod o-w)"
 	}
-	return d.unable("use directory", odd.Path, errors.New(why), remedy+", or set "+d.setting(setting)+" to another path.")
+	return d.unable("use directory", odd.Path, errors.New(why), remedy+", or set "+d.plan.Setting(setting)+" to another path.")
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/paths"
+	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/sockets"
 )
 
@@ -74,8 +75,8 @@ type socketsKey struct{}
 
 // withSockets gives a start, or a life, its own sockets: those of a daemon that
 // starts this one are none of its business.
-func withSockets(ctx context.Context, w worker) context.Context {
-	return context.WithValue(ctx, socketsKey{}, &sockets.Set{Shared: w.of > 1})
+func withSockets(ctx context.Context, w plan.Member) context.Context {
+	return context.WithValue(ctx, socketsKey{}, &sockets.Set{Shared: w.Of > 1})
 }
 
 func socketsOf(ctx context.Context) *sockets.Set {

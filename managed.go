@@ -142,7 +142,7 @@ func (d *Daemon) yield(ctx context.Context, op string, pid int, w stopWatcher) (
 	s, is, err := m.run(ctx, pid)
 	switch {
 	case is:
-		e := d.about(op, pid, fault.Say("cannot "+op+" "+d.cfg.Name+": systemd runs it as "+s.Unit, ErrManaged))
+		e := d.about(op, pid, fault.Say("cannot "+op+" "+d.plan.Name+": systemd runs it as "+s.Unit, ErrManaged))
 		e.Unit = s.Unit
 		e.Hint = "Type " + s.Command(op) + ", or use --direct to act on the process itself."
 		return nil, e

@@ -193,7 +193,7 @@ func (l *life) tell(fields ...string) {
 func (l *life) feed() {
 	state := l.state()
 	working := state.Begun() && !state.Ending()
-	health := l.d.cfg.Health
+	health := l.d.code.Health
 	switch {
 	case working && l.watchdog.beating.Load() && !l.watchdog.early.Swap(false):
 	case l.watchdog.beating.Load() || !working || health == nil:
@@ -220,10 +220,10 @@ func (l *life) countAlive() (stop func()) {
 	l.mu.Lock()
 	wanted := l.started != nil || l.notifyFD != nil || l.manager.Load() != nil
 	l.mu.Unlock()
-	if !wanted || l.d.cfg.RequireReady {
+	if !wanted || l.d.plan.RequireReady {
 		return func() {}
 	}
-	t := time.AfterFunc(l.d.cfg.StartWindow, func() {
+	t := time.AfterFunc(l.d.plan.StartWindow, func() {
 		l.mu.Lock()
 		alive := !l.verdict.SaidReady() && !l.phase.Ending()
 		if alive {

@@ -89,9 +89,9 @@ func (p *lineProbe) suits(d *Daemon) error {
 	if p.pattern == nil {
 		return &ConfigError{Setting: "Worker", Err: errors.New("waits for a line, but no pattern says which"), Hint: "give ReadyLine a pattern"}
 	}
-	if d.stdout == nil && d.stderr == nil {
+	if d.plan.Stdout == nil && d.plan.Stderr == nil {
 		return &ConfigError{Setting: "Worker", Err: errors.New("waits for a line, but nothing is written to a file"),
-			Hint: "set one of " + d.setting("StdoutFile", "StderrFile")}
+			Hint: "set one of " + d.plan.Setting("StdoutFile", "StderrFile")}
 	}
 	return nil
 }

@@ -35,9 +35,9 @@ import (
 // it is done already.
 func (d *Daemon) Reload(ctx context.Context) error {
 	l := d.life.Load()
-	if d.pid == nil || l == nil {
+	if d.plan.PID == nil || l == nil {
 		is := []error{ErrOutside}
-		if d.pid == nil {
+		if d.plan.PID == nil {
 			is = append(is, ErrNoPIDFile)
 		}
 		return d.fail("reload", fault.Say("Daemon.Reload should only be called by the daemon process itself", is...))
@@ -242,7 +242,7 @@ func (l *life) hangUp() {
 			if l.hanging.CompareAndSwap(busy, idle) {
 				return
 			}
-			if err == nil && l.d.cfg.Hooks.Reload == nil {
+			if err == nil && l.d.code.Hooks.Reload == nil {
 				l.passOn(signals.HangUp)
 				return
 			}
@@ -254,7 +254,7 @@ func (l *life) hangUp() {
 // passOn is for a successor: it may have read its configuration before, or have opened
 // its log files.
 func (l *life) passOn(sig syscall.Signal) {
-	if h := l.heir.Load().Handle(); h != nil && sig != l.d.cfg.StopSignal {
+	if h := l.heir.Load().Handle(); h != nil && sig != l.d.plan.OwnStopSignal {
 		h.Signal(sig)
 	}
 }
@@ -282,7 +282,7 @@ const (
 
 // reread does what hangUp means, once.
 func (l *life) reread() error {
-	hook := l.d.cfg.Hooks.Reload
+	hook := l.d.code.Hooks.Reload
 	if hook == nil {
 		w := l.wish(nil)
 		<-w.done
@@ -337,7 +337,7 @@ func (l *life) serveControl() {
 		return // signals work nevertheless
 	}
 	s.Serve(func(a *control.Asker, r control.Request) {
-		if l.d.cfg.Hooks.Reload == nil || r.Replace || l.state().Left() {
+		if l.d.code.Hooks.Reload == nil || r.Replace || l.state().Left() {
 			l.wish(a)
 			return
 		}

@@ -54,7 +54,7 @@ func (d *Daemon) restart(ctx context.Context, o RestartOptions, stopping stopWat
 		r.Started.Skipped = true
 		return r, err
 	}
-	if d.cfg.Worker == nil {
+	if d.code.Worker == nil {
 		return r, d.noWorker("restart")
 	}
 	if err := d.startTimeout("restart", &o.Start); err != nil {
@@ -99,7 +99,7 @@ func (d *Daemon) restart(ctx context.Context, o RestartOptions, stopping stopWat
 		// The process that is tried goes on when the old one is gone, unless both cannot
 		// have what the start hook opens, or the terminal.
 		goOn := stop
-		if d.foreign != nil || d.cfg.Hooks.Start != nil || o.Start.Debug || d.cfg.Foreground {
+		if d.foreign != nil || d.code.Hooks.Start != nil || o.Start.Debug || d.plan.Foreground {
 			goOn = nil
 		}
 		a, err := d.trial(until, starting, o.Start.Timeout, goOn)
@@ -136,10 +136,10 @@ func (w watcher) interruptible(ctx context.Context) (_ context.Context, calm fun
 
 // running is the PID of the daemon, 0 if there is none, or none that a stop could stop.
 func (d *Daemon) running(ctx context.Context) int {
-	if d.pid == nil || d.life.Load() != nil {
+	if d.plan.PID == nil || d.life.Load() != nil {
 		return 0
 	}
-	r, err := d.pid.Look(ctx)
+	r, err := d.plan.PID.Look(ctx)
 	if err != nil || r.State != pidfile.Running || r.Unproved {
 		return 0
 	}
@@ -170,7 +170,7 @@ func (d *Daemon) trial(ctx context.Context, w watcher, timeout time.Duration, go
 		}
 		a := d.attempt(own)
 		a.gate = gate
-		detach(withSockets(ctx, d.worker), timeout, []*attempt{a})
+		detach(withSockets(ctx, d.plan.Member), timeout, []*attempt{a})
 		if goOn != nil || errors.Is(a.err, errTried) {
 			return a, without(a.err, errTried)
 		}
@@ -223,7 +223,7 @@ func (d *Daemon) down(err error, s Stopped) error {
 	}
 	hint := "The daemon is down: the old process had been stopped."
 	// A reload that is not ready first has stopped it, too, when the worker begins.
-	if d.pid != nil && d.foreign == nil && (d.cfg.RequireReady || !errors.Is(err, ErrDied)) {
+	if d.plan.PID != nil && d.foreign == nil && (d.plan.RequireReady || !errors.Is(err, ErrDied)) {
 		hint += " A reload would have kept it."
 	}
 	return hinted(err, hint)
@@ -237,7 +237,7 @@ type checkup struct {
 
 // check asks the program whether it could do its work.
 func (d *Daemon) check(ctx context.Context, op string, c *checkup) error {
-	hook := d.cfg.Hooks.Check
+	hook := d.code.Hooks.Check
 	if hook == nil {
 		return nil
 	}

@@ -45,18 +45,6 @@ func rightsOver(user int, ids proc.IDs, image func() bool) rights {
 	return noRights
 }
 
-// user is the one that the daemon changes to, -1 if it changes to none.
-func (d *Daemon) user() int {
-	if d.id.SwitchUser {
-		return d.id.UID
-	}
-	return -1
-}
-
-// stranger reports whether the daemon's user is one whose word the caller, root, does not
-// take.
-func (d *Daemon) stranger() bool { return os.Geteuid() == 0 && d.user() > 0 }
-
 // target is a process that may be signalled, with the rights of the user as; the zero
 // value means the caller's.
 type target struct {
@@ -86,7 +74,7 @@ func (d *Daemon) named(h *proc.Handle) (target, error) {
 	}
 	r := noRights
 	if err == nil {
-		r = rightsOver(d.user(), ids, func() bool { return proc.SameImage(h.PID()) })
+		r = rightsOver(d.plan.User(), ids, func() bool { return proc.SameImage(h.PID()) })
 	}
 	switch r {
 	case allRights:
@@ -100,8 +88,8 @@ func (d *Daemon) named(h *proc.Handle) (target, error) {
 // claimed is for a process that only the daemon's own processes name: by a descriptor, or
 // by their process group.
 func (d *Daemon) claimed(h *proc.Handle) (target, error) {
-	if d.stranger() {
-		return target{h, d.id}, nil
+	if d.plan.Stranger() {
+		return target{h, d.plan.ID}, nil
 	}
 	return d.named(h)
 }
@@ -153,7 +141,7 @@ func (d *Daemon) killAll(pids []int, is func(pid int) bool) (killed, refused []i
 // couldBe are those of the processes that the daemon's user could end himself, which all
 // are that have come from his: the others were only handed something.
 func (d *Daemon) couldBe(pids []int) []int {
-	if !d.stranger() {
+	if !d.plan.Stranger() {
 		return pids
 	}
 	return slices.DeleteFunc(pids, func(pid int) bool {
@@ -163,25 +151,25 @@ func (d *Daemon) couldBe(pids []int) []int {
 		}
 		defer h.Close()
 		ids, err := h.IDs()
-		return err != nil || ids.UID[0] != d.id.UID && ids.UID[2] != d.id.UID
+		return err != nil || ids.UID[0] != d.plan.ID.UID && ids.UID[2] != d.plan.ID.UID
 	})
 }
 
 // unnamedLeft is for what was left behind and could not be ended; pids may be empty.
 func (d *Daemon) unnamedLeft(op string, pids []int) *Error {
-	what := "what " + d.cfg.Name + " has left behind cannot be named from here"
+	what := "what " + d.plan.Name + " has left behind cannot be named from here"
 	if len(pids) > 0 {
 		var who []string
 		for _, pid := range pids {
 			who = append(who, who1(pid))
 		}
-		what = plural(len(pids), "a process that "+d.cfg.Name+" has left behind cannot be named from here: ",
-			"%d processes that "+d.cfg.Name+" has left behind cannot be named from here: ") + strings.Join(who, ", ")
+		what = plural(len(pids), "a process that "+d.plan.Name+" has left behind cannot be named from here: ",
+			"%d processes that "+d.plan.Name+" has left behind cannot be named from here: ") + strings.Join(who, ", ")
 	}
 	e := d.fail(op, fault.Say(what, ErrHeldElsewhere))
 	e.Hint = "Only processes of the daemon's own say that it belongs to them: look who has the PID file open, as with fuser, and end what is the daemon's with kill."
-	if d.stranger() {
-		e.Hint = "Only user " + proc.Username(d.id.UID) + ", who may not end it, says that it belongs to the daemon: look who has the PID file open, as with fuser, and end what is the daemon's with kill."
+	if d.plan.Stranger() {
+		e.Hint = "Only user " + proc.Username(d.plan.ID.UID) + ", who may not end it, says that it belongs to the daemon: look who has the PID file open, as with fuser, and end what is the daemon's with kill."
 	}
 	return e
 }

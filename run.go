@@ -197,14 +197,14 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err := d.check(ctx, "run", nil); err != nil {
 		return err
 	}
-	return d.runHere(withSockets(ctx, d.worker), ctx, "run", nil, nil)
+	return d.runHere(withSockets(ctx, d.plan.Member), ctx, "run", nil, nil)
 }
 
 // runHere is a life without a launcher. The worker's context has the values of
 // ctx and ends with until. started is called once, when the daemon counts as started or has
 // failed before, and not at all if it ends well before; nil: nobody wants to know.
 func (d *Daemon) runHere(ctx, until context.Context, op string, args []string, started func(ok bool)) error {
-	if d.cfg.Worker == nil {
+	if d.code.Worker == nil {
 		return d.noWorker(op)
 	}
 	l := newLife(ctx, d, nil, true, args)
@@ -263,13 +263,13 @@ func (d *Daemon) claim(ctx context.Context, args []string) (done bool, err error
 	if c == nil || c.Claimed() {
 		return false, nil
 	}
-	if c.Key != d.key || !c.Claim() {
+	if c.Key != d.plan.Key || !c.Claim() {
 		return true, nil
 	}
 	c.Send(launch.Message{Kind: launch.Claimed, PID: os.Getpid()})
 	keptWatchdog = environ.Watchdog()
 	environ.Unsupervise() // it was the launcher that a service manager may have started
-	ctx = withSockets(ctx, d.worker)
+	ctx = withSockets(ctx, d.plan.Member)
 	for _, f := range c.Files() {
 		socketsOf(ctx).Hand(f)
 	}
@@ -579,10 +579,10 @@ func (l *life) work() *Error {
 // patience is a channel that says when the goodbye has taken too long; nil, so
 // never, without AbandonAfter.
 func (l *life) patience() <-chan time.Time {
-	if l.d.cfg.AbandonAfter == 0 {
+	if l.d.plan.AbandonAfter == 0 {
 		return nil
 	}
-	return time.After(l.d.cfg.AbandonAfter)
+	return time.After(l.d.plan.AbandonAfter)
 }
 
 // handlers are channels with handlers behind them. Where there is no room a signal is
@@ -626,11 +626,11 @@ func (l *life) heed() {
 	if l.d.foreign == nil {
 		h.install(signals.Reopen)
 	}
-	if l.d.cfg.Hooks.Reload != nil || l.d.foreign == nil && (l.d.pid != nil && l.link != nil || l.manager.Load() != nil) {
+	if l.d.code.Hooks.Reload != nil || l.d.foreign == nil && (l.d.plan.PID != nil && l.link != nil || l.manager.Load() != nil) {
 		h.install(signals.HangUp)
 	}
 	// Go's runtime would catch it and do nothing.
-	stop := l.d.cfg.StopSignal
+	stop := l.d.plan.OwnStopSignal
 	if stop != 0 && stop != syscall.SIGKILL {
 		h.install(stop)
 	}
@@ -669,7 +669,7 @@ func (l *life) heed() {
 }
 
 func (l *life) signalled(sig syscall.Signal) {
-	if sig == signals.Reopen && sig != l.d.cfg.StopSignal {
+	if sig == signals.Reopen && sig != l.d.plan.OwnStopSignal {
 		l.reopening.soon(func() {
 			if err := l.reopenLogs(); err != nil {
 				l.complain("open the log files again", err)
@@ -677,7 +677,7 @@ func (l *life) signalled(sig syscall.Signal) {
 		})
 		return
 	}
-	if sig == signals.HangUp && sig != l.d.cfg.StopSignal {
+	if sig == signals.HangUp && sig != l.d.plan.OwnStopSignal {
 		l.hangUp()
 		return
 	}
@@ -758,7 +758,7 @@ func (l *life) callWorker(ended chan<- outcome) {
 		}
 		ended <- l.panicked(v, debug.Stack())
 	}()
-	err = l.d.cfg.Worker(l.ctx)
+	err = l.d.code.Worker(l.ctx)
 	returned = true
 }
 
@@ -808,7 +808,7 @@ func (l *life) outcome(message string, code int, reason string, e *Error) outcom
 // the launcher, are in the directory of whoever has called the program.
 func (l *life) lead(e *Error, cause error) {
 	if path := missing(cause); path != "" && !filepath.IsAbs(path) && e.Hint == "" {
-		e.Hint = fmt.Sprintf("The worker's directory is %s, and %s is not there: give the absolute path, or set %s.", l.d.cfg.WorkDir, path, l.d.setting("WorkDir"))
+		e.Hint = fmt.Sprintf("The worker's directory is %s, and %s is not there: give the absolute path, or set %s.", l.d.plan.WorkDir, path, l.d.plan.Setting("WorkDir"))
 	}
 }
 
@@ -843,7 +843,7 @@ func (l *life) abandoned() outcome {
 // callHook gives the shutdown hook its one call. One that hangs is left behind
 // like a worker.
 func (l *life) callHook(s Shutdown) {
-	hook := l.d.cfg.Hooks.Shutdown
+	hook := l.d.code.Hooks.Shutdown
 	if hook == nil {
 		return
 	}
@@ -873,7 +873,7 @@ func (l *life) removePIDFile() {
 	// After a change of user it is usual that the directory is not ours to
 	// change: the number stays, and the next action of the starter's removes it.
 	if err := l.held.Remove(); err != nil && !errors.Is(err, fs.ErrPermission) {
-		l.complain("remove the PID file "+l.d.pidPath(), err)
+		l.complain("remove the PID file "+l.d.plan.PIDPath(), err)
 	}
 }
 
@@ -907,8 +907,8 @@ func (l *life) complainSoon(act string, err error) {
 func (l *life) complain(act string, err error) { l.d.complain(act, err) }
 
 func (d *Daemon) complain(act string, err error) {
-	if log := d.cfg.Logger; log != nil {
-		log.Error(act, "daemon", d.cfg.Name, "error", err)
+	if log := d.code.Logger; log != nil {
+		log.Error(act, "daemon", d.plan.Name, "error", err)
 		return
 	}
 	speak(os.Stderr).Error(console.Capitalize(act) + ": " + err.Error())

@@ -54,7 +54,7 @@ func TestHintsNameWhatTheOperatorSets(t *testing.T) {
 			{d.unsafe(odd, "StdoutFile").Hint, []string{"StdoutFile"}},
 			{d.linkHint("WorkDir"), []string{"WorkDir"}},
 			{d.linkHint("ChrootDir"), []string{"ChrootDir"}},
-			{refused.Hint(d.setting("User", "Group")), []string{"User", "Group"}},
+			{refused.Hint(d.plan.Setting("User", "Group")), []string{"User", "Group"}},
 			{late(watcher{}), []string{"StartTimeout"}},
 		} {
 			for _, s := range tt.settings {
@@ -77,7 +77,7 @@ func TestHintsNameWhatTheOperatorSets(t *testing.T) {
 		if hint := late(watcher{optioned: true}); !strings.Contains(hint, "raise "+want+" ") {
 			t.Errorf("%q does not name %s", hint, want)
 		}
-		if got := d.setting("PIDFile", "PIDFile"); strings.Contains(got, " and ") {
+		if got := d.plan.Setting("PIDFile", "PIDFile"); strings.Contains(got, " and ") {
 			t.Errorf("named twice: %q", got)
 		}
 	}

@@ -4,7 +4,6 @@ package daemonocle
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 
 	"github.com/daemonocle/daemonocle/internal/launch"
@@ -12,30 +11,26 @@ import (
 
 const nonblock = 0 // what it is for is refused before
 
-func owned(fs.FileInfo) bool { return true }
-
 // setUp refuses what needs a Unix kernel rather than do without it silently.
 func (l *life) setUp() error {
-	c := l.d.cfg
+	d := l.d
 	var problems []error
-	for setting, set := range map[string]bool{
-		"PIDFile": c.PIDFile != "", "ChrootDir": c.ChrootDir != "", "User": c.User != "", "Group": c.Group != "",
-	} {
+	for setting, set := range map[string]bool{"PIDFile": d.plan.PID != nil, "ChrootDir": d.plan.ChrootDir != ""} {
 		if set {
 			problems = append(problems, &ConfigError{Setting: setting, Err: ErrUnsupported, Hint: "leave it empty on this system"})
 		}
 	}
 	if len(problems) > 0 {
-		return l.d.fail("run", errors.Join(problems...))
+		return d.fail("run", errors.Join(problems...))
 	}
-	if l.d.cfg.WorkDir != `\` && l.d.cfg.WorkDir != "/" {
-		if err := os.Chdir(l.d.cfg.WorkDir); err != nil {
-			return l.d.fail("run", err)
+	if d.plan.WorkDir != `\` && d.plan.WorkDir != "/" {
+		if err := os.Chdir(d.plan.WorkDir); err != nil {
+			return d.fail("run", err)
 		}
 	}
-	if hook := c.Hooks.Privileged; hook != nil {
+	if hook := d.code.Hooks.Privileged; hook != nil {
 		if err := safely("privileged hook", func() error { return hook(l.ctx) }); err != nil {
-			return l.d.fail("run", err)
+			return d.fail("run", err)
 		}
 	}
 	return nil

@@ -23,21 +23,16 @@ import (
 
 const nonblock = syscall.O_NONBLOCK
 
-func owned(info fs.FileInfo) bool {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && int(st.Uid) == os.Getuid()
-}
-
 // setUp makes this process what the settings say, in the order in which it is
 // safe: what needs privilege first, the proof that it is gone last. What it has
 // created before an error is in l.undo.
 func (l *life) setUp() error {
 	d := l.d
-	if d.pid != nil && d.foreign == nil { // or there is no reload
+	if d.plan.PID != nil && d.foreign == nil { // or there is no reload
 		launch.Locate()
 	}
 	// Before anything is created, so that everything has the right mode.
-	syscall.Umask(d.umask)
+	syscall.Umask(d.plan.Umask)
 	steps := []func() error{
 		l.checkLayout,
 		l.takePIDFile,
@@ -82,37 +77,25 @@ func (l *life) setUp() error {
 	return nil
 }
 
-// owner is whose the created files and directories become.
-func (d *Daemon) owner() paths.Owner {
-	o := paths.Nobody
-	if d.id.SwitchUser {
-		o.UID = d.id.UID
-	}
-	if d.id.SwitchGroup {
-		o.GID = d.id.GID
-	}
-	return o
-}
-
 func (l *life) takePIDFile() error {
 	d := l.d
-	if d.private != "" {
-		err := paths.Name{Path: d.private}.MakeAll(0o700, paths.Nobody, &l.undo)
+	if d.plan.Private != "" {
+		err := paths.Name{Path: d.plan.Private}.MakeAll(0o700, paths.Nobody, &l.undo)
 		if err == nil {
-			err = checkPrivate(d.private)
+			err = paths.CheckPrivate(d.plan.Private)
 		}
 		if err != nil {
-			return d.unable("create", d.private, err, "Set "+d.setting("PIDFile")+", or XDG_RUNTIME_DIR to a directory of your own.")
+			return d.unable("create", d.plan.Private, err, "Set "+d.plan.Setting("PIDFile")+", or XDG_RUNTIME_DIR to a directory of your own.")
 		}
 	}
 	if err := l.makeLayoutDirs(true); err != nil {
 		return err
 	}
-	if d.pid == nil {
+	if d.plan.PID == nil {
 		return nil
 	}
 	<-l.safe // from here on others know whom to signal
-	held, err := d.pid.Acquire(l.ctx, d.owner(), &l.undo)
+	held, err := d.plan.PID.Acquire(l.ctx, d.plan.Owner(), &l.undo)
 	if err != nil {
 		return d.pidFileError("start", err)
 	}
@@ -150,7 +133,7 @@ func (d *Daemon) pidFileError(op string, err error) *Error {
 	}
 	if fault.Has[*pidfile.UntrustedError](err) {
 		e := d.fail(op, fault.Say(err.Error(), ErrBlocked, err))
-		e.Hint = "Remove it, or set " + d.setting("PIDFile") + " to another path."
+		e.Hint = "Remove it, or set " + d.plan.Setting("PIDFile") + " to another path."
 		return e
 	}
 	if unsafe, is := errors.AsType[*paths.UnsafeError](err); is {
@@ -159,14 +142,14 @@ func (d *Daemon) pidFileError(op string, err error) *Error {
 		return e
 	}
 	if fault.Has[*paths.LinkError](err) {
-		e := d.unable("use PID file", d.pidPath(), err, d.linkHint("PIDFile"))
+		e := d.unable("use PID file", d.plan.PIDPath(), err, d.linkHint("PIDFile"))
 		e.Op = op
 		return e
 	}
-	e := d.unable("use PID file", d.pidPath(), err, "")
+	e := d.unable("use PID file", d.plan.PIDPath(), err, "")
 	e.Op = op
 	if errors.Is(err, fs.ErrPermission) {
-		e.Hint = "Run as a user who may use " + filepath.Dir(d.pidPath()) + ", or set " + d.setting("PIDFile") + " to another path."
+		e.Hint = "Run as a user who may use " + filepath.Dir(d.plan.PIDPath()) + ", or set " + d.plan.Setting("PIDFile") + " to another path."
 	}
 	return e
 }
@@ -188,8 +171,8 @@ func (l *life) takeStreams() error {
 		return nil
 	}
 	d := l.d
-	if d.cfg.ChrootDir != "" {
-		if _, err := (paths.Name{Root: d.cfg.ChrootDir, Path: os.DevNull}).Stat(); err != nil {
+	if d.plan.ChrootDir != "" {
+		if _, err := (paths.Name{Root: d.plan.ChrootDir, Path: os.DevNull}).Stat(); err != nil {
 			return d.fail("start", fault.Say(`the "/dev/null" device does not exist. It must be created within the chroot directory for the daemon to function correctly.`, err))
 		}
 	}
@@ -197,7 +180,7 @@ func (l *life) takeStreams() error {
 	if err != nil {
 		return d.unable("open", os.DevNull, err, "")
 	}
-	out, errFile, err := openLogs(d.stdout, d.stderr, d.owner(), &l.undo)
+	out, errFile, err := openLogs(d.plan.Stdout, d.plan.Stderr, d.plan.Owner(), &l.undo)
 	if err != nil {
 		null.Close()
 		return d.cannotLog(err)
@@ -273,7 +256,7 @@ func (l *life) inheritStreams() error {
 		return nil
 	}
 	d, theirs := l.d, l.succession.stderr
-	out, errFile, err := openLogs(inside(d.stdout), inside(d.stderr), paths.Nobody, &l.undo)
+	out, errFile, err := openLogs(inside(d.plan.Stdout), inside(d.plan.Stderr), paths.Nobody, &l.undo)
 	if errors.Is(err, fs.ErrPermission) {
 		l.stderrLater(theirs)
 		return nil
@@ -304,9 +287,9 @@ func logMessage(kind launch.Kind, f *os.File) launch.Message {
 
 func (l *life) closeInherited() error {
 	switch {
-	case l.link != nil && l.d.cfg.CloseOpenFiles:
+	case l.link != nil && l.d.plan.CloseOpenFiles:
 		l.link.CloseInherited()
-	case l.link == nil && l.d.cfg.CloseOpenFiles:
+	case l.link == nil && l.d.plan.CloseOpenFiles:
 		// Sockets that a service manager passed are passed on purpose.
 		passed, _ := environ.ListenFDs()
 		launch.CloseInheritable(func(fd int) bool { return slices.Contains(passed, fd) })
@@ -317,8 +300,8 @@ func (l *life) closeInherited() error {
 }
 
 func (l *life) privileged() error {
-	hook := l.d.cfg.Hooks.Privileged
-	if hook == nil || l.succession != nil && (l.d.cfg.ChrootDir != "" || !l.d.id.IsZero()) {
+	hook := l.d.code.Hooks.Privileged
+	if hook == nil || l.succession != nil && (l.d.plan.ChrootDir != "" || !l.d.plan.ID.IsZero()) {
 		return nil // in the latter case the privileges are gone
 	}
 	err := safely("privileged hook", func() error { return hook(l.ctx) })
@@ -331,22 +314,22 @@ func (l *life) privileged() error {
 // confine changes root directory, limits, working directory and identity.
 func (l *life) confine() error {
 	d := l.d
-	change, err := privs.Prepare(d.id)
+	change, err := privs.Prepare(d.plan.ID)
 	if err != nil {
 		return d.fail("start", err)
 	}
 	defer change.Close()
-	if d.stranger() {
+	if d.plan.Stranger() {
 		environ.LeaveTerminal()
 	}
-	if dir := d.cfg.ChrootDir; dir != "" && !jailed() {
+	if dir := d.plan.ChrootDir; dir != "" && !jailed() {
 		if err := (paths.Name{Path: dir}).Chroot(); err != nil {
 			hint := ""
 			if fault.Has[*paths.LinkError](err) {
 				hint = d.linkHint("ChrootDir")
 			}
 			if errors.Is(err, syscall.EPERM) {
-				hint = "Only root can change the root directory; start as root, or do without " + d.setting("ChrootDir") + "."
+				hint = "Only root can change the root directory; start as root, or do without " + d.plan.Setting("ChrootDir") + "."
 			}
 			return d.unable("change root directory", "", err, hint)
 		}
@@ -359,7 +342,7 @@ func (l *life) confine() error {
 	} else if err := limits.NoCoreDumps(); err != nil {
 		return d.unable("switch off core dumps", "", err, "")
 	}
-	if err := (paths.Name{Path: d.cfg.WorkDir}).Chdir(); err != nil {
+	if err := (paths.Name{Path: d.plan.WorkDir}).Chdir(); err != nil {
 		hint := ""
 		if fault.Has[*paths.LinkError](err) {
 			hint = d.linkHint("WorkDir")
@@ -369,7 +352,7 @@ func (l *life) confine() error {
 	if err := change.Drop(); err != nil {
 		e := d.fail("start", err)
 		if refused, is := errors.AsType[*privs.Error](err); is {
-			e.Hint = refused.Hint(d.setting("User", "Group"))
+			e.Hint = refused.Hint(d.plan.Setting("User", "Group"))
 		}
 		return e
 	}

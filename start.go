@@ -112,7 +112,7 @@ func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started,
 		return Started{}, d.misused("start", err)
 	}
 	defer notifyFDOf(ctx).Close()
-	ctx = withSockets(ctx, d.worker)
+	ctx = withSockets(ctx, d.plan.Member)
 	defer socketsOf(ctx).End()
 	place, err := d.place(ctx, o)
 	if err != nil {
@@ -120,7 +120,7 @@ func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started,
 		w.settle(false)
 		return Started{}, err
 	}
-	if w.needed != nil && stays(place, o.Debug || d.cfg.Foreground, environ.Terminal(0)) {
+	if w.needed != nil && stays(place, o.Debug || d.plan.Foreground, environ.Terminal(0)) {
 		w.needed()
 	}
 	if err := d.prepare(ctx, &o, w); err != nil {
@@ -202,8 +202,8 @@ func (d *Daemon) prepare(ctx context.Context, o *StartOptions, w watcher) error 
 	if err := d.startTimeout("start", o); err != nil {
 		return err
 	}
-	o.Debug = o.Debug || d.cfg.Foreground
-	if d.cfg.Worker == nil {
+	o.Debug = o.Debug || d.plan.Foreground
+	if d.code.Worker == nil {
 		return d.noWorker("start")
 	}
 	if d.life.Load() != nil {
@@ -228,7 +228,7 @@ func (d *Daemon) prepare(ctx context.Context, o *StartOptions, w watcher) error 
 		w.settle(false)
 		return err
 	}
-	if hook := d.cfg.Hooks.Start; hook != nil {
+	if hook := d.code.Hooks.Start; hook != nil {
 		info := StartInfo{Debug: o.Debug, Daemon: d}
 		if err := safely("start hook", func() error { return hook(ctx, info) }); err != nil {
 			w.begin()
@@ -245,7 +245,7 @@ func (d *Daemon) startTimeout(op string, o *StartOptions) error {
 		return d.negative(op, o.Timeout)
 	}
 	if o.Timeout == 0 {
-		o.Timeout = d.cfg.StartTimeout
+		o.Timeout = d.plan.StartTimeout
 	}
 	return nil
 }
@@ -255,7 +255,7 @@ func (d *Daemon) noWorker(op string) *Error {
 }
 
 func (d *Daemon) alreadyRunning(op string, pid int) *Error {
-	text := d.cfg.Name + " already running"
+	text := d.plan.Name + " already running"
 	if pid > 0 {
 		text += fmt.Sprintf(" with PID %d", pid)
 	}
@@ -266,7 +266,7 @@ func (d *Daemon) alreadyRunning(op string, pid int) *Error {
 
 // mayStart looks at the PID file. The daemon decides; this is to answer early.
 func (d *Daemon) mayStart(ctx context.Context, w watcher) error {
-	if d.pid == nil {
+	if d.plan.PID == nil {
 		return nil
 	}
 	r, err := d.look(ctx, "start", w)
@@ -284,7 +284,7 @@ func (d *Daemon) reported(op string, r pidfile.Report) *Error {
 	if r.State == pidfile.Running {
 		return d.alreadyRunning(op, r.PID)
 	}
-	text := "PID file " + d.pidPath() + " is locked by "
+	text := "PID file " + d.plan.PIDPath() + " is locked by "
 	if r.PID > 0 {
 		text += fmt.Sprintf("process %d", r.PID)
 		if r.UID >= 0 {
@@ -295,7 +295,7 @@ func (d *Daemon) reported(op string, r pidfile.Report) *Error {
 	}
 	e := d.fail(op, fault.Say(text, ErrBlocked))
 	e.PID = r.PID
-	e.Hint = "It is no daemon of this program; end that process, or set " + d.setting("PIDFile") + " to a path that others cannot read."
+	e.Hint = "It is no daemon of this program; end that process, or set " + d.plan.Setting("PIDFile") + " to a path that others cannot read."
 	return e
 }
 
@@ -347,7 +347,7 @@ func detach(ctx context.Context, timeout time.Duration, attempts []*attempt) {
 	files, names, err := inheritance(ctx)
 	var hellos []launch.Hello
 	for _, a := range attempts {
-		hellos = append(hellos, launch.Hello{Key: a.d.key, Deaf: interrupts, Gated: a.gate != nil, Notify: a.notifyAddress(), Files: names})
+		hellos = append(hellos, launch.Hello{Key: a.d.plan.Key, Deaf: interrupts, Gated: a.gate != nil, Notify: a.notifyAddress(), Files: names})
 	}
 	var launches []*launch.Launch
 	if err == nil {
@@ -453,7 +453,7 @@ func (a *attempt) wait(ctx context.Context, timeout time.Duration) (ready bool, 
 				grant(ctx, stageTime)
 			}
 		case do&phase.GrantStop != 0:
-			grant(context.WithoutCancel(ctx), a.d.cfg.StopTimeout)
+			grant(context.WithoutCancel(ctx), a.d.plan.StopTimeout)
 		}
 	}
 	switch a.phase {
@@ -492,7 +492,7 @@ func (a *attempt) await(ctx, limit context.Context) (phase.Sign, error) {
 		stop()
 		patience, stop = context.WithDeadline(limit, until)
 	}
-	counts := !a.d.cfg.RequireReady && a.vigil == nil // which has its own window
+	counts := !a.d.plan.RequireReady && a.vigil == nil // which has its own window
 	switch a.phase {
 	case phase.AtGate:
 		if err := a.gate(ctx); err != nil {
@@ -501,7 +501,7 @@ func (a *attempt) await(ctx, limit context.Context) (phase.Sign, error) {
 		}
 		return phase.Opens, nil
 	case phase.LateNamed, phase.LateClaim:
-		if a.gate != nil || a.d.pid == nil { // by which nobody finds it
+		if a.gate != nil || a.d.plan.PID == nil { // by which nobody finds it
 			return over(), nil
 		}
 		if a.phase == phase.LateNamed {
@@ -511,14 +511,14 @@ func (a *attempt) await(ctx, limit context.Context) (phase.Sign, error) {
 		short(time.Now().Add(hearsay))
 	case phase.Running, phase.Becoming, phase.Mute:
 		if counts {
-			short(a.since.Add(a.d.cfg.StartWindow))
+			short(a.since.Add(a.d.plan.StartWindow))
 		}
 	case phase.Replaced:
 		if a.vigil != nil {
 			return a.vigil.watch(ctx, limit, a)
 		}
 		if counts {
-			short(a.since.Add(a.d.cfg.StartWindow))
+			short(a.since.Add(a.d.plan.StartWindow))
 		}
 	}
 	switch a.phase {
@@ -573,7 +573,7 @@ func (a *attempt) step(sign phase.Sign) phase.Order {
 		}
 	}
 	if h := a.l.Handle(); h != nil && c.Do&phase.SignalIt != 0 {
-		h.Signal(a.d.stopSignal())
+		h.Signal(a.d.plan.StopSignal())
 		h.Signal(signals.Continue)
 	}
 	if c.Do&phase.KillIt != 0 {
@@ -647,7 +647,7 @@ func (a *attempt) gone(limit time.Duration) bool {
 func (a *attempt) died(s launch.Status) error {
 	never := a.l.PID() == 0 // not even started
 	text := "child exited"
-	switch early := a.since.IsZero() || time.Since(a.since) <= a.d.cfg.StartWindow; {
+	switch early := a.since.IsZero() || time.Since(a.since) <= a.d.plan.StartWindow; {
 	case never:
 		text = "the process that was to start the daemon was killed"
 	case early && s.Known:
@@ -669,7 +669,7 @@ func (a *attempt) died(s launch.Status) error {
 		e.Reason = reason
 	}
 	if e.Reason == "" && !a.phase.Reached() && s.Code == 0 && !never {
-		e.Reason = fmt.Sprintf("the program ended before it reached Start of %s", a.d.cfg.Name)
+		e.Reason = fmt.Sprintf("the program ended before it reached Start of %s", a.d.plan.Name)
 	}
 	a.begin()
 	return e
@@ -678,8 +678,8 @@ func (a *attempt) died(s launch.Status) error {
 // cleanUp removes what a daemon could not remove itself: its PID file, and the
 // empty directories and files that were not there before.
 func (a *attempt) cleanUp() {
-	if a.d.pid != nil {
-		a.d.pid.Remove()
+	if a.d.plan.PID != nil {
+		a.d.plan.PID.Remove()
 	}
 	for _, n := range a.absent {
 		n.RemoveEmpty() // not a directory that is in use by now
@@ -690,19 +690,12 @@ func (a *attempt) cleanUp() {
 // first.
 func (d *Daemon) absent() []paths.Name {
 	var list []paths.Name
-	for _, n := range []*paths.Name{d.stdout, d.stderr, d.pidName(), d.laid.workDir} {
+	for _, n := range []*paths.Name{d.plan.Stdout, d.plan.Stderr, d.plan.PIDName(), d.plan.Laid.WorkDir} {
 		if n != nil {
 			list = append(list, n.Absent()...)
 		}
 	}
 	return list
-}
-
-func (d *Daemon) pidName() *paths.Name {
-	if d.pid == nil {
-		return nil
-	}
-	return &d.pid.Name
 }
 
 // stageTime is how long a start that has run out of time waits to know of whom it speaks.
@@ -724,8 +717,8 @@ func (a *attempt) late() error {
 func (d *Daemon) late(w watcher, who string) *Error {
 	e := d.fail("start", fault.Say("timed out while waiting for "+who+" to become ready", ErrStillStarting))
 	e.Code = exitStillStarting
-	more := d.setting("StartTimeout")
-	if w.optioned && d.cfg.SetBy["StartTimeout"] == "" {
+	more := d.plan.Setting("StartTimeout")
+	if w.optioned && d.plan.SetBy["StartTimeout"] == "" {
 		more = "--wait"
 	}
 	e.Hint = "It is alive and may yet become ready; raise " + more + " if it needs longer."
@@ -770,10 +763,10 @@ const maxTail = 64 << 10
 // output is the end of what the daemon wrote to stderr in this launch.
 func (a *attempt) output() string {
 	s := tail(a.l.Output(), 0)
-	if a.logFrom < 0 || a.d.stderr == nil {
+	if a.logFrom < 0 || a.d.plan.Stderr == nil {
 		return s
 	}
-	return s + logTail(a.d.stderr.String(), a.logFile, a.logFrom)
+	return s + logTail(a.d.plan.Stderr.String(), a.logFile, a.logFrom)
 }
 
 // logTail is the end of what was written to a log file from that length on.

@@ -160,8 +160,8 @@ type view struct {
 // view gives nil if there is nothing to measure; wrong is what is wrong with the
 // options.
 func (d *Daemon) view(ctx context.Context, o StatusOptions, wrong error, w watcher) (*view, Status, error) {
-	s := Status{Name: d.cfg.Name, State: "dead", Fields: o.Fields}
-	s.StdoutFile, s.StderrFile = seen(d.stdout), seen(d.stderr)
+	s := Status{Name: d.plan.Name, State: "dead", Fields: o.Fields}
+	s.StdoutFile, s.StderrFile = seen(d.plan.Stdout), seen(d.plan.Stderr)
 	if wrong != nil {
 		return nil, s, d.misused("status", wrong)
 	}
@@ -178,7 +178,7 @@ func (d *Daemon) view(ctx context.Context, o StatusOptions, wrong error, w watch
 	if err != nil {
 		return nil, s, err
 	}
-	s.PIDFile = d.pid.Where().String()
+	s.PIDFile = d.plan.PID.Where().String()
 	if r.State != pidfile.Running {
 		s.Left = d.orphans(r)
 		return nil, s, nil
@@ -217,7 +217,7 @@ func (v *view) failed(ctx context.Context, err error) (Status, error) {
 			s.Running, s.State = true, "unknown"
 			return s, nil
 		}
-		v.d.pid.Remove()
+		v.d.plan.PID.Remove()
 		return s, nil
 	}
 	s.Running, s.State = true, "unknown"

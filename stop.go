@@ -81,7 +81,7 @@ func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatch
 		return Stopped{}, d.negative(op, o.Timeout)
 	}
 	if o.Timeout == 0 {
-		o.Timeout = d.cfg.StopTimeout
+		o.Timeout = d.plan.StopTimeout
 	}
 	if op == "restart" && !o.Force {
 		w.orphaned = nil // the start says it
@@ -122,7 +122,7 @@ func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatch
 		}
 	}
 	if errors.Is(err, proc.ErrGone) {
-		d.pid.Remove()
+		d.plan.PID.Remove()
 		return Stopped{}, d.notRunning(op)
 	}
 	if err != nil {
@@ -162,7 +162,7 @@ func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatch
 	if err != nil {
 		return s, err
 	}
-	d.pid.Remove()
+	d.plan.PID.Remove()
 	if len(refused) > 0 {
 		return s, d.unnamedLeft(op, refused)
 	}
@@ -172,13 +172,13 @@ func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatch
 // endOrphans kills what a daemon that was a foreign program has left behind. If somebody
 // has the lock still, not all that is left could be found.
 func (d *Daemon) endOrphans(ctx context.Context, op string, r pidfile.Report, s Stopped) (Stopped, error) {
-	if r.Stranger && d.user() < 0 { // whose rights it would take is not known
+	if r.Stranger && d.plan.User() < 0 { // whose rights it would take is not known
 		left := s.Left
 		s.Left = nil
 		return s, d.unnamedLeft(op, left)
 	}
 	var refused []int
-	s.Left, refused = d.killAll(s.Left, func(pid int) bool { return d.pid.IsLeft(r, pid) })
+	s.Left, refused = d.killAll(s.Left, func(pid int) bool { return d.plan.PID.IsLeft(r, pid) })
 	if len(refused) > 0 {
 		return s, d.unnamedLeft(op, refused)
 	}
@@ -190,10 +190,10 @@ func (d *Daemon) endOrphans(ctx context.Context, op string, r pidfile.Report, s 
 			h.Close()
 		}
 	}
-	if again, err := d.pid.Look(ctx); err == nil && again.Orphaned && again.Inode == r.Inode {
+	if again, err := d.plan.PID.Look(ctx); err == nil && again.Orphaned && again.Inode == r.Inode {
 		return s, d.unnamedLeft(op, nil)
 	}
-	d.pid.Remove()
+	d.plan.PID.Remove()
 	return s, d.notRunning(op)
 }
 
@@ -202,7 +202,7 @@ func (d *Daemon) endOrphans(ctx context.Context, op string, r pidfile.Report, s 
 func (d *Daemon) killElders(inode string) (killed, refused []int) {
 	limit, stop := context.WithTimeout(context.Background(), killPatience)
 	defer stop()
-	for _, pid := range d.pid.Elders(inode) {
+	for _, pid := range d.plan.PID.Elders(inode) {
 		h, err := proc.Open(pid)
 		if err != nil {
 			continue
@@ -210,7 +210,7 @@ func (d *Daemon) killElders(inode string) (killed, refused []int) {
 		group, _, groupErr := proc.GroupID(pid)
 		t, err := d.named(h)
 		// Asked again, the handle is of the process that was named.
-		if err == nil && slices.Contains(d.pid.Elders(inode), pid) {
+		if err == nil && slices.Contains(d.plan.PID.Elders(inode), pid) {
 			err = t.Signal(syscall.SIGKILL)
 			if err == nil {
 				h.Wait(limit)
@@ -264,7 +264,7 @@ func (d *Daemon) stopOne(ctx context.Context, op string, o StopOptions, w stopWa
 // pin makes the report one that replaced can be asked about: while the file is open, no
 // later one, of a daemon that is started anew, can have its inode.
 func (d *Daemon) pin(r *pidfile.Report) (unpin func()) {
-	unpin, ok := d.pid.Pin(*r)
+	unpin, ok := d.plan.PID.Pin(*r)
 	if !ok {
 		r.Inode = ""
 	}
@@ -274,7 +274,7 @@ func (d *Daemon) pin(r *pidfile.Report) (unpin func()) {
 // replaced looks for the process that has taken the place of one that is gone. It holds
 // the same file; a daemon that was started since has a new one.
 func (d *Daemon) replaced(ctx context.Context, before pidfile.Report) (pidfile.Report, bool) {
-	r, err := d.pid.Look(ctx)
+	r, err := d.plan.PID.Look(ctx)
 	return r, err == nil && r.State == pidfile.Running && r.Inode == before.Inode && r.PID > 0 && r.PID != before.PID && !r.Unproved
 }
 
@@ -292,14 +292,14 @@ func (d *Daemon) negative(op string, timeout time.Duration) *Error {
 // look is where every action from outside begins. A stale file is removed, and
 // one that does not name the running daemon is repaired, as far as we may.
 func (d *Daemon) look(ctx context.Context, op string, w watcher) (pidfile.Report, error) {
-	if d.pid == nil {
+	if d.plan.PID == nil {
 		what := map[string]string{"status": "get status of"}[op]
 		if what == "" {
 			what = op
 		}
 		return pidfile.Report{}, d.fail(op, fault.Say("cannot "+what+" daemon without PID file", ErrNoPIDFile))
 	}
-	r, err := d.pid.Look(ctx)
+	r, err := d.plan.PID.Look(ctx)
 	if err != nil {
 		return r, d.pidFileError(op, err)
 	}
@@ -316,10 +316,10 @@ func (d *Daemon) look(ctx context.Context, op string, w watcher) (pidfile.Report
 		// What tells of orphans stays, until there is a new daemon, which removes it, or
 		// none of them: a start may fail because of them.
 		if !r.Orphaned {
-			mended, _ = d.pid.Remove()
+			mended, _ = d.plan.PID.Remove()
 		}
 	case r.State == pidfile.Running && r.Broken() && r.PID > 0:
-		mended = d.pid.Repair(r.PID) == nil
+		mended = d.plan.PID.Repair(r.PID) == nil
 	}
 	if r.Broken() && w.broken != nil {
 		w.broken(r.State == pidfile.Running, mended)
@@ -331,8 +331,8 @@ func (d *Daemon) look(ctx context.Context, op string, w watcher) (pidfile.Report
 // leaves none, and of another program somebody must be found. A start believes it, for
 // nothing is to block it.
 func (d *Daemon) leaves(op string, r pidfile.Report) bool {
-	if d.foreign != nil || d.cfg.Worker == nil {
-		return op == "start" || len(d.pid.Left(r)) > 0
+	if d.foreign != nil || d.code.Worker == nil {
+		return op == "start" || len(d.plan.PID.Left(r)) > 0
 	}
 	return false
 }
@@ -342,22 +342,22 @@ func (d *Daemon) orphans(r pidfile.Report) []int {
 	if !r.Orphaned {
 		return nil
 	}
-	return d.couldBe(d.pid.Left(r))
+	return d.couldBe(d.plan.PID.Left(r))
 }
 
 func (d *Daemon) notRunning(op string) *Error {
-	return d.relay(op, fault.Say(d.cfg.Name+" is not running", ErrNotRunning))
+	return d.relay(op, fault.Say(d.plan.Name+" is not running", ErrNotRunning))
 }
 
 // unnamed: a daemon runs, but which process it is cannot be told from here.
 func (d *Daemon) unnamed(op string, r pidfile.Report) *Error {
-	e := d.relay(op, fault.Say(d.cfg.Name+" runs, but its process cannot be named from here", ErrHeldElsewhere))
+	e := d.relay(op, fault.Say(d.plan.Name+" runs, but its process cannot be named from here", ErrHeldElsewhere))
 	e.Hint = "Try as root, and from the PID namespace in which it was started."
 	switch {
 	case r.Locker > 0:
-		e.Hint = "It is blocked by " + who1(r.Locker) + ", who has a lock on the PID file " + d.pidPath() + ": end that process, or wait for its end."
-	case d.stranger() && r.Unproved:
-		user := proc.Username(d.id.UID)
+		e.Hint = "It is blocked by " + who1(r.Locker) + ", who has a lock on the PID file " + d.plan.PIDPath() + ": end that process, or wait for its end."
+	case d.plan.Stranger() && r.Unproved:
+		user := proc.Username(d.plan.ID.UID)
 		e.Hint = "The kernel names no process of user " + user + " for it, and what that user says is not believed: look for it, as with ps -u " + user + ", and end it with kill."
 	case os.Geteuid() == 0 && r.Unproved:
 		e.Hint = "The kernel names no process for it, and the number in the PID file proves nothing: look who has the file open, as with fuser, and end what is the daemon's with kill."
@@ -384,7 +384,7 @@ func (d *Daemon) holder(ctx context.Context, pid int) (target, error) {
 	if err != nil {
 		return target{}, err
 	}
-	r, err := d.pid.Look(ctx)
+	r, err := d.plan.PID.Look(ctx)
 	if err == nil && (r.State != pidfile.Running || r.PID != pid || r.Unproved) {
 		err = proc.ErrGone
 	}
@@ -402,7 +402,7 @@ func (d *Daemon) holder(ctx context.Context, pid int) (target, error) {
 // terminate sends the stop signal and waits. A stopped process gets SIGCONT as well, for
 // it could not act on the other.
 func (d *Daemon) terminate(ctx context.Context, op string, h target, timeout time.Duration) error {
-	switch err := h.Signal(d.stopSignal()); {
+	switch err := h.Signal(d.plan.StopSignal()); {
 	case errors.Is(err, proc.ErrGone):
 		return nil
 	case err != nil:

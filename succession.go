@@ -171,7 +171,7 @@ func (l *life) follow(do phase.Act) {
 		l.takeOver()
 	}
 	if do&phase.StartTimer != 0 {
-		time.AfterFunc(l.d.cfg.StopTimeout, func() {
+		time.AfterFunc(l.d.plan.StopTimeout, func() {
 			if s.old != nil && !s.old.Gone() { // else awaitTurn hears of it in a moment
 				l.happens(phase.Late)
 			}
@@ -226,7 +226,7 @@ func (l *life) settle() {
 
 // sayReloaded prints the line in one piece: it goes to where both generations write.
 func (l *life) sayReloaded(ok bool) {
-	speak(os.Stdout).Done("Reloading "+l.d.cfg.Name, ok)
+	speak(os.Stdout).Done("Reloading "+l.d.plan.Name, ok)
 }
 
 // lockTime is how long the lock of a dead process may take to be ours.
@@ -243,7 +243,7 @@ func (l *life) insist() {
 	case <-s.granted:
 	case <-time.After(wait):
 		if err := s.held.Insist(); err != nil {
-			l.complain("write the PID file "+l.d.pidPath(), err)
+			l.complain("write the PID file "+l.d.plan.PIDPath(), err)
 		}
 	}
 }

@@ -82,7 +82,7 @@ func (l *life) unsettled() error {
 // irreplaceable refuses a reload where a successor would be nobody's.
 func (l *life) irreplaceable() error {
 	switch {
-	case l.d.pid == nil:
+	case l.d.plan.PID == nil:
 		return l.d.fail("reload", fault.Say("cannot reload daemon without PID file", ErrNoPIDFile))
 	case l.held == nil || l.link == nil && l.manager.Load() == nil:
 		e := l.d.fail("reload", fault.Say("nobody watches over this process: a successor would be on its own", ErrUnsupported))
@@ -123,8 +123,8 @@ func (l *life) beget(askers []*control.Asker) (*successor, error) {
 		pass = append(pass, launch.Passed{Name: passAsker, FD: a.FD()})
 	}
 	h := launch.Hello{
-		Key: d.key, Foreground: l.foreground, Predecessor: os.Getpid(), Generation: max(Generation(l.ctx), 1) + 1,
-		ReadyFirst: d.cfg.RequireReady, Jailed: d.cfg.ChrootDir != "",
+		Key: d.plan.Key, Foreground: l.foreground, Predecessor: os.Getpid(), Generation: max(Generation(l.ctx), 1) + 1,
+		ReadyFirst: d.plan.RequireReady, Jailed: d.plan.ChrootDir != "",
 	}
 	l.held.Expect()
 	child, err := launch.Successor(h, pass, files, manager != nil)
@@ -141,7 +141,7 @@ func (l *life) beget(askers []*control.Asker) (*successor, error) {
 // comeUp waits until the successor is ready, or set up if that is enough.
 func (s *successor) comeUp(ctx context.Context) error {
 	d, a := s.l.d, s.a
-	limit, stop := context.WithTimeout(ctx, d.cfg.StartTimeout)
+	limit, stop := context.WithTimeout(ctx, d.plan.StartTimeout)
 	defer stop()
 	for {
 		m, err := a.l.Receive(limit)
@@ -150,7 +150,7 @@ func (s *successor) comeUp(ctx context.Context) error {
 			if done && !ready {
 				return err
 			}
-			if ready || a.phase == phase.Running && !d.cfg.RequireReady {
+			if ready || a.phase == phase.Running && !d.plan.RequireReady {
 				return nil
 			}
 			continue
@@ -181,7 +181,7 @@ func (s *successor) end() {
 	a := s.a
 	a.l.Send(launch.Cancel)
 	if a.phase.Reached() {
-		a.gone(s.l.d.cfg.StopTimeout)
+		a.gone(s.l.d.plan.StopTimeout)
 	} else {
 		a.gone(hearsay) // nobody there hears us, as far as we know
 	}
@@ -194,7 +194,7 @@ func (s *successor) end() {
 // process ends.
 func (s *successor) handOver() error {
 	l := s.l
-	if !l.d.cfg.RequireReady {
+	if !l.d.plan.RequireReady {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.step(phase.Leave, demand{cause: ErrReload})&phase.Refuse != 0 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/fault"
+	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/systemd"
 )
 
@@ -27,7 +28,7 @@ func (d *Daemon) place(ctx context.Context, o StartOptions) (environ.Place, erro
 		return p, nil // it waits to be told
 	}
 	u.ask(ctx)
-	p, refused := u.place(os.Getpid(), d.pidPath(), o.Debug || d.cfg.Foreground)
+	p, refused := u.place(os.Getpid(), d.plan.PIDPath(), o.Debug || d.plan.Foreground)
 	if refused == nil {
 		return p, nil
 	}
@@ -37,8 +38,8 @@ func (d *Daemon) place(ctx context.Context, o StartOptions) (environ.Place, erro
 		kind = "exec" // the program speaks for itself, or not at all
 	}
 	e.Hint = "Write Type=" + kind + ", and no PIDFile=, into the unit's section [Service]."
-	if errors.Is(refused, errOtherPIDFile) && d.pid != nil {
-		e.Hint = "Write Type=" + kind + ", and no PIDFile=, into the unit's section [Service]; or PIDFile=" + d.pidPath() + "."
+	if errors.Is(refused, errOtherPIDFile) && d.plan.PID != nil {
+		e.Hint = "Write Type=" + kind + ", and no PIDFile=, into the unit's section [Service]; or PIDFile=" + d.plan.PIDPath() + "."
 	}
 	return p, e
 }
@@ -96,7 +97,7 @@ func (u *unit) place(self int, file string, foreground bool) (environ.Place, err
 		return environ.Systemd, fault.Say(name+waits+", but has no PIDFile= by which to find it", errOtherPIDFile)
 	case file == "":
 		return environ.Systemd, fault.Say(name+waits+" by its PID file "+u.pidFile+", but the daemon has none", errOtherPIDFile)
-	case resolved(file) != resolved(filepath.Clean(u.pidFile)):
+	case plan.Resolved(file) != plan.Resolved(filepath.Clean(u.pidFile)):
 		return environ.Systemd, fault.Say(name+waits+" by the PID file "+u.pidFile+", but the daemon's is "+file, errOtherPIDFile)
 	}
 	return environ.Forking, nil

@@ -88,7 +88,7 @@ func (w *watchman) watch(ctx, limit context.Context, a *attempt) (phase.Sign, er
 	is := w.ready(over, a)
 	var lived <-chan time.Time
 	if is == nil {
-		lived = time.After(time.Until(a.since.Add(a.d.cfg.StartWindow)))
+		lived = time.After(time.Until(a.since.Add(a.d.plan.StartWindow)))
 	}
 	sign := phase.LivesOn
 	select {
@@ -166,7 +166,7 @@ func (d *Daemon) trusts(from sdnotify.Sender, daemon int) bool {
 	}
 	group, _, err := proc.GroupID(from.PID)
 	if errors.Is(err, proc.ErrGone) {
-		return from.UID == 0 || from.UID == os.Geteuid() || d.id.SwitchUser && from.UID == d.id.UID
+		return from.UID == 0 || from.UID == os.Geteuid() || d.plan.ID.SwitchUser && from.UID == d.plan.ID.UID
 	}
 	return err == nil && group == daemon
 }
@@ -180,10 +180,10 @@ func (p *lineProbe) appears(ctx context.Context, a *attempt) bool {
 		}
 	}
 	if a.logFrom >= 0 {
-		add(a.d.stderr.String(), launch.Message{Code: int(a.logFrom), Text: a.logFile})
+		add(a.d.plan.Stderr.String(), launch.Message{Code: int(a.logFrom), Text: a.logFile})
 	}
 	if a.outLog.Kind != 0 && a.outLog.Text != a.logFile {
-		add(a.d.stdout.String(), a.outLog)
+		add(a.d.plan.Stdout.String(), a.outLog)
 	}
 	defer func() {
 		for _, f := range logs {
@@ -202,10 +202,10 @@ func (w *watchman) holds(ctx context.Context, a *attempt, session int) error {
 		s, _ := a.l.Wait(ctx)
 		return w.died(a, s, session)
 	}
-	if a.d.pid == nil {
+	if a.d.plan.PID == nil {
 		return nil
 	}
-	r, err := a.d.pid.Look(context.WithoutCancel(ctx))
+	r, err := a.d.plan.PID.Look(context.WithoutCancel(ctx))
 	if err != nil || r.State == pidfile.Running && r.PID == pid {
 		return nil
 	}
@@ -240,7 +240,7 @@ func (w *watchman) tell(a *attempt, err error) {
 		e.Stderr = a.lastLines()
 	}
 	if e.Stderr == nil && a.outLog.Kind != 0 {
-		e.Stdout = lastTen(logTail(a.d.stdout.String(), a.outLog.Text, int64(a.outLog.Code)))
+		e.Stdout = lastTen(logTail(a.d.plan.Stdout.String(), a.outLog.Text, int64(a.outLog.Code)))
 	}
 	if e.Reason == "" && w.socket != nil {
 		e.Reason = w.socket.Status()
@@ -257,7 +257,7 @@ func (w *watchman) end(a *attempt, session int) []int {
 	var met []int
 	limit, stop := context.WithTimeout(context.Background(), goodbye)
 	defer stop()
-	signal := a.d.stopSignal()
+	signal := a.d.plan.StopSignal()
 	for range 10 { // what is forking can be missed
 		handles := remains(a.l.PID(), session)
 		if len(handles) == 0 {

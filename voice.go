@@ -79,7 +79,7 @@ func (v *voice) watcher(doing string) watcher {
 		orphaned:   v.orphaned,
 		needed:     func() { v.needed = true },
 		unseen:     v.unseen,
-		begun:      func() { v.Begin(doing + " " + v.d.cfg.Name) },
+		begun:      func() { v.Begin(doing + " " + v.d.plan.Name) },
 		settled:    v.End,
 		forwarding: func(s syscall.Signal) { v.Line("Received signal " + signals.Name(s) + ". Forwarding to child...") },
 		childless:  func() { v.Line("All children are gone. Parent is exiting...") },
@@ -92,15 +92,15 @@ func (v *voice) stopWatcher() stopWatcher {
 	return stopWatcher{
 		watcher: v.watcher("Stopping"),
 		failed:  func(err error) { v.explain(err) },
-		killing: func() { v.Begin("Killing " + v.d.cfg.Name) },
+		killing: func() { v.Begin("Killing " + v.d.plan.Name) },
 		unasked: func(err error) {
-			v.Warn("systemd may run " + v.d.cfg.Name + " (" + err.Error() + "); acting on the process itself")
+			v.Warn("systemd may run " + v.d.plan.Name + " (" + err.Error() + "); acting on the process itself")
 		},
 	}
 }
 
 func (v *voice) broken(held, mended bool) {
-	path := v.d.pidPath()
+	path := v.d.plan.PIDPath()
 	text := "Empty or broken PID file " + path
 	act := "; removing"
 	if held {
@@ -116,7 +116,7 @@ func (v *voice) broken(held, mended bool) {
 // orphaned says what a daemon that was a foreign program has left behind. It is
 // not in the way of another one.
 func (v *voice) orphaned(pids []int) {
-	text := "Processes that " + v.d.cfg.Name + " has left behind are still running"
+	text := "Processes that " + v.d.plan.Name + " has left behind are still running"
 	if len(pids) > 0 {
 		text += " (PID " + list(pids) + since(pids) + ")"
 	}
@@ -126,7 +126,7 @@ func (v *voice) orphaned(pids []int) {
 // unseen says what may come of a start in a container whose processes are hidden.
 func (v *voice) unseen() {
 	v.Warn("/proc is hidden here, so that it cannot be told whether this is the container's first process, " +
-		"with which it ends; if it is, keep " + v.d.cfg.Name + " in the foreground: start --debug")
+		"with which it ends; if it is, keep " + v.d.plan.Name + " in the foreground: start --debug")
 }
 
 // since says for how long the oldest of them has been running.
@@ -206,15 +206,15 @@ func (v *voice) restarted(r Restarted, o RestartOptions, err error) error {
 // fleeting warns of a PID file that may not be there for as long as the daemon.
 func (v *voice) fleeting(s Started, err error) {
 	d := v.d
-	if err != nil || s.PID == 0 || d.pid == nil {
+	if err != nil || s.PID == 0 || d.plan.PID == nil {
 		return
 	}
-	switch where := d.pid.Where(); {
-	case d.laid.warning != "":
-		v.Warn("The PID file of " + d.cfg.Name + " " + d.laid.warning)
-	case where != d.pid.Name && d.laid.private == "":
-		v.Warn("The PID file of " + d.cfg.Name + " goes with the last logout, for the file system of " + filepath.Dir(d.pidPath()) +
-			" does not name the holder of a lock: set " + d.setting("PIDFile") + ", or see loginctl enable-linger")
+	switch where := d.plan.PID.Where(); {
+	case d.plan.Laid.Warning != "":
+		v.Warn("The PID file of " + d.plan.Name + " " + d.plan.Laid.Warning)
+	case where != d.plan.PID.Name && d.plan.Laid.Private == "":
+		v.Warn("The PID file of " + d.plan.Name + " goes with the last logout, for the file system of " + filepath.Dir(d.plan.PIDPath()) +
+			" does not name the holder of a lock: set " + d.plan.Setting("PIDFile") + ", or see loginctl enable-linger")
 	}
 }
 
@@ -262,7 +262,7 @@ func (v *voice) left(s Stopped, o StopOptions) {
 		return
 	}
 	pids := list(s.Left)
-	what := plural(len(s.Left), "A process", "%d processes") + " of the process group of " + v.d.cfg.Name
+	what := plural(len(s.Left), "A process", "%d processes") + " of the process group of " + v.d.plan.Name
 	if o.Force {
 		v.Warn(what + plural(len(s.Left), " was", " were") + " left and killed (PID " + pids + ")")
 		return
@@ -348,7 +348,7 @@ func (v *voice) object(make func() map[string]any, err error) {
 	e, known := errors.AsType[*Error](err)
 	switch {
 	case v.d != nil:
-		m["name"] = v.d.cfg.Name
+		m["name"] = v.d.plan.Name
 	case known:
 		m["name"] = e.Name
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
+	"github.com/daemonocle/daemonocle/internal/plan"
 )
 
 // TestEveryOutcomeHasItsWord: the words and keys for programs, as CONTRACT lists them.
@@ -70,7 +71,7 @@ func TestEveryOutcomeHasItsWord(t *testing.T) {
 // names and foreign words that begin with a small letter, one that is not of ASCII among them.
 func TestOnlyOurOwnFirstWordIsCapitalised(t *testing.T) {
 	for _, name := range []string{"myapp", "ünï", "Ünï"} {
-		d := &Daemon{cfg: Config{Name: name}}
+		d := &Daemon{plan: &plan.Plan{Name: name}}
 		l := &life{d: d, phase: phase.ComingUp}
 		g := &Group{name: name}
 		banana := errors.New("banana")
@@ -147,7 +148,7 @@ func cancelledContext() context.Context {
 
 // TestWhoseWordsAreTravels: from the process in which an error arose to the one that prints it.
 func TestWhoseWordsAreTravels(t *testing.T) {
-	d := &Daemon{cfg: Config{Name: "myapp"}}
+	d := &Daemon{plan: &plan.Plan{Name: "myapp"}}
 	for _, err := range []*Error{
 		d.fail("start", errors.New("banana")),
 		d.fail("start", syscall.EACCES),

@@ -5,7 +5,9 @@ package paths
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
@@ -66,4 +68,10 @@ func judge(fd int, shown string, good func(*unix.Stat_t) bool) error {
 // OwnedDir is Owned for an open directory that holds n.
 func (n Name) OwnedDir(fd int, trusted []int) error {
 	return judge(fd, filepath.Dir(n.String()), func(st *unix.Stat_t) bool { return trusts(trusted, st.Uid) })
+}
+
+// IsMine reports whether a file belongs to this process's user.
+func IsMine(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(st.Uid) == os.Getuid()
 }
