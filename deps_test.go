@@ -323,6 +323,7 @@ func TestWhatIsNotCalledIsNotLinked(t *testing.T) {
 		{module + "/internal/console.New", "start do"},
 		{module + "/internal/sdnotify.Dial", "start do"},
 		{module + "/internal/systemd.Show", "start do"},
+		{module + "/internal/proc.Snapshot", "status do"},
 		{unixes + ".anyToSockaddr", ""}, // every family of addresses
 		{"unicode.PrintRanges", ""},
 		{"errors.As", ""}, // reflection; errors.AsType does without

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -106,9 +105,12 @@ func mainOf(ctx context.Context, s systemd.Service) (int, error) {
 // daemon's program or that of this process. A supervisor executes another one; a launcher
 // that has stayed, since its program does other things as well, is in another session.
 func keeperOf(pid int) int {
-	values, err := proc.Snapshot(pid, []string{"ppid"})
-	ppid, _ := values["ppid"].(int64)
-	parent := int(ppid)
+	h, err := proc.Open(pid)
+	if err != nil {
+		return 0
+	}
+	defer h.Close()
+	parent, err := h.Parent()
 	if err != nil || parent <= 0 {
 		return 0
 	}
@@ -117,19 +119,11 @@ func keeperOf(pid int) int {
 	if err != nil || failed != nil || session != its {
 		return 0
 	}
-	program := executableOf(parent)
-	if program == "" || program != executableOf(pid) && program != executableOf(os.Getpid()) {
+	program := proc.Program(parent)
+	if program == "" || program != proc.Program(pid) && program != proc.Program(os.Getpid()) {
 		return 0
 	}
 	return parent
-}
-
-// executableOf is the path that the process executes; a file that was replaced since has the
-// same one.
-func executableOf(pid int) string {
-	values, _ := proc.Snapshot(pid, []string{"exe"})
-	path, _ := values["exe"].(string)
-	return strings.TrimSuffix(path, " (deleted)")
 }
 
 // yield leaves a stop to the service manager that runs the daemon. unasked says that it is

@@ -27,7 +27,11 @@ func PID1() bool { return os.Getpid() == 1 }
 func Container() string { return container(os.DirFS("/"), os.Getenv) }
 
 // Here says where this process is.
-func Here() Place { return survey().place() }
+func Here() Place {
+	f := survey()
+	f.lookAround()
+	return f.place()
+}
 
 // ServiceManager reports whether a service manager has started this very process:
 // systemd, launchd, or OpenRC's supervise-daemon.

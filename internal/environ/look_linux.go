@@ -10,14 +10,18 @@ import (
 
 func (f *facts) look() {
 	root := os.DirFS("/")
-	f.container = func() bool { return Container() != "" }
 	// A /proc of another PID namespace has other numbers.
 	if self, err := fs.ReadLink(root, "proc/self"); err != nil || self != strconv.Itoa(f.pid) {
 		return
 	}
 	f.cgroup = string(read(root, "proc/self/cgroup"))
 	f.parent, _ = readProcess(root, f.ppid)
-	f.processes = func() []process { return readProcesses(root) }
+}
+
+// lookAround is for what is not about this process and its parent.
+func (f *facts) lookAround() {
+	f.container = func() bool { return Container() != "" }
+	f.processes = func() []process { return readProcesses(os.DirFS("/")) }
 }
 
 // readProcesses leaves out what is hidden, and what has ended: nobody's container lives

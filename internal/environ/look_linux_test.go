@@ -18,6 +18,7 @@ func TestSurveyHere(t *testing.T) {
 	defer sleep.Wait()
 	defer sleep.Process.Kill()
 	f := survey()
+	f.lookAround()
 	if f.cgroup == "" || f.parent.pid != os.Getppid() {
 		t.Errorf("cgroup %q, parent %+v", f.cgroup, f.parent)
 	}

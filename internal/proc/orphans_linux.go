@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"unsafe"
 
@@ -93,6 +94,11 @@ func ownSession(pid int) bool {
 	}
 	ours, err := unix.Getsid(0)
 	return err != nil || ours == theirs
+}
+
+func programOf(pid int) string {
+	path, _ := os.Readlink(procPath(pid, "exe"))
+	return strings.TrimSuffix(path, " (deleted)")
 }
 
 // sameImage: unlike ownImage, what cannot be told is no.

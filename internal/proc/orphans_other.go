@@ -2,7 +2,8 @@
 
 package proc
 
-func sameImage(int) bool { return false }
+func sameImage(int) bool   { return false }
+func programOf(int) string { return "" }
 
 func adoptOrphans() func()       { return func() {} }
 func orphans() []int             { return nil }

@@ -135,6 +135,10 @@ func Orphans() []int { return orphans() }
 // elsewhere it is false.
 func SameImage(pid int) bool { return sameImage(pid) }
 
+// Program is the path of the file that the process executes, empty if it cannot be told. A
+// file that was replaced since has the same one. Linux only.
+func Program(pid int) string { return programOf(pid) }
+
 // Username returns the login name of a user, or the number in decimal if it
 // has none.
 func Username(uid int) string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
@@ -46,31 +47,29 @@ func parseStat(b []byte) (*stat, error) {
 	if len(f) < 20 || len(f[0]) != 1 {
 		return nil, errStat
 	}
-	s := &stat{comm: string(b[open+1 : end]), state: f[0][0]}
-	var err error
-	num := func(n int) int64 {
-		v, e := strconv.ParseInt(string(f[n-3]), 10, 64)
-		err = errors.Join(err, e)
-		return v
+	var n [42 + 1]uint64 // by their numbers in the manual; those below zero as int64 has them
+	for i, text := range f[1:min(len(f), len(n)-3)] {
+		var err error
+		if n[i+4], err = number(string(text)); err != nil {
+			return nil, errStat
+		}
 	}
-	ticks := func(n int) uint64 {
-		v, e := strconv.ParseUint(string(f[n-3]), 10, 64)
-		err = errors.Join(err, e)
-		return v
+	return &stat{
+		comm: string(b[open+1 : end]), state: f[0][0],
+		ppid: int(n[4]), pgrp: int(n[5]), tty: int(n[7]),
+		utime: n[14], stime: n[15],
+		// The children's times are signed in the manual and in the kernel's format.
+		cutime: uint64(max(0, int64(n[16]))), cstime: uint64(max(0, int64(n[17]))),
+		nice: int(n[19]), threads: int(n[20]), start: n[22], blkio: n[42],
+	}, nil
+}
+
+func number(s string) (uint64, error) {
+	if strings.HasPrefix(s, "-") {
+		n, err := strconv.ParseInt(s, 10, 64)
+		return uint64(n), err
 	}
-	s.ppid, s.pgrp, s.tty = int(num(4)), int(num(5)), int(num(7))
-	s.utime, s.stime = ticks(14), ticks(15)
-	// The children's times are signed in the manual and in the kernel's format.
-	s.cutime, s.cstime = uint64(max(0, num(16))), uint64(max(0, num(17)))
-	s.nice, s.threads = int(num(19)), int(num(20))
-	s.start = ticks(22)
-	if len(f) > 42-3 {
-		s.blkio = ticks(42)
-	}
-	if err != nil {
-		return nil, errStat
-	}
-	return s, nil
+	return strconv.ParseUint(s, 10, 64)
 }
 
 // readStat is ErrGone when there is no such process; of a zombie there is a stat.
