@@ -66,7 +66,7 @@ var houseRules = map[string]struct {
 	},
 	"internal/console": {[]string{term, "internal/retried", unixes}, "it speaks; what it says is the callers' business"},
 	"internal/control": {[]string{"internal/retried", unixes}, "it carries a question and an answer; what they are about is the daemon's business"},
-	"internal/environ": {[]string{"internal/retried", unixes}, "it judges where we are from the kernel's word alone"},
+	"internal/environ": {[]string{"internal/retried", "internal/systemd", unixes}, "it judges where we are from the kernel's word alone; what a service's control group is called, one room knows"},
 	"internal/fault":   {nil, "what went wrong is said by all rooms, so it stands on none"},
 	"internal/limits":  {[]string{unixes}, "it changes this process, and must not know for what"},
 	"internal/logtail": {[]string{"internal/paths"}, "it reads files; whose they are, and who has begun to write to them, is the daemon's part"},

@@ -60,7 +60,6 @@ func FuzzStat(f *testing.F) {
 		if p, ok := parseStat(stat); ok && p.pid <= 0 {
 			t.Errorf("got %+v", p)
 		}
-		Unit(cgroup)
 		s := scene{container: true, cgroup: cgroup, others: []process{{pid: 1, cgroup: cgroup, name: string(stat)}}}
 		s.facts().place()
 	})

@@ -2,10 +2,11 @@ package environ
 
 import (
 	"cmp"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/daemonocle/daemonocle/internal/systemd"
 )
 
 // Place is where a start finds itself, which decides what it makes of its process.
@@ -78,9 +79,10 @@ func (f *facts) manager() Place {
 		if number == strconv.Itoa(f.pid) {
 			return Systemd
 		}
-	} else if id, _ := f.getenv("INVOCATION_ID"); id != "" && (f.ppid == 1 || f.parent.userManager()) &&
-		f.session == f.pid && Unit(f.cgroup) != "" {
-		return Systemd // before 248
+	} else if id, _ := f.getenv("INVOCATION_ID"); id != "" && (f.ppid == 1 || f.parent.userManager()) && f.session == f.pid {
+		if _, ok := systemd.ServiceIn([]byte(f.cgroup)); ok {
+			return Systemd // before 248
+		}
 	}
 	// launchd's jobs lead a process group. "0" and application.* are what everything
 	// inherits that is started from a desktop.
@@ -156,20 +158,4 @@ func (p process) serviceManager() bool {
 // userManager reports whether this is systemd for the services of one user.
 func (p process) userManager() bool {
 	return p.name == "systemd" && slices.Contains(p.args, "--user")
-}
-
-// Unit is the systemd service whose process has that cgroup, as in /proc/PID/cgroup: the
-// last part of the path, if it is a service. In a slice, a scope, or a cgroup that the
-// service has made, there is none.
-func Unit(cgroup string) string {
-	for line := range strings.Lines(cgroup) {
-		f := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
-		if len(f) != 3 || f[1] != "" && f[1] != "name=systemd" {
-			continue
-		}
-		if last := path.Base(f[2]); strings.HasSuffix(last, ".service") {
-			return last
-		}
-	}
-	return ""
 }

@@ -249,21 +249,3 @@ func TestOldestInOneTick(t *testing.T) {
 		}
 	}
 }
-
-func TestUnit(t *testing.T) {
-	for cgroup, want := range map[string]string{
-		"0::/system.slice/web.service\n":                                                 "web.service",
-		"0::/system.slice/web@3.service\n":                                               "web@3.service",
-		"2:cpu:/\n1:name=systemd:/system.slice/web.service\n0::/\n":                      "web.service",
-		"0::/user.slice/user-1000.slice/user@1000.service/app.slice/a\\x2db.service\n":   "a\\x2db.service",
-		"0::/user.slice/user-1000.slice/user@1000.service/app.slice/vte-spawn-1.scope\n": "",
-		"0::/system.slice/web.service/payload\n":                                         "",
-		"2:cpu:/system.slice/web.service\n":                                              "",
-		"0::/system.slice/.service\n":                                                    ".service",
-		"":                                                                               "", "0::/": "", "x": "", "0::/a:b.service": "a:b.service",
-	} {
-		if got := Unit(cgroup); got != want {
-			t.Errorf("%q: got %q, want %q", cgroup, got, want)
-		}
-	}
-}

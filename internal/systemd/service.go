@@ -23,6 +23,11 @@ func ServiceOf(pid int) (Service, bool) {
 	return serviceOf(groupOf(pid))
 }
 
+// ServiceIn is ServiceOf the process whose /proc/PID/cgroup has that content.
+func ServiceIn(cgroup []byte) (Service, bool) {
+	return serviceOf(parseGroup(cgroup))
+}
+
 // Has reports whether the process lies in the service's control group or below it, where
 // those of ExecStop= and ExecReload= are.
 func (s Service) Has(pid int) bool { return within(groupOf(pid), s.group) }

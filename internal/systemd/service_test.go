@@ -18,6 +18,8 @@ func TestServiceOf(t *testing.T) {
 		{"version 1", "12:pids:/system.slice/other.service\n1:name=systemd:/system.slice/web.service\n0::/\n", "web.service", Scope{}, "restart web.service"},
 		{"both", "1:name=systemd:/system.slice/web.service\n0::/system.slice/web.service\n", "web.service", Scope{}, "restart web.service"},
 		{"only version 2 is its own", "9:name=systemd:/\n0::/system.slice/web.service\n", "web.service", Scope{}, "restart web.service"},
+		{"only part of version 1", "1:name=systemd:/user.slice\n0::/system.slice/web.service\n", "", Scope{}, ""},
+		{"colon", "0::/a:b.service\n", "a:b.service", Scope{}, "restart a:b.service"},
 		{"no line end", "0::/system.slice/web.service", "web.service", Scope{}, "restart web.service"},
 		{"template", "0::/system.slice/system-pool.slice/pool@3.service\n", "pool@3.service", Scope{}, "restart pool@3.service"},
 		{"escaped by systemd", `0::/system.slice/a\x2db.service` + "\n", `a\x2db.service`, Scope{}, `restart 'a\x2db.service'`},
@@ -37,10 +39,12 @@ func TestServiceOf(t *testing.T) {
 		{"deleted", "0::/system.slice/web.service (deleted)\n", "", Scope{}, ""},
 		{"no name", "0::/system.slice/.service\n", "", Scope{}, ""},
 		{"no unit's name", "0::/system.slice/a b;c.service\n", "", Scope{}, ""},
+		{"no path", "0::", "", Scope{}, ""},
+		{"no file of that kind", "x", "", Scope{}, ""},
 		{"empty", "", "", Scope{}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, ok := serviceOf(parseGroup([]byte(c.cgroup)))
+			s, ok := ServiceIn([]byte(c.cgroup))
 			if ok != (c.unit != "") || s.Unit != c.unit || s.Scope != c.scope {
 				t.Fatalf("got %+v, %v", s, ok)
 			}
@@ -78,7 +82,7 @@ func FuzzServiceOf(f *testing.F) {
 	f.Add([]byte("1:name=systemd:/a/user@7.service/b.service\n0::/x\n"))
 	f.Add([]byte("0::/a:b/_c.service"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s, ok := serviceOf(parseGroup(data))
+		s, ok := ServiceIn(data)
 		if !ok {
 			return
 		}
