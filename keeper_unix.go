@@ -30,8 +30,8 @@ import (
 // signals on to it, and returns when nothing of that group is left. The keeper
 // has the terminal; its death is the daemon's SIGTERM.
 func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
-	k := &keeper{d: d, w: w, at: stationOf(), followed: make(chan struct{}, 1)}
-	k.voice.complain, k.voice.fd = d.complain, notifyFDOf(ctx)
+	k := &keeper{d: d, w: w, at: stationOf(), phase: phase.Tending, followed: make(chan struct{}, 1)}
+	k.voice.said, k.voice.complain, k.voice.fd = phase.Unsaid, d.complain, notifyFDOf(ctx)
 	var watchdog time.Duration
 	k.voice.manager, watchdog = manager()
 	k.voice.watches = watchdog > 0
@@ -107,7 +107,7 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 	status := k.waitForAll()
 	end()
 	k.rest()
-	sudden := k.voice.become(isGoing) // else it has said why
+	sudden := k.voice.become(phase.IsEnding) // else it has said why
 	if d.foreign != nil && d.plan.PID != nil {
 		d.plan.PID.Remove() // the program does not know of it
 	}
@@ -144,10 +144,9 @@ type keeper struct {
 	mu          sync.Mutex
 	generations []*launch.Launch // the last one is the daemon
 	forwarded   []syscall.Signal
+	phase       phase.Keep
 	missed      []syscall.Signal // by a generation that was gone
-	asked       bool             // the daemon was asked to end
-	complete    bool             // no generation comes any more
-	impatience  *time.Timer      // kills what is left; nil: that was not asked to end yet
+	impatience  *time.Timer      // Overdue
 
 	followed chan struct{} // another generation has come
 
@@ -187,11 +186,10 @@ func (k *keeper) follow(pid int) bool {
 	k.mu.Lock()
 	earlier := k.generations
 	k.generations = append(earlier, l)
-	missed := k.missed
-	k.missed = nil
-	if k.asked && !slices.ContainsFunc(missed, k.asksToEnd) {
-		// It came too late for the one before. Twice is no more than once.
-		missed = append(missed, syscall.SIGTERM)
+	do := k.step(phase.Follows)
+	missed := k.kept(do)
+	if do&phase.Ask != 0 {
+		missed = append(missed, syscall.SIGTERM) // twice is no more than once
 	}
 	k.mu.Unlock()
 	select {
@@ -406,7 +404,7 @@ func (k *keeper) setUp(a *attempt) error {
 func (k *keeper) hear(m launch.Message) {
 	switch m.Kind {
 	case launch.Ready:
-		k.voice.become(isUp)
+		k.voice.become(phase.IsUp)
 	case launch.Note:
 		k.voice.tell(sdnotify.Status(m.Text))
 	case launch.Told:
@@ -419,7 +417,7 @@ func (k *keeper) awaitReady(ctx context.Context, a *attempt) {
 	if a.vigil != nil {
 		if ready, can := a.vigil.await(ctx, a); can {
 			if ready {
-				k.voice.become(isUp)
+				k.voice.become(phase.IsUp)
 			}
 			return
 		}
@@ -440,7 +438,7 @@ func (k *keeper) countAlive(ctx context.Context) {
 	case <-ctx.Done():
 	case <-lived.C:
 		if h := daemon.Handle(); h == nil || !h.Gone() {
-			k.voice.become(isUp)
+			k.voice.become(phase.IsUp)
 		}
 	}
 }
@@ -470,28 +468,56 @@ func (k *keeper) forward(signals <-chan os.Signal, done <-chan struct{}) {
 					k.forwarded = append(k.forwarded, sig)
 				}
 				k.mu.Unlock()
-				k.voice.become(isGoing)
+				k.voice.become(phase.IsEnding)
 				k.pass(sig)
 			}
 		}
 	}
 }
 
-func (k *keeper) pass(sig syscall.Signal) {
-	if k.asksToEnd(sig) {
-		k.mu.Lock()
-		k.asked = true
-		k.mu.Unlock()
+// step takes the step that the call leads to, and gives what follows. k.mu is held.
+func (k *keeper) step(c phase.Call) phase.Deed {
+	t, ok := k.phase.Next(c)
+	if !ok {
+		go k.complain("keep the daemon", fmt.Errorf("call %d cannot come in state %d", c, k.phase))
 	}
-	for {
+	k.phase = t.To
+	return t.Do
+}
+
+// kept gives what was missed and is to be passed on. k.mu is held.
+func (k *keeper) kept(do phase.Deed) (list []syscall.Signal) {
+	if do&phase.PassMiss != 0 {
+		list = k.missed
+	}
+	if do&phase.PassAsks != 0 {
+		list = slices.DeleteFunc(k.missed, func(sig syscall.Signal) bool { return !k.asksToEnd(sig) })
+	}
+	if do&(phase.PassMiss|phase.PassAsks) != 0 {
+		k.missed = nil
+	}
+	return list
+}
+
+// pass passes a signal to the last generation, or if that is gone to those before it that
+// are at work still: they are all that is left.
+func (k *keeper) pass(sig syscall.Signal) {
+	call, miss := phase.Signalled, phase.Missed
+	if k.asksToEnd(sig) {
+		call, miss = phase.Asked, phase.EndMissed
+	}
+	k.mu.Lock()
+	do := k.step(call)
+	k.mu.Unlock()
+	for do&phase.Pass != 0 {
 		l := k.current()
 		if !errors.Is(k.signal(l, sig), proc.ErrGone) {
 			return
 		}
 		k.mu.Lock()
 		n := len(k.generations) - 1
-		last, earlier, complete := k.generations[n] == l, k.generations[:n], k.complete
-		if last && !complete {
+		last, earlier, done := k.generations[n] == l, k.generations[:n], k.phase.Done()
+		if last && !done && k.step(miss)&phase.KeepIt != 0 {
 			k.missed = append(k.missed, sig)
 		}
 		k.mu.Unlock()
@@ -499,15 +525,26 @@ func (k *keeper) pass(sig syscall.Signal) {
 			continue
 		}
 		reached := false
-		for _, l := range earlier { // one that is at work still is all that is left
+		for _, l := range earlier {
 			if l.Handle() != nil && k.signal(l, sig) == nil {
 				reached = true
 			}
 		}
-		if complete && !reached && k.asksToEnd(sig) {
-			k.endLeftovers(sig)
+		if !done || reached {
+			return
 		}
-		return
+		k.mu.Lock()
+		do = k.step(miss)
+		if do&phase.StartPress != 0 {
+			k.impatience = time.AfterFunc(k.d.plan.StopTimeout, k.overdue)
+		}
+		k.mu.Unlock()
+		if do&phase.AskRest != 0 {
+			k.eachLeftover(func(h *proc.Handle) {
+				h.Signal(sig)
+				h.Signal(syscall.SIGCONT)
+			})
+		}
 	}
 }
 
@@ -515,28 +552,20 @@ func (k *keeper) pass(sig syscall.Signal) {
 // the last one has missed is for what it has left.
 func (k *keeper) noMore() {
 	k.mu.Lock()
-	k.complete = true
-	missed := k.missed
-	k.missed = nil
+	missed := k.kept(k.step(phase.NoMore))
 	k.mu.Unlock()
 	for _, sig := range missed {
-		if k.asksToEnd(sig) {
-			k.pass(sig)
-		}
+		k.pass(sig)
 	}
 }
 
-// endLeftovers is for processes that the daemon has left in its groups, and that keep
-// the keeper: they are asked to end, and killed when they have not after StopTimeout.
-func (k *keeper) endLeftovers(sig syscall.Signal) {
-	k.eachLeftover(func(h *proc.Handle) {
-		h.Signal(sig)
-		h.Signal(syscall.SIGCONT)
-	})
+// overdue is for processes that the daemon has left in its groups, and that keep the keeper.
+func (k *keeper) overdue() {
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.impatience == nil {
-		k.impatience = time.AfterFunc(k.d.plan.StopTimeout, k.killLeftovers)
+	do := k.step(phase.Overdue)
+	k.mu.Unlock()
+	if do&phase.KillRest != 0 {
+		k.killLeftovers()
 	}
 }
 
@@ -544,7 +573,7 @@ func (k *keeper) endLeftovers(sig syscall.Signal) {
 func (k *keeper) rest() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.impatience != nil {
+	if k.step(phase.Cleared)&phase.StopPress != 0 {
 		k.impatience.Stop()
 	}
 }
@@ -592,9 +621,12 @@ func (k *keeper) eachLeftover(do func(*proc.Handle)) (met bool) {
 func (k *keeper) passToGroups(sig syscall.Signal) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.step(phase.Signalled)&phase.Pass == 0 {
+		return
+	}
 	for i, l := range k.generations {
 		if h := l.Handle(); h != nil && h.Gone() {
-			if i == len(k.generations)-1 {
+			if i == len(k.generations)-1 && k.step(phase.Missed)&phase.KeepIt != 0 {
 				k.missed = append(k.missed, sig)
 			}
 			continue // the number may be somebody else's

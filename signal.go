@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/daemonocle/daemonocle/internal/fault"
+	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
 )
@@ -32,16 +33,21 @@ func (d *Daemon) Signal(ctx context.Context, sig syscall.Signal) (pid int, err e
 	case r.PID <= 0 || r.Unproved:
 		return 0, d.unnamed(op, r)
 	}
-	h, err := d.holder(ctx, r.PID)
-	if err == nil {
-		defer h.Close()
-		err = h.Signal(sig)
-	}
-	if errors.Is(err, proc.ErrGone) {
+	defer d.pin(&r)()
+	end, r, err := d.pursue(ctx, op, r, func(h target) (phase.Sight, error) {
+		switch err := h.Signal(sig); {
+		case errors.Is(err, proc.ErrGone):
+			return phase.Misses, nil
+		case err != nil:
+			return phase.Denies, d.about(op, h.PID(), err)
+		}
+		return phase.Does, nil
+	})
+	switch {
+	case end == phase.NotThere:
 		return 0, d.notRunning(op)
-	}
-	if err != nil {
-		return 0, d.about(op, r.PID, err)
+	case err != nil:
+		return 0, err
 	}
 	return r.PID, nil
 }

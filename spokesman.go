@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
 )
 
@@ -20,41 +21,30 @@ type spokesman struct {
 	fd       *sdnotify.Descriptor // nil: there is none
 
 	mu   sync.Mutex
-	said standing
+	said phase.Standing
 }
-
-// standing is what was last said of a daemon.
-type standing int
-
-const (
-	comingUp standing = iota
-	isUp
-	reloads
-	isGoing
-)
 
 // needed reports whether anybody listens.
 func (s *spokesman) needed() bool { return s.manager != nil || s.fd != nil }
 
 // become says what the daemon has become, and reports whether that was news.
-func (s *spokesman) become(next standing) bool {
+func (s *spokesman) become(c phase.Claim) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.said
-	switch {
-	case next == now, now == isGoing, next == reloads && now != isUp:
+	next := s.said.Next(c)
+	s.said = next.To
+	if !next.Say {
 		return false
 	}
-	s.said = next
-	switch next {
-	case isUp:
+	switch c {
+	case phase.IsUp:
 		s.tell(sdnotify.Ready)
 		if err := s.fd.Ready(); err != nil {
 			s.complain("notify", err)
 		}
-	case reloads:
+	case phase.IsRenewed:
 		s.tell(sdnotify.Reloading())
-	case isGoing:
+	case phase.IsEnding:
 		s.tell(sdnotify.Stopping)
 	}
 	return true
@@ -75,11 +65,11 @@ func (s *spokesman) hear(text string) {
 		case isStatus:
 			s.tell(sdnotify.Status(status))
 		case line == sdnotify.Ready:
-			s.become(isUp)
+			s.become(phase.IsUp)
 		case line == "RELOADING=1":
-			s.become(reloads)
+			s.become(phase.IsRenewed)
 		case line == sdnotify.Stopping:
-			s.become(isGoing)
+			s.become(phase.IsEnding)
 		case line == sdnotify.Watchdog && s.watches:
 			s.tell(sdnotify.Watchdog)
 		}

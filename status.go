@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/paths"
+	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/pyjson"
@@ -209,11 +210,10 @@ func (v *view) close() {
 func (v *view) failed(ctx context.Context, err error) (Status, error) {
 	s := v.s
 	if errors.Is(err, proc.ErrGone) && v.pid != os.Getpid() {
-		again, is := v.d.replaced(ctx, v.report)
-		switch {
-		case is: // it has let another process take its place
+		switch v.d.saw(phase.Lost, v.d.again(ctx, &v.report)) {
+		case phase.Met: // it has let another process take its place
 			return v.d.Status(ctx, v.o)
-		case unnamedOf(again, v.report):
+		case phase.Unnamed:
 			s.Running, s.State = true, "unknown"
 			return s, nil
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/fault"
+	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/signals"
@@ -114,44 +115,24 @@ func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatch
 		}
 	}
 	defer d.pin(&r)()
-	h, err := d.holder(ctx, r.PID)
-	if errors.Is(err, proc.ErrGone) {
-		if again, is := d.replaced(ctx, r); is {
-			r = again
-			h, err = d.holder(ctx, r.PID)
+	s := Stopped{Unasked: unasked}
+	var refused []int // that should have been killed
+	end, r, err := d.pursue(ctx, op, r, func(h target) (phase.Sight, error) {
+		if s.PID == 0 {
+			w.begin()
 		}
-	}
-	if errors.Is(err, proc.ErrGone) {
+		s.PID = h.PID()
+		if err := d.stopOne(ctx, op, o, w, h, &s, &refused); err != nil {
+			return phase.Denies, err
+		}
+		return phase.Outlived, nil
+	})
+	switch {
+	case end == phase.NotThere:
 		d.plan.PID.Remove()
 		return Stopped{}, d.notRunning(op)
-	}
-	if err != nil {
-		return Stopped{}, d.about(op, r.PID, err)
-	}
-	s := Stopped{PID: r.PID, Unasked: unasked}
-	var refused []int // that should have been killed
-	w.begin()
-	for {
-		err = d.stopOne(ctx, op, o, w, h, &s, &refused)
-		h.Close()
-		if err != nil {
-			break
-		}
-		again, is := d.replaced(ctx, r)
-		if unnamedOf(again, r) {
-			err = d.unnamed(op, again)
-		}
-		if !is {
-			break
-		}
-		r = again
-		if h, err = d.holder(ctx, r.PID); err != nil {
-			if errors.Is(err, proc.ErrGone) {
-				err = nil
-			}
-			break
-		}
-		s.PID = r.PID
+	case s.PID == 0:
+		return Stopped{}, err
 	}
 	if err == nil && o.Force {
 		killed, not := d.killElders(r.Inode)
@@ -261,6 +242,51 @@ func (d *Daemon) stopOne(ctx context.Context, op string, o StopOptions, w stopWa
 	return nil
 }
 
+// pursue does act with the process that the report names; if that is gone with the one that
+// has its place, and so on. act says whether that process has ended. The report is of the last.
+func (d *Daemon) pursue(ctx context.Context, op string, r pidfile.Report, act func(target) (phase.Sight, error)) (phase.Follow, pidfile.Report, error) {
+	f := phase.Met
+	var h target
+	for {
+		var sight phase.Sight
+		var err error
+		switch f {
+		case phase.Met, phase.MetNext:
+			h, err = d.holder(ctx, r.PID)
+			switch {
+			case err == nil:
+				sight = phase.Proves
+			case errors.Is(err, proc.ErrGone):
+				sight = phase.Misses
+			default:
+				sight, err = phase.Denies, d.about(op, r.PID, err)
+			}
+		case phase.Held, phase.HeldNext:
+			sight, err = act(h)
+			h.Close()
+		default:
+			sight = d.again(ctx, &r)
+		}
+		f = d.saw(f, sight)
+		switch {
+		case f == phase.Unnamed:
+			return f, r, d.unnamed(op, r)
+		case f.Over():
+			return f, r, err
+		}
+	}
+}
+
+// saw gives the state that follows.
+func (d *Daemon) saw(f phase.Follow, sight phase.Sight) phase.Follow {
+	next, ok := f.Next(sight)
+	if !ok {
+		d.complain("follow the daemon", fmt.Errorf("sight %d cannot come in state %d", sight, f))
+		return phase.Refused
+	}
+	return next
+}
+
 // pin makes the report one that replaced can be asked about: while the file is open, no
 // later one, of a daemon that is started anew, can have its inode.
 func (d *Daemon) pin(r *pidfile.Report) (unpin func()) {
@@ -271,16 +297,21 @@ func (d *Daemon) pin(r *pidfile.Report) (unpin func()) {
 	return unpin
 }
 
-// replaced looks for the process that has taken the place of one that is gone. It holds
-// the same file; a daemon that was started since has a new one.
-func (d *Daemon) replaced(ctx context.Context, before pidfile.Report) (pidfile.Report, bool) {
+// again looks who has the place of a process that is gone. It holds the same file; a daemon
+// that was started since has a new one.
+func (d *Daemon) again(ctx context.Context, before *pidfile.Report) phase.Sight {
 	r, err := d.plan.PID.Look(ctx)
-	return r, err == nil && r.State == pidfile.Running && r.Inode == before.Inode && r.PID > 0 && r.PID != before.PID && !r.Unproved
-}
-
-// unnamedOf reports whether a successor of the process that is gone is about to come.
-func unnamedOf(r, before pidfile.Report) bool {
-	return r.State == pidfile.Running && r.Inode == before.Inode && (r.PID <= 0 || r.Unproved)
+	switch {
+	case err != nil || r.State != pidfile.Running || r.Inode != before.Inode:
+		return phase.SeesNil
+	case r.PID <= 0 || r.Unproved:
+		*before = r
+		return phase.SeesOne
+	case r.PID == before.PID:
+		return phase.SeesNil
+	}
+	*before = r
+	return phase.Sees
 }
 
 func (d *Daemon) negative(op string, timeout time.Duration) *Error {
@@ -452,23 +483,11 @@ func (d *Daemon) Wait(ctx context.Context) error {
 	}
 	// All generations of a daemon have one file, so one pin is enough for them.
 	defer d.pin(&r)()
-	for {
-		h, err := d.holder(ctx, r.PID)
-		if err == nil {
-			err = h.Wait(ctx)
-			h.Close()
+	_, _, err = d.pursue(ctx, "wait for", r, func(h target) (phase.Sight, error) {
+		if err := h.Wait(ctx); err != nil {
+			return phase.Denies, d.about("wait for", h.PID(), err)
 		}
-		if err != nil && !errors.Is(err, proc.ErrGone) {
-			return d.about("wait for", r.PID, err)
-		}
-		again, is := d.replaced(ctx, r)
-		switch {
-		case is:
-			r = again
-		case unnamedOf(again, r):
-			return d.unnamed("wait for", again)
-		default:
-			return nil
-		}
-	}
+		return phase.Outlived, nil
+	})
+	return err
 }

@@ -24,6 +24,13 @@ var (
 	launchNames    = [launches]string{"", "Launched", "Named", "Claimed", "AtGate", "Admitted", "Found", "Running", "Becoming", "Vanished", "Hushed", "Mute", "Replaced", "LateStage", "LateNamed", "LateClaim", "Doubting", "Doubted", "Recall", "RecallGone", "RecallEnds", "Up", "Lived", "StillUp", "Fallen", "CalledOff"}
 	signNames      = [signs]string{"Names", "Claims", "Arrives", "Opens", "Stays", "Locks", "Runs", "Executes", "IsReady", "Fails", "HangsUp", "Exits", "LivesOn", "TimesOut", "Tires", "CallOff"}
 	orderNames     = []string{"ShowLine", "StartWindow", "StopOther", "SayGo", "SayRelease", "SayCancel", "NewTime", "LookCloser", "GrantStop", "SignalIt", "KillIt", "TakeAway"}
+	keepNames      = [keeps]string{"", "Tending", "Dismissing", "Between", "BetweenEnd", "BetweenAsked", "Clearing", "Pressing", "Killing", "Vacant"}
+	callNames      = [calls]string{"Asked", "Signalled", "EndMissed", "Missed", "Follows", "NoMore", "Overdue", "Cleared"}
+	deedNames      = []string{"Pass", "KeepIt", "PassMiss", "PassAsks", "Ask", "AskRest", "StartPress", "KillRest", "StopPress"}
+	standingNames  = [standings]string{"", "Unsaid", "SaidUp", "Renews", "SaidEnd"}
+	claimNames     = [claims]string{"IsUp", "IsRenewed", "IsEnding"}
+	followNames    = [follows]string{"", "Met", "Held", "Lost", "MetNext", "HeldNext", "Left", "Served", "NotThere", "Unnamed", "Refused"}
+	sightNames     = [sights]string{"Proves", "Misses", "Outlived", "Denies", "Does", "Sees", "SeesOne", "SeesNil"}
 	worksNotYet    = "a reload begins only where the worker has begun"
 	beginsOnce     = "the worker begins once"
 	endsOnce       = "the worker ends once, and has to begin before"
@@ -223,6 +230,186 @@ func TestStart(t *testing.T) {
 	t.Logf("%d moments", len(seen))
 }
 
+// Every pair of a keeper is a row, or cannot come.
+func TestEveryCallOfAKeeperHasARule(t *testing.T) {
+	rows := 0
+	for s := Tending; s < keeps; s++ {
+		for c := range calls {
+			_, ok := s.Next(c)
+			why := ""
+			switch {
+			case c == EndMissed && (s == Tending || s == Between):
+				why = "it is asked for before it is missed, and then never forgotten"
+			case (c == Follows || c == NoMore) && s.Done():
+				why = "the wire has ended"
+			case c == Cleared && (!s.Done() || s == Vacant):
+				why = "that is waited for once, at the end of the wire"
+			case c == Overdue && s != Pressing && s != Vacant:
+				why = "the clock runs in Pressing, and once"
+			}
+			if ok {
+				rows++
+			}
+			if ok == (why != "") {
+				t.Errorf("%s, %s: a row: %v; cannot come, because %q", keepNames[s], callNames[c], ok, why)
+			}
+		}
+	}
+	t.Logf("%d rows, %d pairs that cannot come", rows, int(keeps-1)*int(calls)-rows)
+}
+
+// TestKeeper walks through what can come to a keeper: who is asked to end is asked, whatever
+// generation it is, and what is left at the end is ended.
+func TestKeeper(t *testing.T) {
+	type moment struct {
+		k      Keep
+		asked  bool // somebody has asked for the end
+		kept   int8 // what is kept: 1 another signal, 2 one that asks
+		heard  bool // the last generation was told to end, or what is left was
+		gone   bool // the last generation
+		passes int8 // a signal is on its way: 1 another, 2 one that asks
+		timer  bool
+	}
+	seen := map[moment]bool{}
+	var from func(m moment)
+	from = func(m moment) {
+		if seen[m] || m.k == Vacant {
+			return
+		}
+		seen[m] = true
+		add := func(c Call, change func(*moment)) {
+			n := m
+			out, ok := m.k.Next(c)
+			at := fmt.Sprintf("%s, %s, %+v", keepNames[m.k], callNames[c], m)
+			if !ok {
+				t.Errorf("%s: no row", at)
+				return
+			}
+			n.k = out.To
+			change(&n)
+			switch c {
+			case Asked, Signalled:
+				if out.Do&Pass != 0 {
+					n.passes = map[Call]int8{Asked: 2, Signalled: 1}[c]
+				}
+			case Follows:
+				n.gone, n.heard = false, false
+			}
+			if out.Do&KeepIt != 0 {
+				n.kept |= map[Call]int8{EndMissed: 2, Missed: 1}[c]
+			}
+			if out.Do&(PassMiss|PassAsks) != 0 {
+				if n.kept&2 != 0 {
+					n.passes = 2
+				}
+				n.kept = 0
+			}
+			if out.Do&Ask != 0 {
+				n.heard = true
+			}
+			if out.Do&AskRest != 0 {
+				n.heard = true
+			}
+			if out.Do&StartPress != 0 {
+				if m.timer {
+					t.Errorf("%s: a second clock", at)
+				}
+				n.timer = true
+			}
+			if c == Follows && n.asked && !n.heard && n.passes != 2 {
+				t.Errorf("%s: the next generation does not hear that the end was asked for", at)
+			}
+			if c == NoMore && n.kept != 0 {
+				t.Errorf("%s: what was kept is forgotten", at)
+			}
+			if n.asked && n.gone && n.passes == 0 && !n.heard && n.k.Done() {
+				t.Errorf("%s: what is left does not hear that the end was asked for", at)
+			}
+			from(n)
+		}
+		if m.passes != 0 { // it arrives, or not
+			if !m.gone {
+				n := m
+				n.heard, n.passes = m.heard || m.passes == 2, 0
+				from(n)
+			} else {
+				add(map[int8]Call{1: Missed, 2: EndMissed}[m.passes], func(n *moment) { n.passes = 0 })
+			}
+			return
+		}
+		add(Asked, func(n *moment) { n.asked = true })
+		add(Signalled, func(*moment) {})
+		if !m.gone {
+			n := m
+			n.gone = true
+			from(n)
+		}
+		if !m.k.Done() {
+			add(Follows, func(*moment) {})
+			if m.gone {
+				add(NoMore, func(*moment) {})
+			}
+		}
+		if m.k.Done() {
+			add(Cleared, func(*moment) {})
+		}
+		if m.timer && m.k == Pressing {
+			add(Overdue, func(n *moment) { n.timer = false })
+		}
+	}
+	from(moment{k: Tending})
+	t.Logf("%d moments", len(seen))
+}
+
+func TestStandings(t *testing.T) {
+	for s := Unsaid; s < standings; s++ {
+		for c := range claims {
+			n := s.Next(c)
+			if n.To == 0 || n.Say != (n.To != s) || s == SaidEnd && n.Say {
+				t.Errorf("%s, %s: got %+v", standingNames[s], claimNames[c], n)
+			}
+		}
+	}
+}
+
+// Every pair of who follows a daemon is a row, or cannot come; and whatever hand-over comes
+// in between, who has done something sees it through.
+func TestEverySightOfADaemonHasARule(t *testing.T) {
+	rows := 0
+	for s := Met; s < follows; s++ {
+		for g := range sights {
+			to, ok := s.Next(g)
+			met, held, asks := s == Met || s == MetNext, s == Held || s == HeldNext, s == Lost || s == Left
+			why := ""
+			switch {
+			case s.Over():
+				why = "it is over"
+			case g == Proves && !met, (g == Outlived || g == Does) && !held, (g == Misses || g == Denies) && !met && !held:
+				why = "a process that is met is asked after, one that is held is acted upon"
+			case g >= Sees && !asks:
+				why = "who has the lock is asked when a process is gone"
+			}
+			if ok {
+				rows++
+			}
+			if ok == (why != "") {
+				t.Errorf("%s, %s: a row: %v; cannot come, because %q", followNames[s], sightNames[g], ok, why)
+			}
+			next := s == MetNext || s == HeldNext || s == Left
+			if ok && next && (to == NotThere || to == Met || to == Held || to == Lost) {
+				t.Errorf("%s, %s: that something was done is forgotten", followNames[s], sightNames[g])
+			}
+			if ok && to == Served && g != Does && g != SeesNil {
+				t.Errorf("%s, %s: it is over, and nobody has looked for another process", followNames[s], sightNames[g])
+			}
+			if ok && (to == Held || to == HeldNext) && g != Proves {
+				t.Errorf("%s, %s: acted upon without proof", followNames[s], sightNames[g])
+			}
+		}
+	}
+	t.Logf("%d rows, %d pairs that cannot come", rows, int(follows-1)*int(sights)-rows)
+}
+
 func TestAllNewsHaveARule(t *testing.T) {
 	for v := Early; v < verdicts; v++ {
 		for n := range news {
@@ -398,7 +585,7 @@ func TestVerdict(t *testing.T) {
 }
 
 // set writes a set of effects.
-func set[T Do | Answer | Act | Order](s T, names []string) string {
+func set[T Do | Answer | Act | Order | Deed](s T, names []string) string {
 	var list []string
 	for i := range bits.Len(uint(s)) {
 		if s>>i&1 != 0 {
@@ -421,6 +608,18 @@ func TestArchitectureShowsTheTables(t *testing.T) {
 	compare(t, "start", table("sign", launchNames[:], signNames[:], func(s, e int) (next int, do string, ok bool) {
 		n, ok := Launch(s).Next(Sign(e))
 		return int(n.To), set(n.Do, orderNames), ok
+	}))
+	compare(t, "keeper", table("call", keepNames[:], callNames[:], func(s, e int) (next int, do string, ok bool) {
+		n, ok := Keep(s).Next(Call(e))
+		return int(n.To), set(n.Do, deedNames), ok
+	}))
+	compare(t, "standing", table("claim", standingNames[:], claimNames[:], func(s, e int) (next int, do string, ok bool) {
+		n := Standing(s).Next(Claim(e))
+		return int(n.To), map[bool]string{true: "it is said"}[n.Say], true
+	}))
+	compare(t, "follow", table("sight", followNames[:], sightNames[:], func(s, e int) (next int, do string, ok bool) {
+		to, ok := Follow(s).Next(Sight(e))
+		return int(to), "", ok
 	}))
 	compare(t, "take-over", table("what happens", takeOverNames[:], happeningNames[:], func(s, e int) (next int, do string, ok bool) {
 		n, ok := TakeOver(s).Next(Happening(e))
