@@ -6,6 +6,10 @@ import "golang.org/x/sys/unix"
 
 // Kevent waits for ever if the timeout is nil, and else not at all: what is left of a
 // timeout is not known.
-func Kevent(kq int, changes, events []unix.Kevent_t, timeout *unix.Timespec) (int, error) {
-	return value(func() (int, error) { return unix.Kevent(kq, changes, events, timeout) })
+func Kevent(kq int, changes, events []unix.Kevent_t, timeout *unix.Timespec) (n int, err error) {
+	for {
+		if n, err = unix.Kevent(kq, changes, events, timeout); err != unix.EINTR {
+			return n, err
+		}
+	}
 }

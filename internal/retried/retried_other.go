@@ -4,6 +4,10 @@ package retried
 
 import "golang.org/x/sys/unix"
 
-func Dup2(from, to int) error {
-	return only(func() error { return unix.Dup2(from, to) })
+func Dup2(from, to int) (err error) {
+	for {
+		if err = unix.Dup2(from, to); err != unix.EINTR {
+			return err
+		}
+	}
 }

@@ -15,6 +15,9 @@
 // Two calls are not here. close must not be made again: the descriptor is gone with the
 // first one, and may be another file's. fcntl waits for nothing but F_SETLKW, which
 // FcntlFlock makes.
+//
+// Each has a loop of its own: one for all, which is given the call, would be written out by
+// the compiler wherever a function of this package is used, 25 KB of it.
 package retried
 
 import (
@@ -24,139 +27,227 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func value[T any](call func() (T, error)) (T, error) {
+// Files.
+
+func Open(path string, flags int, mode uint32) (n int, err error) {
 	for {
-		v, err := call()
-		if err != unix.EINTR {
-			return v, err
+		if n, err = unix.Open(path, flags, mode); err != unix.EINTR {
+			return n, err
 		}
 	}
 }
 
-func only(call func() error) error {
+func Openat(dir int, path string, flags int, mode uint32) (n int, err error) {
 	for {
-		if err := call(); err != unix.EINTR {
+		if n, err = unix.Openat(dir, path, flags, mode); err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
+func Read(fd int, b []byte) (n int, err error) {
+	for {
+		if n, err = unix.Read(fd, b); err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
+func Pread(fd int, b []byte, offset int64) (n int, err error) {
+	for {
+		if n, err = unix.Pread(fd, b, offset); err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
+func Write(fd int, b []byte) (n int, err error) {
+	for {
+		if n, err = unix.Write(fd, b); err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
+func Pwrite(fd int, b []byte, offset int64) (n int, err error) {
+	for {
+		if n, err = unix.Pwrite(fd, b, offset); err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
+func Ftruncate(fd int, size int64) (err error) {
+	for {
+		if err = unix.Ftruncate(fd, size); err != unix.EINTR {
 			return err
 		}
 	}
 }
 
-// Files.
-
-func Open(path string, flags int, mode uint32) (int, error) {
-	return value(func() (int, error) { return unix.Open(path, flags, mode) })
+func Fstat(fd int, st *unix.Stat_t) (err error) {
+	for {
+		if err = unix.Fstat(fd, st); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
-func Openat(dir int, path string, flags int, mode uint32) (int, error) {
-	return value(func() (int, error) { return unix.Openat(dir, path, flags, mode) })
+func Stat(path string, st *unix.Stat_t) (err error) {
+	for {
+		if err = unix.Stat(path, st); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
-func Read(fd int, b []byte) (int, error) {
-	return value(func() (int, error) { return unix.Read(fd, b) })
+func Lstat(path string, st *unix.Stat_t) (err error) {
+	for {
+		if err = unix.Lstat(path, st); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
-func Pread(fd int, b []byte, offset int64) (int, error) {
-	return value(func() (int, error) { return unix.Pread(fd, b, offset) })
+func Fstatat(dir int, path string, st *unix.Stat_t, flags int) (err error) {
+	for {
+		if err = unix.Fstatat(dir, path, st, flags); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
-func Write(fd int, b []byte) (int, error) {
-	return value(func() (int, error) { return unix.Write(fd, b) })
+func Access(path string, mode uint32) (err error) {
+	for {
+		if err = unix.Access(path, mode); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
-func Pwrite(fd int, b []byte, offset int64) (int, error) {
-	return value(func() (int, error) { return unix.Pwrite(fd, b, offset) })
+func Faccessat(dir int, path string, mode uint32, flags int) (err error) {
+	for {
+		if err = unix.Faccessat(dir, path, mode, flags); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
-func Ftruncate(fd int, size int64) error {
-	return only(func() error { return unix.Ftruncate(fd, size) })
+func Readlinkat(dir int, path string, b []byte) (n int, err error) {
+	for {
+		if n, err = unix.Readlinkat(dir, path, b); err != unix.EINTR {
+			return n, err
+		}
+	}
 }
 
-func Fstat(fd int, st *unix.Stat_t) error {
-	return only(func() error { return unix.Fstat(fd, st) })
+func Unlinkat(dir int, path string, flags int) (err error) {
+	for {
+		if err = unix.Unlinkat(dir, path, flags); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
-func Stat(path string, st *unix.Stat_t) error {
-	return only(func() error { return unix.Stat(path, st) })
+func Mkdirat(dir int, path string, mode uint32) (err error) {
+	for {
+		if err = unix.Mkdirat(dir, path, mode); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
-func Lstat(path string, st *unix.Stat_t) error {
-	return only(func() error { return unix.Lstat(path, st) })
+func Fchmod(fd int, mode uint32) (err error) {
+	for {
+		if err = unix.Fchmod(fd, mode); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
-func Fstatat(dir int, path string, st *unix.Stat_t, flags int) error {
-	return only(func() error { return unix.Fstatat(dir, path, st, flags) })
+func Fchown(fd, uid, gid int) (err error) {
+	for {
+		if err = unix.Fchown(fd, uid, gid); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
-func Access(path string, mode uint32) error {
-	return only(func() error { return unix.Access(path, mode) })
+func Fchownat(dir int, path string, uid, gid, flags int) (err error) {
+	for {
+		if err = unix.Fchownat(dir, path, uid, gid, flags); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
-func Faccessat(dir int, path string, mode uint32, flags int) error {
-	return only(func() error { return unix.Faccessat(dir, path, mode, flags) })
+func Fchdir(fd int) (err error) {
+	for {
+		if err = unix.Fchdir(fd); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
-func Readlinkat(dir int, path string, b []byte) (int, error) {
-	return value(func() (int, error) { return unix.Readlinkat(dir, path, b) })
+func Chroot(path string) (err error) {
+	for {
+		if err = unix.Chroot(path); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
-func Unlinkat(dir int, path string, flags int) error {
-	return only(func() error { return unix.Unlinkat(dir, path, flags) })
+func FcntlFlock(fd uintptr, cmd int, l *unix.Flock_t) (err error) {
+	for {
+		if err = unix.FcntlFlock(fd, cmd, l); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
-func Mkdirat(dir int, path string, mode uint32) error {
-	return only(func() error { return unix.Mkdirat(dir, path, mode) })
-}
-
-func Fchmod(fd int, mode uint32) error {
-	return only(func() error { return unix.Fchmod(fd, mode) })
-}
-
-func Fchown(fd, uid, gid int) error {
-	return only(func() error { return unix.Fchown(fd, uid, gid) })
-}
-
-func Fchownat(dir int, path string, uid, gid, flags int) error {
-	return only(func() error { return unix.Fchownat(dir, path, uid, gid, flags) })
-}
-
-func Fchdir(fd int) error {
-	return only(func() error { return unix.Fchdir(fd) })
-}
-
-func Chroot(path string) error {
-	return only(func() error { return unix.Chroot(path) })
-}
-
-func FcntlFlock(fd uintptr, cmd int, l *unix.Flock_t) error {
-	return only(func() error { return unix.FcntlFlock(fd, cmd, l) })
-}
-
-func Flock(fd, how int) error {
-	return only(func() error { return unix.Flock(fd, how) })
+func Flock(fd, how int) (err error) {
+	for {
+		if err = unix.Flock(fd, how); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
 // Sockets, and what waits.
 
-func Connect(fd int, to unix.Sockaddr) error {
-	return only(func() error { return unix.Connect(fd, to) })
+func Connect(fd int, to unix.Sockaddr) (err error) {
+	for {
+		if err = unix.Connect(fd, to); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
-func SendmsgN(fd int, b, oob []byte, to unix.Sockaddr, flags int) (int, error) {
-	return value(func() (int, error) { return unix.SendmsgN(fd, b, oob, to, flags) })
+func SendmsgN(fd int, b, oob []byte, to unix.Sockaddr, flags int) (n int, err error) {
+	for {
+		if n, err = unix.SendmsgN(fd, b, oob, to, flags); err != unix.EINTR {
+			return n, err
+		}
+	}
 }
 
 // Poll waits for the timeout, in milliseconds, in all.
-func Poll(fds []unix.PollFd, timeout int) (int, error) {
+func Poll(fds []unix.PollFd, timeout int) (n int, err error) {
 	end := time.Now().Add(time.Duration(timeout) * time.Millisecond)
-	return value(func() (int, error) {
-		n, err := unix.Poll(fds, timeout)
+	for {
+		if n, err = unix.Poll(fds, timeout); err != unix.EINTR {
+			return n, err
+		}
 		if timeout > 0 {
 			timeout = int((max(time.Until(end), 0) + time.Millisecond - 1).Milliseconds())
 		}
-		return n, err
-	})
+	}
 }
 
-func Wait4(pid int, status *syscall.WaitStatus, options int, usage *syscall.Rusage) (int, error) {
-	return value(func() (int, error) { return syscall.Wait4(pid, status, options, usage) })
+func Wait4(pid int, status *syscall.WaitStatus, options int, usage *syscall.Rusage) (n int, err error) {
+	for {
+		if n, err = syscall.Wait4(pid, status, options, usage); err != unix.EINTR {
+			return n, err
+		}
+	}
 }
