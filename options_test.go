@@ -156,7 +156,7 @@ func TestDurationsAreBounded(t *testing.T) {
 	type options struct{ D time.Duration }
 	for text, want := range map[string]time.Duration{
 		"0": 0, "10": 10 * time.Second, "1e3": 1000 * time.Second, "-2": -2 * time.Second, "2h3m": 123 * time.Minute,
-		"9223372036": 9223372036 * time.Second,
+		"9223372036": 9223372036 * time.Second, "1.003": 1003 * time.Millisecond, "-0.007": -7 * time.Millisecond,
 	} {
 		if got, err := fill[options](t, map[string][]string{"d": {text}}); err != nil || got.D != want {
 			t.Errorf("%s is %v, %v; want %v", text, got.D, err, want)

@@ -7,11 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/console"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
@@ -359,7 +359,7 @@ func (s Status) String() string {
 			return text
 		}
 		return fmt.Sprintf("%s -- pid: %d, status: %s, uptime: %s, %%cpu: %s, %%mem: %s",
-			s.Name, s.PID, s.State, told("uptime", uptime(s.Uptime)),
+			s.Name, s.PID, s.State, told("uptime", console.Uptime(s.Uptime)),
 			told("cpu_percent", fmt.Sprintf("%.1f", s.CPUPercent)), told("memory_percent", fmt.Sprintf("%.1f", s.MemoryPercent)))
 	}
 	var parts []string
@@ -368,7 +368,7 @@ func (s Status) String() string {
 		text, isText := value.(string)
 		switch {
 		case f == "uptime" && value != nil:
-			text = uptime(s.Uptime)
+			text = console.Uptime(s.Uptime)
 		case !isText:
 			text = string(pyjson.Append(nil, value))
 		}
@@ -438,17 +438,4 @@ func (s Status) value(field string) any {
 		return s.MemoryPercent
 	}
 	return value
-}
-
-// uptime is rounded to minutes: 0m, 2h 47m, 1d 3h 47m.
-func uptime(d time.Duration) string {
-	m := int64((max(d, 0) + 30*time.Second) / time.Minute)
-	s := strconv.FormatInt(m%60, 10) + "m"
-	if h := m / 60; h > 0 {
-		s = strconv.FormatInt(h%24, 10) + "h " + s
-		if days := h / 24; days > 0 {
-			s = strconv.FormatInt(days, 10) + "d " + s
-		}
-	}
-	return s
 }

@@ -141,7 +141,7 @@ func since(pids []int) string {
 	if oldest == 0 {
 		return ""
 	}
-	return "; for " + uptime(time.Duration(oldest*float64(time.Second)))
+	return "; for " + console.Uptime(time.Duration(oldest*float64(time.Second)))
 }
 
 func list(pids []int) string {

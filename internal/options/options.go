@@ -6,6 +6,7 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"reflect"
 	"slices"
@@ -346,7 +347,7 @@ func ParseDuration(text string) (time.Duration, error) {
 		if !(f > -limit && f < limit) { // NaN is neither
 			return 0, fmt.Errorf("%q is out of range", text)
 		}
-		return time.Duration(f * float64(time.Second)), nil
+		return time.Duration(math.Round(f * float64(time.Second))), nil
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle"
+	"github.com/daemonocle/daemonocle/internal/options"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -297,13 +298,9 @@ func portAddress(text string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-// parseDuration reads "10s", and a bare number as seconds.
+// parseDuration reads a time of more than 0, as the actions' options do.
 func parseDuration(text string) (time.Duration, error) {
-	seconds := text
-	if strings.Trim(text, "0123456789.") == "" {
-		seconds += "s"
-	}
-	d, err := time.ParseDuration(seconds)
+	d, err := options.ParseDuration(text)
 	if err != nil || d <= 0 {
 		return 0, fmt.Errorf("%q is no duration, such as 10 (seconds) or 1m30s", text)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle"
+	"github.com/daemonocle/daemonocle/internal/console"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
@@ -150,7 +151,7 @@ func table(entries []entry) string {
 		row := []string{e.name, "not running", "-", "-", "-", "-"}
 		switch s := e.status; {
 		case s.Running && s.PID > 0:
-			row = []string{e.name, s.State, fmt.Sprint(s.PID), uptime(s.Uptime), fmt.Sprintf("%.1f", s.CPUPercent), fmt.Sprintf("%.1f", s.MemoryPercent)}
+			row = []string{e.name, s.State, fmt.Sprint(s.PID), console.Uptime(s.Uptime), fmt.Sprintf("%.1f", s.CPUPercent), fmt.Sprintf("%.1f", s.MemoryPercent)}
 		case len(s.Left) > 0:
 			row[1], row[2] = "left behind", strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Left), " ", ","), "[]")
 		case s.Running || e.err != nil && s.State == "":
@@ -177,18 +178,6 @@ func table(entries []entry) string {
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	return b.String()
-}
-
-// uptime is as in the line of status.
-func uptime(d time.Duration) string {
-	m := int((d + 30*time.Second) / time.Minute)
-	switch {
-	case m < 60:
-		return fmt.Sprintf("%dm", m)
-	case m < 24*60:
-		return fmt.Sprintf("%dh %dm", m/60, m%60)
-	}
-	return fmt.Sprintf("%dd %dh %dm", m/60/24, m/60%24, m%60)
 }
 
 // watchList shows the list until SIGINT or SIGTERM, on a terminal always in the
