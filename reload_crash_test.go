@@ -396,7 +396,7 @@ var delays = []failure{
 // All that can be wrong with the new process leaves the old one as it was, and is said.
 func TestReloadThatFailsLeavesTheDaemonAlone(t *testing.T) {
 	eachMode(t, func(t *testing.T, mode, order string) {
-		s := newReloader(t, mode, order, "D_STOP_TIMEOUT=200ms")
+		s := newReloader(t, mode, order)
 		must(t, os.Mkdir(filepath.Join(s.dir, "work"), 0o777))
 		s.with("D_WORKDIR=" + filepath.Join(s.dir, "work"))
 		if mode != "PID 1" {
@@ -419,7 +419,6 @@ func TestReloadThatFailsLeavesTheDaemonAlone(t *testing.T) {
 		}
 		next := s.await(pid)
 		s.only(next)
-		s.with("D_STOP_TIMEOUT=" + testkit.Patience.String()) // a stop's own, from here on
 		s.down()
 	})
 }
@@ -741,6 +740,7 @@ func TestOldDaemonThatGoesAtTheLastMoment(t *testing.T) {
 			}
 			s.unplan("goodbye")
 			s.only(pid)
+			s.with("D_STOP_TIMEOUT=" + testkit.Patience.String()) // a stop's own, from here on
 			s.down()
 		})
 	}

@@ -107,7 +107,7 @@ func TestBrokenWireHasOneTrueOutcome(t *testing.T) {
 				r := newRig(t, "D_BREAK="+how, "D_STOP_TIMEOUT=300ms")
 				switch then {
 				case "RequireReady":
-					r.env = append(r.env, "D_WORKER=alive", "D_REQUIRE_READY=1", "D_START_TIMEOUT=300ms")
+					r.env = append(r.env, "D_WORKER=alive", "D_REQUIRE_READY=1", "D_START_TIMEOUT=2s")
 				case "os.Exit:7":
 					r.env = append(r.env, "D_WORKER="+then, "D_START_WINDOW=1h", "D_START_TIMEOUT=1h")
 				default:
@@ -139,6 +139,7 @@ func TestBrokenWireHasOneTrueOutcome(t *testing.T) {
 				if pid == 0 {
 					return
 				}
+				r.env = append(r.env, "D_STOP_TIMEOUT="+testkit.Patience.String()) // the stop's own
 				if got := r.do("stop"); got.code != 0 {
 					t.Errorf("stop: %v", got)
 				}
