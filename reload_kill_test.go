@@ -169,6 +169,40 @@ func TestNewGenerationKilledWhileTheOldOneGoes(t *testing.T) {
 	}
 }
 
+// Who asks for the end does not wait for another one that does not come up.
+func TestStopWhileAnotherSuccessorComesUp(t *testing.T) {
+	for _, mode := range modes {
+		t.Run(mode, func(t *testing.T) {
+			s := newReloader(t, mode, orders["set up"])
+			pid, early := s.upGated()
+			at := s.hold("shutdown")
+			must(t, syscall.Kill(pid, syscall.SIGHUP))
+			early.reached()
+			early.open()
+			at.reached()
+			s.unplan("shutdown")
+			kill(t, s.other(pid))
+			at.open()
+			early.reached() // by another one, which stays there
+			if s.keeper != nil {
+				s.keeper.signal(syscall.SIGTERM)
+			} else {
+				must(t, syscall.Kill(pid, syscall.SIGTERM))
+			}
+			testkit.WaitGone(t, pid)
+			if s.keeper != nil {
+				if got := s.keeper.wait(); got.code != 0 {
+					t.Errorf("the keeper: %+v", got)
+				}
+			}
+			testkit.WaitFor(t, "nothing to be left", func() bool { return len(s.processes()) == 0 })
+			if onDisk(s.pid) {
+				t.Error("the PID file is there still")
+			}
+		})
+	}
+}
+
 // After the hand-over the new one's death is the daemon's; the old one ends.
 func TestNewGenerationKilledAfterTheHandOver(t *testing.T) {
 	for _, mode := range modes {

@@ -89,6 +89,7 @@ type life struct {
 	counted   bool           // as started, without the worker's Ready
 	signal    syscall.Signal // that ended the context
 	successor *successor     // the one that waits for the end of this process
+	recall    func()         // ends the waiting for another one; nil: there is none
 	kept      []demand       // while it is not clear whose they are
 }
 
@@ -129,6 +130,9 @@ func (l *life) step(e phase.Event, by demand) phase.Do {
 	}
 	if s.Do&phase.CancelSuccessor != 0 {
 		l.successor.a.l.Send(launch.Cancel)
+		if l.recall != nil {
+			l.recall()
+		}
 	}
 	if s.Do&phase.PassOn != 0 {
 		l.successor.passEnd()

@@ -356,14 +356,24 @@ func (s *successor) takes() bool {
 	}
 }
 
-// begetAgain gives another successor for one that is of no use, or nil.
+// begetAgain gives another successor for one that is of no use, or nil. Who asks for the end
+// need not wait for one that does not come up.
 func (l *life) begetAgain() *successor {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	l.mu.Lock()
+	l.recall = stop
+	recalled := l.phase == phase.Recalled
+	l.mu.Unlock()
+	if recalled { // which the one before has heard of first
+		return nil
+	}
 	s, err := l.beget(nil)
 	if err == nil {
 		l.mu.Lock()
 		l.successor = s
 		l.mu.Unlock()
-		if err = s.comeUp(context.Background()); err == nil {
+		if err = s.comeUp(ctx); err == nil {
 			if s.takes() {
 				l.heir.Store(s.a.l)
 				return s
