@@ -210,7 +210,8 @@ func (v *view) close() {
 func (v *view) failed(ctx context.Context, err error) (Status, error) {
 	s := v.s
 	if errors.Is(err, proc.ErrGone) && v.pid != os.Getpid() {
-		switch v.d.saw(phase.Lost, v.d.again(ctx, &v.report)) {
+		next, _ := phase.Lost.Next(v.d.again(ctx, &v.report))
+		switch next {
 		case phase.Met: // it has let another process take its place
 			return v.d.Status(ctx, v.o)
 		case phase.Unnamed:

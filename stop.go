@@ -267,7 +267,11 @@ func (d *Daemon) pursue(ctx context.Context, op string, r pidfile.Report, act fu
 		default:
 			sight = d.again(ctx, &r)
 		}
-		f = d.saw(f, sight)
+		next, ok := f.Next(sight)
+		if !ok {
+			return phase.Refused, r, d.about(op, r.PID, fmt.Errorf("sight %d cannot come in state %d", sight, f))
+		}
+		f = next
 		switch {
 		case f == phase.Unnamed:
 			return f, r, d.unnamed(op, r)
@@ -275,16 +279,6 @@ func (d *Daemon) pursue(ctx context.Context, op string, r pidfile.Report, act fu
 			return f, r, err
 		}
 	}
-}
-
-// saw gives the state that follows.
-func (d *Daemon) saw(f phase.Follow, sight phase.Sight) phase.Follow {
-	next, ok := f.Next(sight)
-	if !ok {
-		d.complain("follow the daemon", fmt.Errorf("sight %d cannot come in state %d", sight, f))
-		return phase.Refused
-	}
-	return next
 }
 
 // pin makes the report one that replaced can be asked about: while the file is open, no
