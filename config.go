@@ -265,7 +265,7 @@ func newDaemon(c Config, m plan.Member) (*Daemon, error) {
 		problems = append(problems, d.foreign.settle(d)...)
 	}
 	for setting := range c.SetBy {
-		if _, is := reflect.TypeFor[Config]().FieldByName(setting); !is {
+		if !isSetting(setting) {
 			bad("SetBy", setting, errors.New("is no setting"), "name a field of Config")
 		}
 	}
@@ -278,6 +278,16 @@ func newDaemon(c Config, m plan.Member) (*Daemon, error) {
 		return nil, c.refused(problems)
 	}
 	return d, nil
+}
+
+// isSetting: FieldByName would link 5 KB more.
+func isSetting(name string) bool {
+	for f := range reflect.TypeFor[Config]().Fields() {
+		if f.Name == name {
+			return true
+		}
+	}
+	return false
 }
 
 // settings are those of the Config that are no functions of the program.
