@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/daemonocle/daemonocle/internal/fileid"
 	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
@@ -264,8 +265,8 @@ func (c *Child) Close() {
 
 // inherited is a descriptor that the caller had open when the program started.
 type inherited struct {
-	fd       int
-	dev, ino uint64
+	fd   int
+	file fileid.ID
 }
 
 // sealInherited makes the caller's descriptors close-on-exec and remembers
@@ -274,9 +275,8 @@ func sealInherited() []inherited {
 	var list []inherited
 	for _, fd := range inheritable() {
 		syscall.CloseOnExec(fd)
-		var st unix.Stat_t
-		if retried.Fstat(fd, &st) == nil {
-			list = append(list, inherited{fd, uint64(st.Dev), uint64(st.Ino)})
+		if id, err := fileid.OfFD(fd); err == nil {
+			list = append(list, inherited{fd, id})
 		}
 	}
 	return list
@@ -333,8 +333,7 @@ func (c *Child) HandOn() int {
 // other use of the number meanwhile.
 func (c *Child) CloseInherited() {
 	for _, i := range c.inherited {
-		var st unix.Stat_t
-		if retried.Fstat(i.fd, &st) == nil && uint64(st.Dev) == i.dev && uint64(st.Ino) == i.ino {
+		if id, err := fileid.OfFD(i.fd); err == nil && id == i.file {
 			unix.Close(i.fd)
 		}
 	}

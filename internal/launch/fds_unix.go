@@ -4,9 +4,8 @@ package launch
 
 import (
 	"os"
-	"strconv"
 
-	"github.com/daemonocle/daemonocle/internal/retried"
+	"github.com/daemonocle/daemonocle/internal/fileid"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,11 +27,11 @@ func probe(limit int) []int {
 
 // Identity tells a file from every other that is open at the same time.
 func Identity(f *os.File) string {
-	var st unix.Stat_t
-	if retried.Fstat(int(f.Fd()), &st) != nil {
+	id, err := fileid.OfFD(int(f.Fd()))
+	if err != nil {
 		return ""
 	}
-	return strconv.FormatUint(uint64(st.Dev), 16) + ":" + strconv.FormatUint(uint64(st.Ino), 16)
+	return id.String()
 }
 
 // Duplicate is another descriptor for an open file, which has that name.

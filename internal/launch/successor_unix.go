@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/fileid"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
@@ -55,8 +56,9 @@ func leadsToUs(path string) bool {
 	if err != nil || path == "" {
 		return false
 	}
-	var ours, theirs unix.Stat_t
-	return retried.Stat(running, &ours) == nil && retried.Stat(path, &theirs) == nil && ours.Dev == theirs.Dev && ours.Ino == theirs.Ino
+	ours, err := fileid.OfPath(running)
+	theirs, missing := fileid.OfPath(path)
+	return err == nil && missing == nil && ours == theirs
 }
 
 // heir is the file that a successor executes: what is now at the path by which this

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/daemonocle/daemonocle/internal/fileid"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
@@ -107,7 +108,7 @@ func (f File) here() File {
 
 // holding is the place of the file with that inode.
 func (f File) holding(inode string) File {
-	return f.place(func(st unix.Stat_t) bool { return inodeOf(&st).String() == inode })
+	return f.place(func(st unix.Stat_t) bool { return fileid.Of(&st).String() == inode })
 }
 
 func (f File) place(is func(unix.Stat_t) bool) File {

@@ -3,6 +3,7 @@
 package pidfile
 
 import (
+	"github.com/daemonocle/daemonocle/internal/fileid"
 	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
@@ -45,7 +46,7 @@ func (l lock) daemon(who int) bool { return l.held && l.write && l.pid == who }
 // anonymous: a start has the first lock and not yet the second.
 func (l lock) anonymous() bool { return l.held && l.write }
 
-func has(int, inode) (locked, known, any bool) { return false, false, false }
+func has(int, fileid.ID) (locked, known, any bool) { return false, false, false }
 
 // Left finds nobody: a lock is not inherited here.
 func (File) Left(Report) []int { return nil }

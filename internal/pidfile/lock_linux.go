@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/daemonocle/daemonocle/internal/fileid"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
@@ -63,7 +64,7 @@ func (l lock) anonymous() bool { return l.held && l.write && l.pid == -1 }
 // descriptions carries the lock on byteRunning; the kernel lists it in fdinfo (proc(5)).
 // Unless known, that could not be read, as after an in-process change of user, or
 // something was closed meanwhile: then there may be more than was seen.
-func has(pid int, i inode) (locked, known, any bool) {
+func has(pid int, i fileid.ID) (locked, known, any bool) {
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
 	d, err := os.Open(filepath.Join(dir, "fdinfo"))
 	if err != nil {
@@ -79,7 +80,7 @@ func has(pid int, i inode) (locked, known, any bool) {
 			known = false
 			continue
 		}
-		if inodeOf(&st) != i {
+		if fileid.Of(&st) != i {
 			continue
 		}
 		any = true
@@ -115,10 +116,10 @@ func (f File) Left(r Report) []int {
 // inherits reports whether the process has the descriptor that Inherit makes. A daemon
 // that another one has started has a higher number: the one that it inherits is still
 // there then.
-func inherits(pid int, i inode) bool {
+func inherits(pid int, i fileid.ID) bool {
 	for fd := outOfTheWay; fd < tableSize; fd++ {
 		var st unix.Stat_t
-		if retried.Stat(fmt.Sprintf("/proc/%d/fd/%d", pid, fd), &st) == nil && inodeOf(&st) == i {
+		if retried.Stat(fmt.Sprintf("/proc/%d/fd/%d", pid, fd), &st) == nil && fileid.Of(&st) == i {
 			return true
 		}
 	}
@@ -136,19 +137,19 @@ func (f File) IsLeft(r Report, pid int) bool {
 	return inherits(pid, i) || err == nil && group == r.Number
 }
 
-func (f File) inode() (inode, bool) {
+func (f File) inode() (fileid.ID, bool) {
 	var st unix.Stat_t
 	dir, base, err := f.Dir()
 	if err != nil {
-		return inode{}, false
+		return fileid.ID{}, false
 	}
 	defer unix.Close(dir)
 	err = retried.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW)
-	return inodeOf(&st), err == nil
+	return fileid.Of(&st), err == nil
 }
 
 // locksIn looks for "lock:	1: OFDLCK ADVISORY  WRITE -1 fe:00:1234 1 1".
-func locksIn(fdinfo []byte, i inode) bool {
+func locksIn(fdinfo []byte, i fileid.ID) bool {
 	for line := range bytes.Lines(fdinfo) {
 		f := bytes.Fields(line)
 		if len(f) < 9 || string(f[0]) != "lock:" || string(f[2]) != "OFDLCK" || string(f[4]) != "WRITE" {
@@ -156,7 +157,7 @@ func locksIn(fdinfo []byte, i inode) bool {
 		}
 		_, ino, _ := bytes.Cut(f[6], []byte(":"))
 		_, ino, _ = bytes.Cut(ino, []byte(":"))
-		if string(ino) == strconv.FormatUint(i.ino, 10) && string(f[7]) == "1" && string(f[8]) == "1" {
+		if string(ino) == strconv.FormatUint(i.Ino, 10) && string(f[7]) == "1" && string(f[8]) == "1" {
 			return true
 		}
 	}

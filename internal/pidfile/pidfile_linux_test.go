@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/fileid"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/testkit"
 	"golang.org/x/sys/unix"
@@ -725,7 +726,7 @@ func TestChildKeepsNoLock(t *testing.T) {
 }
 
 func TestLocksIn(t *testing.T) {
-	i := inode{ino: 1234}
+	i := fileid.ID{Ino: 1234}
 	const line = "pos:\t0\nflags:\t0100002\nlock:\t1: OFDLCK ADVISORY  WRITE -1 fe:00:1234 1 1\n"
 	for text, want := range map[string]bool{
 		line: true,
@@ -748,7 +749,7 @@ func TestLocksIn(t *testing.T) {
 
 // The kernel writes the lines that are looked for.
 func TestHas(t *testing.T) {
-	holds := func(pid int, i inode) bool {
+	holds := func(pid int, i fileid.ID) bool {
 		locked, _, any := has(pid, i)
 		if locked != any {
 			t.Errorf("process %d: locked %v, has the file %v", pid, locked, any)
@@ -762,14 +763,14 @@ func TestHas(t *testing.T) {
 	if err := unix.Stat(path, &st); err != nil {
 		t.Fatal(err)
 	}
-	if !holds(p.pid(), inodeOf(&st)) {
+	if !holds(p.pid(), fileid.Of(&st)) {
 		t.Error("the holder does not hold")
 	}
-	if holds(os.Getpid(), inodeOf(&st)) || holds(p.pid(), inode{st.Dev, st.Ino + 1}) {
+	if holds(os.Getpid(), fileid.Of(&st)) || holds(p.pid(), fileid.ID{Dev: st.Dev, Ino: st.Ino + 1}) {
 		t.Error("somebody else holds")
 	}
 	p.kill()
-	if holds(p.pid(), inodeOf(&st)) {
+	if holds(p.pid(), fileid.Of(&st)) {
 		t.Error("a dead process holds")
 	}
 }
@@ -779,7 +780,7 @@ func FuzzLocksIn(f *testing.F) {
 	f.Add([]byte("lock:\t1: POSIX  ADVISORY  WRITE 77 fe:00:1234 0 0\nlock:"), uint64(1234))
 	f.Add([]byte("lock: : : : : : : : :"), uint64(0))
 	f.Fuzz(func(t *testing.T, b []byte, ino uint64) {
-		if locksIn(b, inode{ino: ino}) && !strings.Contains(string(b), ":"+strconv.FormatUint(ino, 10)) {
+		if locksIn(b, fileid.ID{Ino: ino}) && !strings.Contains(string(b), ":"+strconv.FormatUint(ino, 10)) {
 			t.Errorf("inode %d is not in %q", ino, b)
 		}
 	})

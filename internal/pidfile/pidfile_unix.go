@@ -13,20 +13,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/fileid"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
-
-// inode names a file as long as somebody has it open.
-type inode struct{ dev, ino uint64 }
-
-func inodeOf(st *unix.Stat_t) inode { return inode{uint64(st.Dev), uint64(st.Ino)} }
-
-func (i inode) String() string {
-	return strconv.FormatUint(i.dev, 16) + ":" + strconv.FormatUint(i.ino, 16)
-}
 
 // Held is a PID file that this process holds. Its descriptors are plain
 // numbers: an os.File would close, and so unlock, the file when it is garbage.
@@ -35,7 +27,7 @@ type Held struct {
 	spare   int // open for writing as well, without a lock; -1: there is none. See Retire
 	base    string
 	path    string // as it was seen when the file was taken
-	inode   inode
+	inode   fileid.ID
 	waiting atomic.Bool // for a predecessor, which is the daemon still
 }
 
@@ -43,12 +35,12 @@ type Held struct {
 // file would drop its POSIX lock (fcntl(2)), so they are never opened again.
 var mine struct {
 	sync.Mutex
-	held map[inode]*Held
+	held map[fileid.ID]*Held
 }
 
-func isMine(i inode) bool { return heldAs(i) != nil }
+func isMine(i fileid.ID) bool { return heldAs(i) != nil }
 
-func heldAs(i inode) *Held {
+func heldAs(i fileid.ID) *Held {
 	mine.Lock()
 	defer mine.Unlock()
 	return mine.held[i]
@@ -69,7 +61,7 @@ func (h *Held) register() {
 	mine.Lock()
 	defer mine.Unlock()
 	if mine.held == nil {
-		mine.held = map[inode]*Held{}
+		mine.held = map[fileid.ID]*Held{}
 	}
 	mine.held[h.inode] = h
 }
@@ -142,7 +134,7 @@ func (f File) look(last bool) (r Report, sure bool, err error) {
 	if err := f.check(dir, &st); err != nil {
 		return r, false, err
 	}
-	if h := heldAs(inodeOf(&st)); h != nil {
+	if h := heldAs(fileid.Of(&st)); h != nil {
 		return h.report(last)
 	}
 	fd, err := open(dir, base, unix.O_RDONLY, 0)
@@ -174,14 +166,14 @@ func (f File) Pin(r Report) (unpin func(), ok bool) {
 	}
 	defer unix.Close(dir)
 	var st unix.Stat_t
-	if retried.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || isMine(inodeOf(&st)) {
+	if retried.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || isMine(fileid.Of(&st)) {
 		return func() {}, false
 	}
 	fd, err := open(dir, base, unix.O_RDONLY, 0)
 	if err != nil {
 		return func() {}, false
 	}
-	if retried.Fstat(fd, &st) != nil || inodeOf(&st).String() != r.Inode {
+	if retried.Fstat(fd, &st) != nil || fileid.Of(&st).String() != r.Inode {
 		unix.Close(fd)
 		return func() {}, false
 	}
@@ -202,7 +194,7 @@ func (h *Held) report(last bool) (r Report, sure bool, err error) {
 
 // read asks for the locks of an open file.
 func (f File) read(fd int, st *unix.Stat_t, last bool) (r Report, sure bool, err error) {
-	r.UID, r.Inode, r.Stranger = -1, inodeOf(st).String(), marked(st)
+	r.UID, r.Inode, r.Stranger = -1, fileid.Of(st).String(), marked(st)
 	who, err := asked(fd, byteWho)
 	if err != nil {
 		return r, false, err
@@ -227,7 +219,7 @@ func (f File) read(fd int, st *unix.Stat_t, last bool) (r Report, sure bool, err
 		if who.held && who.pid > 0 {
 			r.Locker, r.UID = who.pid, uidOf(who.pid)
 		}
-		if !f.Stranger && !r.Stranger && proved(r.Number, inodeOf(st)) {
+		if !f.Stranger && !r.Stranger && proved(r.Number, fileid.Of(st)) {
 			r.PID, r.Unproved = r.Number, false
 			r.Locker, r.UID = 0, -1
 		} else if orphaned(fd, who, running, r.Number) {
@@ -285,7 +277,7 @@ func marked(st *unix.Stat_t) bool {
 // the descriptor. Root cannot know that the daemon has not changed its user, and asks for
 // one that executes this very program as well, which takes no descriptors from anybody;
 // who is not root may believe it of any process of root's, for the kernel refuses him.
-func proved(number int, i inode) bool {
+func proved(number int, i fileid.ID) bool {
 	h, err := proc.Open(number)
 	if err != nil {
 		return false
@@ -303,7 +295,7 @@ func proved(number int, i inode) bool {
 // dead reports whether the process of that number is not the daemon: there is none, or
 // it has nothing of the file, as one that has got the number of a dead daemon. owner is
 // the file's.
-func dead(number int, i inode, owner int) bool {
+func dead(number int, i fileid.ID, owner int) bool {
 	h, err := proc.Open(number)
 	if err != nil {
 		return errors.Is(err, proc.ErrGone)
@@ -325,7 +317,7 @@ func dead(number int, i inode, owner int) bool {
 func orphaned(fd int, who, running lock, pid int) bool {
 	var st unix.Stat_t
 	return !who.held && running.anonymous() && pid > 0 && retried.Fstat(fd, &st) == nil &&
-		dead(pid, inodeOf(&st), int(st.Uid)) && !nextSet(fd) && number(fd) == pid
+		dead(pid, fileid.Of(&st), int(st.Uid)) && !nextSet(fd) && number(fd) == pid
 }
 
 // lock is what F_GETLK says of one byte. The PID of an open-file-description
@@ -387,9 +379,9 @@ func uidOf(pid int) int {
 }
 
 // same reports whether the name still leads to the file.
-func same(dir int, base string, i inode) bool {
+func same(dir int, base string, i fileid.ID) bool {
 	var st unix.Stat_t
-	return retried.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && inodeOf(&st) == i
+	return retried.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && fileid.Of(&st) == i
 }
 
 // Remove unlinks a file that nobody holds, under its lock, and reports whether
@@ -403,7 +395,7 @@ func (f File) Remove() (bool, error) {
 	}
 	defer unix.Close(dir)
 	var st unix.Stat_t
-	if err := retried.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil || isMine(inodeOf(&st)) {
+	if err := retried.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil || isMine(fileid.Of(&st)) {
 		return false, nil
 	}
 	if err := f.check(dir, &st); err != nil {
@@ -417,7 +409,7 @@ func (f File) Remove() (bool, error) {
 		return false, wrap("open", f.Name, err)
 	}
 	defer unix.Close(fd)
-	if retried.Fstat(fd, &st) != nil || !mayRemove(fd) || !same(dir, base, inodeOf(&st)) {
+	if retried.Fstat(fd, &st) != nil || !mayRemove(fd) || !same(dir, base, fileid.Of(&st)) {
 		return false, nil
 	}
 	if err := retried.Unlinkat(dir, base, 0); err != nil {
@@ -565,7 +557,7 @@ func (f File) acquire(dir int, base string) (*Held, error) {
 		unix.Close(fd)
 		return nil, wrap("look at", f.Name, err)
 	}
-	i := inodeOf(&st)
+	i := fileid.Of(&st)
 	if isMine(i) {
 		// Unreachable through Look; do not close: it would drop our lock.
 		return nil, &UntrustedError{Path: f.String(), Why: "is held by this very process", UID: -1}
@@ -621,13 +613,13 @@ func (f File) acquire(dir int, base string) (*Held, error) {
 
 // again opens a file once more, -1 if that is not what the name leads to. A descriptor
 // that it gives back unused is not of the file, or to close it would drop our lock.
-func again(dir int, base string, i inode, flags int) int {
+func again(dir int, base string, i fileid.ID, flags int) int {
 	fd, err := open(dir, base, flags, 0)
 	if err != nil {
 		return -1
 	}
 	var st unix.Stat_t
-	if retried.Fstat(fd, &st) != nil || inodeOf(&st) != i {
+	if retried.Fstat(fd, &st) != nil || fileid.Of(&st) != i {
 		unix.Close(fd)
 		return -1
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/fileid"
 	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
@@ -31,7 +32,7 @@ func Succeed(file, dir, spare int, path string) (h *Held, granted <-chan struct{
 	if err := retried.Fstat(file, &st); err != nil {
 		return nil, nil, err
 	}
-	h = &Held{fd: file, dir: dir, spare: spare, base: filepath.Base(path), path: path, inode: inodeOf(&st)}
+	h = &Held{fd: file, dir: dir, spare: spare, base: filepath.Base(path), path: path, inode: fileid.Of(&st)}
 	h.waiting.Store(true)
 	h.register()
 	got := make(chan struct{})
@@ -115,7 +116,7 @@ func (f File) Elders(inode string) []int {
 	}
 	defer unix.Close(dir)
 	var st unix.Stat_t
-	if retried.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || isMine(inodeOf(&st)) {
+	if retried.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || isMine(fileid.Of(&st)) {
 		return nil
 	}
 	fd, err := open(dir, base, unix.O_RDONLY, 0)
@@ -123,7 +124,7 @@ func (f File) Elders(inode string) []int {
 		return nil
 	}
 	defer unix.Close(fd)
-	if retried.Fstat(fd, &st) != nil || inodeOf(&st).String() != inode {
+	if retried.Fstat(fd, &st) != nil || fileid.Of(&st).String() != inode {
 		return nil
 	}
 	return holders(fd, byteElder, byteElder+maxElder)

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/fileid"
 	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
@@ -145,8 +146,9 @@ func sameProcess(own, fd int) bool {
 	}
 	// Should the caller's number be wrong: the inode is the process's own
 	// since Linux 6.9. Before, all pidfds have one and the number is trusted.
-	var a, b unix.Stat_t
-	return retried.Fstat(own, &a) == nil && retried.Fstat(fd, &b) == nil && a.Dev == b.Dev && a.Ino == b.Ino
+	a, err := fileid.OfFD(own)
+	b, other := fileid.OfFD(fd)
+	return err == nil && other == nil && a == b
 }
 
 // exited asks a pidfd, which is readable once its process is a zombie (and not

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"unsafe"
 
+	"github.com/daemonocle/daemonocle/internal/fileid"
 	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
@@ -103,14 +104,17 @@ func programOf(pid int) string {
 
 // sameImage: unlike ownImage, what cannot be told is no.
 func sameImage(pid int) bool {
-	var ours unix.Stat_t
-	return retried.Stat("/proc/self/exe", &ours) == nil && ownImage(pid)
+	_, err := fileid.OfPath("/proc/self/exe")
+	return err == nil && ownImage(pid)
 }
 
 func ownImage(pid int) bool {
-	var ours, theirs unix.Stat_t
-	return retried.Stat("/proc/self/exe", &ours) != nil || retried.Stat(procPath(pid, "exe"), &theirs) == nil &&
-		ours.Dev == theirs.Dev && ours.Ino == theirs.Ino
+	ours, err := fileid.OfPath("/proc/self/exe")
+	if err != nil {
+		return true
+	}
+	theirs, err := fileid.OfPath(procPath(pid, "exe"))
+	return err == nil && ours == theirs
 }
 
 func session(sid int) ([]int, error) {

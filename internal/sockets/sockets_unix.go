@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/fileid"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
@@ -69,9 +70,9 @@ func at(path string) (place, error) {
 	p := place{dir, base, path}
 	if !steady {
 		p.address = "/proc/self/fd/" + strconv.Itoa(dir) + "/" + base
-		var st, through unix.Stat_t
-		if len(p.address) > maxPath || retried.Fstat(dir, &st) != nil || retried.Stat(filepath.Dir(p.address), &through) != nil ||
-			st.Dev != through.Dev || st.Ino != through.Ino {
+		there, err := fileid.OfFD(dir)
+		through, missing := fileid.OfPath(filepath.Dir(p.address))
+		if len(p.address) > maxPath || err != nil || missing != nil || there != through {
 			unix.Close(dir)
 			return place{}, &os.PathError{Op: "use", Path: path, Err: errors.New("somebody else can exchange a directory on the way, and there is no /proc to go past him")}
 		}
@@ -87,7 +88,7 @@ func (p place) identify() string {
 	if retried.Fstatat(p.dir, p.base, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
 		return ""
 	}
-	return strconv.FormatUint(uint64(st.Dev), 16) + ":" + strconv.FormatUint(uint64(st.Ino), 16)
+	return fileid.Of(&st).String()
 }
 
 func listen(ctx context.Context, network, address string, shared bool) (net.Listener, error) {
