@@ -567,7 +567,7 @@ func TestReadyByNotification(t *testing.T) {
 
 // It may take longer than any window, and the word of others does not count.
 func TestNotYetReady(t *testing.T) {
-	s := notifier(t, "READY=0\nX_READY=1\nSTATUS=loading", "D_START_WINDOW=1ms", "D_START_TIMEOUT=1s")
+	s := notifier(t, "READY=0\nX_READY=1\nSTATUS=loading", "D_START_WINDOW=1ms", "D_START_TIMEOUT=5s")
 	r := s.do("start")
 	if r.code != 75 || !strings.Contains(r.err, "\nreason: loading\n") {
 		t.Errorf("got %+v", r)
@@ -577,7 +577,7 @@ func TestNotYetReady(t *testing.T) {
 	sent := filepath.Join(testkit.TempDir(t), "sent")
 	self, err := os.Executable()
 	must(t, err)
-	s = foreign(t, "D_READY=notify", "D_START_TIMEOUT=2s", "N_SENT="+sent,
+	s = foreign(t, "D_READY=notify", "D_START_TIMEOUT=5s", "N_SENT="+sent,
 		`D_SH=N_OUTSIDE=1 `+strings.Join(testkit.HelperEnv(t, "notifies"), " ")+" "+self+" READY=1 & while ! [ -e "+sent+" ]; do sleep 0.01; done; exec sleep 1000")
 	if r := s.do("start"); r.code != 75 || !onDisk(sent) {
 		t.Errorf("word from another process group: got %+v", r)

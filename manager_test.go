@@ -240,7 +240,7 @@ func TestServiceManagerMeansOneProcess(t *testing.T) {
 }
 
 func TestStillStartingSaysWhatItIsDoing(t *testing.T) {
-	s := describe(t, "life", "L_QUIET=1", "D_REQUIRE_READY=1", "D_START_TIMEOUT=3s")
+	s := describe(t, "life", "L_QUIET=1", "D_REQUIRE_READY=1", "D_START_TIMEOUT=6s")
 	r := s.begin(s.command("start"))
 	s.tell("note loading 3 of 4")
 	if got := r.wait(); got.code != 75 || !strings.Contains(got.err, "\nreason: loading 3 of 4\n") {

@@ -566,7 +566,7 @@ func (s *reloader) upAs(argv0, path string) int {
 // What is the program's file by the time of the reload may be anything.
 func TestReloadOfAProgramThatIsNotThere(t *testing.T) {
 	eachOrder(t, func(t *testing.T, order string) {
-		s := newReloader(t, "detached", order, "D_START_TIMEOUT=1s")
+		s := newReloader(t, "detached", order, "D_START_TIMEOUT=5s")
 		image := s.ownImage("prog")
 		pid := s.upAs(image, image)
 		kept := image + ".kept"
