@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -57,6 +58,24 @@ func TestKeeperIsSignalledDuringReload(t *testing.T) {
 	}
 }
 
+// awaitIdle waits until the process has done all that a signal makes it do: none is on its
+// way, and every thread sleeps. One that has ended has.
+func awaitIdle(t *testing.T, pid int) {
+	t.Helper()
+	testkit.WaitFor(t, "the process to have nothing to do", func() bool {
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+		for _, path := range threads {
+			text := slurp(path)
+			if !strings.Contains(text, "\nState:\tS") || !quiet.MatchString(text) {
+				return testkit.Gone(pid)
+			}
+		}
+		return true
+	})
+}
+
+var quiet = regexp.MustCompile(`\nSigPnd:\t0+\nShdPnd:\t0+\n`)
+
 // A signal to the new process is for that alone as long as the old one is the daemon, and
 // does not count on it.
 func TestNewGenerationIsSignalledBeforeItsTurn(t *testing.T) {
@@ -74,8 +93,9 @@ func TestNewGenerationIsSignalledBeforeItsTurn(t *testing.T) {
 			s.unplan(phase)
 			// It ends by it at once, or when it hears of it: on a busy machine its handlers
 			// may not be there yet.
-			signalTo(t, s.other(pid), syscall.SIGTERM)
-			time.Sleep(testkit.Settle) // it is heard meanwhile
+			next := s.other(pid)
+			signalTo(t, next, syscall.SIGTERM)
+			awaitIdle(t, next)
 			at.open()
 			if got := asking.wait(); got.code != 1 || got.out != "Reloading foo ... FAILED\n" {
 				t.Errorf("%s: %+v", phase, got)
