@@ -99,8 +99,8 @@ var houseRules = map[string]struct {
 	"httpserver": {[]string{""}, "it is a convenience for one kind of worker, and needs no more than others can have"},
 
 	"cmd/daemonocle": {[]string{"cmd/daemonocle/internal/app"}, "it only calls what can be tested and documented"},
-	"cmd/daemonocle/internal/app": {[]string{"", "cli", "internal/console", "internal/options", "internal/paths", "internal/retried", cobra, "github.com/spf13/pflag", unixes, term},
-		"it is a user's program: what it needs of daemons everybody can have; paths it walks, and times it reads and shows, as the library does"},
+	"cmd/daemonocle/internal/app": {[]string{"", "cli", "internal/console", "internal/fault", "internal/options", "internal/paths", "internal/retried", cobra, "github.com/spf13/pflag", unixes, term},
+		"it is a user's program: what it needs of daemons everybody can have; paths it walks, times it reads and shows, and causes it names as the library does"},
 
 	"examples/heartbeat":   {[]string{""}, "an example uses what its readers can use"},
 	"examples/fileserver":  {[]string{"", "httpserver"}, "an example uses what its readers can use"},

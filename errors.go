@@ -3,8 +3,6 @@ package daemonocle
 import (
 	"context"
 	"errors"
-	"io/fs"
-	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -254,19 +252,12 @@ func plural(n int, one, many string) string {
 	return strings.ReplaceAll(many, "%d", strconv.Itoa(n))
 }
 
-// cause is the innermost reason of a system call's error: its path is named
-// already.
+// cause is for an error whose path is named already.
 func cause(err error) string {
-	if path, is := errors.AsType[*fs.PathError](err); is {
-		err = path.Err
-	}
-	if call, is := errors.AsType[*os.SyscallError](err); is {
-		err = call.Err
-	}
 	if link, is := errors.AsType[*paths.LinkError](err); is {
 		return "symbolic link " + link.Path + " belongs to user " + proc.Username(link.UID)
 	}
-	return err.Error()
+	return fault.Cause(err).Error()
 }
 
 func (d *Daemon) linkHint(setting string) string {

@@ -5,6 +5,8 @@ package fault
 
 import (
 	"errors"
+	"io/fs"
+	"os"
 	"strings"
 	"syscall"
 )
@@ -86,6 +88,20 @@ func (s *said) Unwrap() []error { return s.is }
 func IsSaid(err error) bool {
 	_, is := err.(*said)
 	return is
+}
+
+// Cause is the reason in a system call's error: what it was about is named already.
+func Cause(err error) error {
+	if file, is := errors.AsType[*fs.PathError](err); is {
+		err = file.Err
+	}
+	if two, is := errors.AsType[*os.LinkError](err); is {
+		err = two.Err
+	}
+	if call, is := errors.AsType[*os.SyscallError](err); is {
+		err = call.Err
+	}
+	return err
 }
 
 // Has reports whether err has an error of that type in it.

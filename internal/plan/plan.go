@@ -177,10 +177,7 @@ func (m *maker) directory(setting, dir string) string {
 		seen.Path = abs
 		m.Laid.WorkDir = &seen
 	case err != nil:
-		if e, is := errors.AsType[*fs.PathError](err); is {
-			err = e.Err
-		}
-		m.bad(setting, dir, err, "create it, or name another directory")
+		m.bad(setting, dir, fault.Cause(err), "create it, or name another directory")
 	case !isDir:
 		m.bad(setting, dir, errors.New("is not a directory"), "name a directory")
 	}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/daemonocle/daemonocle/internal/fault"
 )
 
 // reopen is for a rotation that has renamed log files. Nobody can make another program
@@ -25,7 +27,7 @@ func reopen(name string, files []logFile) error {
 	for _, f := range files {
 		used, err := writesTo(s.PID, f.fd)
 		if err != nil {
-			return failure("logs", name, fmt.Errorf("find out where %s writes: %w", name, reason(err)), "")
+			return failure("logs", name, fmt.Errorf("find out where %s writes: %w", name, fault.Cause(err)), "")
 		}
 		if err := f.bringBack(used); err != nil {
 			return failure("logs", name, fmt.Errorf("the daemon %s has another file than %s open as its %s, and %w", name, f.path, f.stream, err),
@@ -39,7 +41,7 @@ func reopen(name string, files []logFile) error {
 // nothing in it, and the name that this one had to a copy of what it held. The
 // directory may belong to the daemon's user: nothing outside it is touched.
 func (f logFile) bringBack(used fs.FileInfo) error {
-	cannot := func(err error) error { return fmt.Errorf("it cannot be put back there: %w", reason(err)) }
+	cannot := func(err error) error { return fmt.Errorf("it cannot be put back there: %w", fault.Cause(err)) }
 	dir, err := os.OpenRoot(filepath.Dir(f.path))
 	if err != nil {
 		return cannot(err)
@@ -101,7 +103,7 @@ func (f logFile) bringBack(used fs.FileInfo) error {
 func findFile(dir *os.Root, file fs.FileInfo) (name string, f *os.File, err error) {
 	entries, err := fs.ReadDir(dir.FS(), ".")
 	if err != nil {
-		return "", nil, fmt.Errorf("its directory cannot be read: %w", reason(err))
+		return "", nil, fmt.Errorf("its directory cannot be read: %w", fault.Cause(err))
 	}
 	for _, e := range entries {
 		if info, err := dir.Lstat(e.Name()); err != nil || !info.Mode().IsRegular() || !os.SameFile(info, file) {
@@ -109,7 +111,7 @@ func findFile(dir *os.Root, file fs.FileInfo) (name string, f *os.File, err erro
 		}
 		f, err := dir.OpenFile(e.Name(), os.O_RDWR|nonblock, 0)
 		if err != nil {
-			return "", nil, fmt.Errorf("%s cannot be opened: %w", e.Name(), reason(err))
+			return "", nil, fmt.Errorf("%s cannot be opened: %w", e.Name(), fault.Cause(err))
 		}
 		info, err := f.Stat()
 		if err != nil || !os.SameFile(info, file) {

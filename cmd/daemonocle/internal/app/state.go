@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/daemonocle/daemonocle"
+	"github.com/daemonocle/daemonocle/internal/fault"
 )
 
 // isName reports whether a daemon can have this name: it becomes the name of files, and
@@ -127,7 +128,7 @@ func load(op, name string) (*definition, error) {
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxState+1))
 	if err != nil {
-		return nil, damaged(op, name, path, fmt.Errorf("cannot be read: %w", reason(err)))
+		return nil, damaged(op, name, path, fmt.Errorf("cannot be read: %w", fault.Cause(err)))
 	}
 	d, err := parseState(b)
 	if err == nil && d.Name != name {
@@ -199,7 +200,7 @@ func (d *definition) prepare() (*pending, error) {
 	}
 	path := at.stateFile(d.Name)
 	cannot := func(err error) *daemonocle.Error {
-		return failure("start", d.Name, fmt.Errorf("what start is told cannot be remembered: write %s: %w", path, reason(err)), "Nothing was started.")
+		return failure("start", d.Name, fmt.Errorf("what start is told cannot be remembered: write %s: %w", path, fault.Cause(err)), "Nothing was started.")
 	}
 	err = makeStateDir(at.state)
 	if bad := checkStateDir("start", d.Name, at.state); bad != nil {
@@ -264,7 +265,7 @@ func (p *pending) keep() error {
 		err = syncDir(filepath.Dir(p.path))
 	}
 	if err != nil {
-		return failure("start", p.def.Name, fmt.Errorf("it runs, but what start was told cannot be remembered: write %s: %w", p.path, reason(err)), "")
+		return failure("start", p.def.Name, fmt.Errorf("it runs, but what start was told cannot be remembered: write %s: %w", p.path, fault.Cause(err)), "")
 	}
 	return nil
 }
@@ -273,20 +274,6 @@ func (p *pending) discard() {
 	if p.temp != "" {
 		os.Remove(p.temp)
 	}
-}
-
-// reason is the innermost cause of a system call's error: its path is named
-// already.
-func reason(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Err
-	}
-	var link *os.LinkError
-	if errors.As(err, &link) {
-		return link.Err
-	}
-	return err
 }
 
 // open makes the daemon of that name for an action.

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
@@ -71,10 +72,10 @@ func isOwn(path string) bool {
 func openState(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		if err := reason(err); err == syscall.ELOOP {
+		if err := fault.Cause(err); err == syscall.ELOOP {
 			return nil, fmt.Errorf("is a symbolic link")
 		}
-		return nil, fmt.Errorf("cannot be opened: %w", reason(err))
+		return nil, fmt.Errorf("cannot be opened: %w", fault.Cause(err))
 	}
 	info, err := f.Stat()
 	if err != nil {
@@ -106,7 +107,7 @@ func lockName(op, name string) (unlock func(), err error) {
 		return nil, err
 	}
 	cannot := func(err error) error {
-		return failure(op, name, fmt.Errorf("lock %s: %w", at.state, reason(err)), "Nothing was done.")
+		return failure(op, name, fmt.Errorf("lock %s: %w", at.state, fault.Cause(err)), "Nothing was done.")
 	}
 	err = makeStateDir(at.state)
 	if bad := checkStateDir(op, name, at.state); bad != nil {
