@@ -11,6 +11,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
+	"github.com/daemonocle/daemonocle/internal/timing"
 )
 
 // ReloadOptions are for one reload.
@@ -55,7 +56,7 @@ func (d *Daemon) requestReload(ctx context.Context, o ReloadOptions, w watcher) 
 	case o.Timeout < 0:
 		return r, d.negative(op, o.Timeout)
 	case o.Timeout == 0:
-		o.Timeout = d.plan.StartTimeout + d.plan.StopTimeout + killPatience
+		o.Timeout = d.plan.StartTimeout + d.plan.StopTimeout + timing.KillShows
 	}
 	if d.foreign != nil {
 		e := d.fail(op, fault.Say("the daemon is another program, which cannot replace itself", ErrUnsupported))
@@ -101,7 +102,7 @@ func (d *Daemon) requestReload(ctx context.Context, o ReloadOptions, w watcher) 
 			home = pinned.Inode
 		}
 		if f.PID != seen.PID {
-			deaf = time.Now().Add(earTime)
+			deaf = time.Now().Add(timing.ControlOpens)
 		}
 		seen = f
 		a, err := control.Ask(limit, f.Inode, f.PID, control.Request{Replace: o.Replace})
@@ -121,7 +122,7 @@ func (d *Daemon) requestReload(ctx context.Context, o ReloadOptions, w watcher) 
 		case limit.Err() != nil:
 			return r, end(d.about(op, f.PID, fault.Say(fmt.Sprintf("timed out while waiting for process (PID %d) to reload", f.PID), ErrStillStarting)))
 		case errors.Is(err, control.ErrUnanswered):
-			deaf = time.Now().Add(earTime)
+			deaf = time.Now().Add(timing.ControlOpens)
 		case (errors.Is(err, control.ErrNobody) || errors.Is(err, control.ErrStranger)) && time.Now().Before(deaf):
 			// The stranger may be the daemon's predecessor, or a successor.
 		default:
@@ -136,9 +137,6 @@ func (d *Daemon) toldToStop(pid int) *Error {
 	e.PID = pid
 	return e
 }
-
-// earTime is how long a daemon that has just become one may take until it listens.
-const earTime = 2 * time.Second
 
 // pause gives a daemon that is about to hand over the time to do it.
 func (d *Daemon) pause(ctx context.Context, pid int) {

@@ -10,13 +10,13 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/logtail"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
+	"github.com/daemonocle/daemonocle/internal/timing"
 )
 
 // LogsOptions are for one look at log files.
@@ -163,12 +163,9 @@ type birth struct {
 	stop func() // lets go of it; nil: nothing is held
 }
 
-// patience limits a look at a PID file that is just being written.
-const patience = 50 * time.Millisecond
-
 // news is a line that says that another process is the daemon; empty: none is.
 func (b *birth) news(ctx context.Context) string {
-	short, cancel := context.WithTimeout(ctx, patience)
+	short, cancel := context.WithTimeout(ctx, timing.LookTakes)
 	defer cancel()
 	r, err := b.d.plan.PID.Look(short)
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
 	"github.com/daemonocle/daemonocle/internal/signals"
+	"github.com/daemonocle/daemonocle/internal/timing"
 )
 
 // keep starts the daemon as a child in a process group of its own, passes
@@ -580,7 +581,7 @@ func (k *keeper) rest() {
 
 // killLeftovers looks more than once: one that is being born can be missed.
 func (k *keeper) killLeftovers() {
-	limit, stop := context.WithTimeout(context.Background(), killPatience)
+	limit, stop := context.WithTimeout(context.Background(), timing.KillShows)
 	defer stop()
 	for range 10 {
 		met := k.eachLeftover(func(h *proc.Handle) {

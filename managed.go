@@ -7,15 +7,12 @@ import (
 	"os/signal"
 	"strconv"
 	"syscall"
-	"time"
 
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/systemd"
+	"github.com/daemonocle/daemonocle/internal/timing"
 )
-
-// managerTime is how long a service manager may take to say what it runs.
-const managerTime = 500 * time.Millisecond
 
 // managers finds out whether a service manager runs a daemon: then it is the manager that
 // has to be told what shall become of it. One is for one action, of any number of
@@ -78,7 +75,7 @@ func (m *managers) ask(ctx context.Context, s systemd.Service) (main int, err er
 	if err := m.silent[s.Scope]; err != nil {
 		return 0, err
 	}
-	limit, stop := context.WithTimeoutCause(ctx, managerTime, fault.Say("no answer within "+managerTime.String(), context.DeadlineExceeded))
+	limit, stop := context.WithTimeoutCause(ctx, timing.ManagerAnswers, fault.Say("no answer within "+timing.ManagerAnswers.String(), context.DeadlineExceeded))
 	defer stop()
 	if main, err = m.main(limit, s); err == nil {
 		m.mains[s] = main

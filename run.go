@@ -27,6 +27,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
 	"github.com/daemonocle/daemonocle/internal/signals"
 	"github.com/daemonocle/daemonocle/internal/sockets"
+	"github.com/daemonocle/daemonocle/internal/timing"
 	"github.com/daemonocle/daemonocle/internal/usercode"
 )
 
@@ -354,14 +355,10 @@ func (l *life) live() int {
 	return ExitCode(err)
 }
 
-// farewellTime is how long a process that ends for a reason waits for a launcher that is
-// stopped, and does not hear it.
-const farewellTime = 5 * time.Second
-
 // farewell waits for last words that are still on their way.
 func (l *life) farewell() {
 	if l.link != nil {
-		limit, stop := context.WithTimeout(context.Background(), farewellTime)
+		limit, stop := context.WithTimeout(context.Background(), timing.LastWords)
 		defer stop()
 		l.link.Flush(limit)
 	}

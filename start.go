@@ -20,6 +20,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/signals"
+	"github.com/daemonocle/daemonocle/internal/timing"
 )
 
 // StartOptions are for one start. The zero value starts as the Config says.
@@ -448,9 +449,9 @@ func (a *attempt) wait(ctx context.Context, timeout time.Duration) (ready bool, 
 			grant(ctx, timeout)
 		case do&phase.LookCloser != 0:
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				grant(context.WithoutCancel(ctx), stageTime)
+				grant(context.WithoutCancel(ctx), timing.StageReports)
 			} else {
-				grant(ctx, stageTime)
+				grant(ctx, timing.StageReports)
 			}
 		case do&phase.GrantStop != 0:
 			grant(context.WithoutCancel(ctx), a.d.plan.StopTimeout)
@@ -505,10 +506,10 @@ func (a *attempt) await(ctx, limit context.Context) (phase.Sign, error) {
 			return over(), nil
 		}
 		if a.phase == phase.LateNamed {
-			short(time.Now().Add(hearsay))
+			short(time.Now().Add(timing.ClaimArrives))
 		}
 	case phase.Doubted:
-		short(time.Now().Add(hearsay))
+		short(time.Now().Add(timing.ClaimArrives))
 	case phase.Running, phase.Becoming, phase.Mute:
 		if counts {
 			short(a.since.Add(a.d.plan.StartWindow))
@@ -617,7 +618,7 @@ func (a *attempt) hear(m launch.Message) (sign phase.Sign, is bool, err error) {
 		if a.phase.Recalled() {
 			return phase.Fails, true, nil
 		}
-		a.gone(5 * time.Second)
+		a.gone(timing.FailureEnds)
 		e := a.d.failureError(m)
 		if m.Kind == launch.Failed || m.Kind == launch.Refused {
 			e.Stderr = a.lastLines()
@@ -698,9 +699,6 @@ func (d *Daemon) absent() []paths.Name {
 	return list
 }
 
-// stageTime is how long a start that has run out of time waits to know of whom it speaks.
-const stageTime = 5 * time.Second
-
 // late is the error of a start that has run out of time.
 func (a *attempt) late() error {
 	who := "process (PID " + strconv.Itoa(a.l.PID()) + ")"
@@ -725,10 +723,6 @@ func (d *Daemon) late(w watcher, who string) *Error {
 	return e
 }
 
-// hearsay is how long a start that is over waits for the claim of a daemon that may already
-// have made it.
-const hearsay = 100 * time.Millisecond
-
 // kill ends what is left of the daemon and its process group.
 func (a *attempt) kill() {
 	h := a.l.Handle()
@@ -736,7 +730,7 @@ func (a *attempt) kill() {
 		return
 	}
 	h.Signal(syscall.SIGKILL)
-	a.gone(killPatience)
+	a.gone(timing.KillShows)
 	a.d.killGroup(a.l.PID())
 }
 

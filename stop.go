@@ -14,6 +14,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/signals"
+	"github.com/daemonocle/daemonocle/internal/timing"
 )
 
 // StopOptions are for one stop. See Config.StopSignal for another signal than
@@ -47,9 +48,6 @@ type Stopped struct {
 	// Skipped: see Started.
 	Skipped bool
 }
-
-// killPatience is how long SIGKILL may take to show.
-const killPatience = 5 * time.Second
 
 // Stop asks the daemon to end with SIGTERM, or Config.StopSignal, and returns when its process is
 // gone. Only the process that holds the PID file's lock is ever signalled, and by root
@@ -163,7 +161,7 @@ func (d *Daemon) endOrphans(ctx context.Context, op string, r pidfile.Report, s 
 	if len(refused) > 0 {
 		return s, d.unnamedLeft(op, refused)
 	}
-	limit, stop := context.WithTimeout(ctx, killPatience)
+	limit, stop := context.WithTimeout(ctx, timing.KillShows)
 	defer stop()
 	for _, pid := range s.Left {
 		if h, err := proc.Open(pid); err == nil {
@@ -181,7 +179,7 @@ func (d *Daemon) endOrphans(ctx context.Context, op string, r pidfile.Report, s 
 // killElders is for earlier generations of a daemon that is gone, which finish their work
 // still, and what is in their process groups.
 func (d *Daemon) killElders(inode string) (killed, refused []int) {
-	limit, stop := context.WithTimeout(context.Background(), killPatience)
+	limit, stop := context.WithTimeout(context.Background(), timing.KillShows)
 	defer stop()
 	for _, pid := range d.plan.PID.Elders(inode) {
 		h, err := proc.Open(pid)
@@ -442,7 +440,7 @@ func (d *Daemon) kill(ctx context.Context, op string, h target) error {
 	if err := h.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, proc.ErrGone) {
 		return d.about(op, h.PID(), err)
 	}
-	return d.await(ctx, op, h, killPatience, fault.Say(
+	return d.await(ctx, op, h, timing.KillShows, fault.Say(
 		fmt.Sprintf("process (PID %d) did not respond to SIGKILL for some reason", h.PID()), ErrStopTimeout))
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
 	"github.com/daemonocle/daemonocle/internal/signals"
+	"github.com/daemonocle/daemonocle/internal/timing"
 )
 
 // Names of what a daemon hands to its successor, beside its sockets.
@@ -229,15 +230,12 @@ func (l *life) sayReloaded(ok bool) {
 	speak(os.Stdout).Done("Reloading "+l.d.plan.Name, ok)
 }
 
-// lockTime is how long the lock of a dead process may take to be ours.
-const lockTime = 200 * time.Millisecond
-
 // insist writes this process's number. The lock of a predecessor that is dead comes in a
 // moment; one that lives may have let go of it in vain.
 func (l *life) insist() {
 	s, wait := l.succession, time.Duration(0)
 	if !s.anothers() {
-		wait = lockTime
+		wait = timing.LockComes
 	}
 	select {
 	case <-s.granted:

@@ -15,6 +15,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
+	"github.com/daemonocle/daemonocle/internal/timing"
 )
 
 // successor is the process that is to take this one's place, seen from here.
@@ -183,7 +184,7 @@ func (s *successor) end() {
 	if a.phase.Reached() {
 		a.gone(s.l.d.plan.StopTimeout)
 	} else {
-		a.gone(hearsay) // nobody there hears us, as far as we know
+		a.gone(timing.ClaimArrives) // nobody there hears us, as far as we know
 	}
 	a.kill()
 	a.l.Close()
@@ -249,17 +250,14 @@ func (s *successor) passEnd() {
 	}
 }
 
-// swapTime is how long a process that is ready may take for a few system calls.
-const swapTime = 10 * time.Second
-
 // swap changes who holds the lock and who is the service manager's main process.
 func (s *successor) swap() error {
 	l, a := s.l, s.a
-	limit, stop := context.WithTimeout(context.Background(), swapTime)
+	limit, stop := context.WithTimeout(context.Background(), timing.SwapTakes)
 	defer stop()
 	err := l.held.Yield()
 	// Somebody's read lock may be in the way: then the number has to do.
-	defer time.AfterFunc(lockTime, func() { a.l.Send(launch.Go) }).Stop()
+	defer time.AfterFunc(timing.LockComes, func() { a.l.Send(launch.Go) }).Stop()
 	for err == nil {
 		var m launch.Message
 		m, err = a.l.Receive(limit)
@@ -330,7 +328,7 @@ func (l *life) relieve() bool {
 		s.end()
 		return false
 	}
-	limit, stop := context.WithTimeout(context.Background(), swapTime)
+	limit, stop := context.WithTimeout(context.Background(), timing.SwapTakes)
 	defer stop()
 	if err := l.manager.Load().HandOver(limit, s.a.l.PID()); err != nil {
 		l.complain("notify", err)
@@ -341,7 +339,7 @@ func (l *life) relieve() bool {
 // takes tells the successor that nothing comes between now and the end of this process,
 // and reports whether it takes over then: it can have died, or lost its patience.
 func (s *successor) takes() bool {
-	limit, stop := context.WithTimeout(context.Background(), swapTime)
+	limit, stop := context.WithTimeout(context.Background(), timing.SwapTakes)
 	defer stop()
 	s.a.l.Send(launch.Release)
 	for {

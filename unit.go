@@ -11,6 +11,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/systemd"
+	"github.com/daemonocle/daemonocle/internal/timing"
 )
 
 // place says where a start is, also what only systemd can tell: what the unit waits for
@@ -54,14 +55,14 @@ type unit struct {
 	certain bool   // systemd has said to it that it is the unit's; else it only looks like that
 }
 
-// ask takes managerTime at most. Without an answer nothing is known.
+// ask takes timing.ManagerAnswers at most. Without an answer nothing is known.
 func (u *unit) ask(ctx context.Context) {
 	s, ok := systemd.ServiceOf(os.Getpid())
 	if !ok {
 		return
 	}
 	u.name = s.Unit
-	ctx, stop := context.WithTimeout(ctx, managerTime)
+	ctx, stop := context.WithTimeout(ctx, timing.ManagerAnswers)
 	defer stop()
 	answer, err := systemd.Show(ctx, s.Scope, s.Unit, "Type", "MainPID", "ControlPID")
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
 	"github.com/daemonocle/daemonocle/internal/signals"
+	"github.com/daemonocle/daemonocle/internal/timing"
 )
 
 // watchman is the launcher's watch over one start of a program.
@@ -27,16 +28,13 @@ type watchman struct {
 	let    func()             // ends the adoption of orphans
 }
 
-// askTime is how long a probe may take to fail before the start.
-const askTime = time.Second
-
 // attend must be called before the daemon's process is made: what happened before
 // was not this start.
 func (p *program) attend(ctx context.Context, d *Daemon) (vigil, error) {
 	w := &watchman{p: p}
 	switch probe := p.Ready.probe.(type) {
 	case *askProbe:
-		limit, stop := context.WithTimeout(ctx, askTime)
+		limit, stop := context.WithTimeout(ctx, timing.ProbeBefore)
 		defer stop()
 		if probe.ready(limit) {
 			e := d.relay("start", fmt.Errorf("%s answers already, before the daemon runs", probe.what))
@@ -67,10 +65,6 @@ func (w *watchman) close() {
 	}
 	w.let()
 }
-
-// lull is how long a program must live on when it seems to be ready and has not said
-// so to us.
-const lull = 100 * time.Millisecond
 
 func (w *watchman) watch(ctx, limit context.Context, a *attempt) (phase.Sign, error) {
 	session := 0
@@ -103,7 +97,7 @@ func (w *watchman) watch(ctx, limit context.Context, a *attempt) (phase.Sign, er
 			case s := <-died:
 				return phase.Exits, w.died(a, s, session)
 			case <-limit.Done():
-			case <-time.After(lull):
+			case <-time.After(timing.LivesOnAfterReady):
 			}
 		}
 	case <-limit.Done():
@@ -247,15 +241,12 @@ func (w *watchman) tell(a *attempt, err error) {
 	}
 }
 
-// goodbye is how long what a failed start has left may take to end by itself.
-const goodbye = 2 * time.Second
-
 // end ends the program and what it has started: in its process group, in its
 // session, and orphans that have left both; the latter two only of a daemon that is
 // started alone (else session is 0). It returns what it has met.
 func (w *watchman) end(a *attempt, session int) []int {
 	var met []int
-	limit, stop := context.WithTimeout(context.Background(), goodbye)
+	limit, stop := context.WithTimeout(context.Background(), timing.LeftEnds)
 	defer stop()
 	signal := a.d.plan.StopSignal()
 	for range 10 { // what is forking can be missed
@@ -276,7 +267,7 @@ func (w *watchman) end(a *attempt, session int) []int {
 		}
 		if limit.Err() != nil && signal != syscall.SIGKILL {
 			signal = syscall.SIGKILL
-			limit, stop = context.WithTimeout(context.Background(), killPatience)
+			limit, stop = context.WithTimeout(context.Background(), timing.KillShows)
 			defer stop()
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/retried"
+	"github.com/daemonocle/daemonocle/internal/timing"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,9 +20,6 @@ func address(id string) *unix.SockaddrUnix { return &unix.SockaddrUnix{Name: "@d
 
 // backlog is how many may ask at one time; more have to try again.
 const backlog = 128
-
-// patience is how long an asker may take to say what he wants.
-const patience = 5 * time.Second
 
 // Server is a daemon's ear.
 type Server struct{ file *os.File }
@@ -67,7 +65,7 @@ func (s *Server) Serve(handle func(*Asker, Request)) {
 		case nil:
 			go receive(Resume(os.NewFile(uintptr(fd), "asker")), handle)
 		case unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.ENOBUFS:
-			time.Sleep(patience / 50) // the program's own affair, which may pass
+			time.Sleep(timing.AskerSpeaks / 50) // the program's own affair, which may pass
 		case unix.ECONNABORTED:
 		default:
 			return
@@ -80,7 +78,7 @@ func receive(a *Asker, handle func(*Asker, Request)) {
 		a.Answer(Answer{Capital: true, Err: "only root and the daemon's own user may ask it to reload"})
 		return
 	}
-	a.file.SetReadDeadline(time.Now().Add(patience))
+	a.file.SetReadDeadline(time.Now().Add(timing.AskerSpeaks))
 	line, err := readLine(a.file)
 	if err != nil {
 		a.Close()
@@ -129,7 +127,7 @@ func (a *Asker) FD() int {
 
 // Answer gives the answer and forgets the asker.
 func (a *Asker) Answer(answer Answer) {
-	a.file.SetWriteDeadline(time.Now().Add(patience))
+	a.file.SetWriteDeadline(time.Now().Add(timing.AskerSpeaks))
 	a.file.Write(answer.encode()) // who does not wait any more need not hear it
 	a.file.Close()
 }

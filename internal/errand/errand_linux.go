@@ -9,11 +9,11 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/daemonocle/daemonocle/internal/privs"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/retried"
+	"github.com/daemonocle/daemonocle/internal/timing"
 	"golang.org/x/sys/unix"
 )
 
@@ -32,9 +32,6 @@ const (
 	unable  = 255 // to become the user
 	unclear = 254 // what it is told
 )
-
-// patience is how long the child may take. The user can stop it.
-const patience = 5 * time.Second
 
 // maxOrders is less than any socket's buffer, so that to write them cannot block.
 const maxOrders = 32 << 10
@@ -186,7 +183,7 @@ func send(as privs.Identity, h *proc.Handle, sig syscall.Signal) error {
 // await gives the answer of the child, which is reaped.
 func await(child *proc.Handle) error {
 	defer child.Close()
-	limit, stop := context.WithTimeout(context.Background(), patience)
+	limit, stop := context.WithTimeout(context.Background(), timing.ErrandTakes)
 	defer stop()
 	if child.Wait(limit) != nil {
 		child.Signal(syscall.SIGKILL)

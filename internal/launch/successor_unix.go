@@ -15,6 +15,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/fileid"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/retried"
+	"github.com/daemonocle/daemonocle/internal/timing"
 	"golang.org/x/sys/unix"
 )
 
@@ -75,10 +76,6 @@ func heir(jailed bool) (string, error) {
 	return path, err
 }
 
-// busy is how long a file may be open for writing that is to be executed: whoever
-// installs it is about to close it.
-const busy = time.Second
-
 // Successor starts the process that is to take this one's place: with the arguments,
 // the environment and the working directory that this program was started with, in a
 // process group of its own, and with this process's streams. If it is not in the
@@ -118,7 +115,7 @@ func Successor(h Hello, pass []Passed, files []*os.File, sibling bool) (*Launch,
 		fds = append(fds, p.FD)
 	}
 	var pid int
-	for end, pause := time.Now().Add(busy), time.Millisecond; ; pause *= 2 {
+	for end, pause := time.Now().Add(timing.ImageBusy), time.Millisecond; ; pause *= 2 {
 		pid, err = t.spawn("daemon", 1, fds, std, successorAttr(sibling))
 		if !errors.Is(err, syscall.ETXTBSY) || time.Now().Add(pause).After(end) {
 			break

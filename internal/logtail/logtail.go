@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/paths"
+	"github.com/daemonocle/daemonocle/internal/timing"
 )
 
 // Source is a file, and what a reader calls it.
@@ -42,13 +43,6 @@ type file struct {
 	at int64    // what is before was shown
 	to int64    // what is before is to be shown
 }
-
-// pause is how long nothing must have come for heads to begin anew.
-const pause = time.Second
-
-// pace is how often files are looked at: they need not be on a file system that can
-// tell of changes.
-const pace = 100 * time.Millisecond
 
 // Open opens those files that are there. Whoever gets no error closes the Tail.
 func Open(out io.Writer, sources []Source) (*Tail, error) {
@@ -120,7 +114,7 @@ func (t *Tail) Follow(ctx context.Context, woken <-chan struct{}, news func() []
 // received from woken.
 func wakes(ctx context.Context, woken <-chan struct{}, wait bool) bool {
 	if wait {
-		next := time.NewTimer(pace)
+		next := time.NewTimer(timing.LogsPoll)
 		defer next.Stop()
 		select {
 		case <-woken:
@@ -154,7 +148,7 @@ func (t *Tail) show(fresh []int) {
 	}
 	if len(t.files) > 1 {
 		var due bool
-		if t.named, due = head(t.named, fresh, t.now().Sub(t.shown) >= pause); due {
+		if t.named, due = head(t.named, fresh, t.now().Sub(t.shown) >= timing.BurstEnds); due {
 			t.head()
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/paths"
+	"github.com/daemonocle/daemonocle/internal/timing"
 )
 
 func TestLastLines(t *testing.T) {
@@ -273,17 +274,17 @@ func TestFollowManyFiles(t *testing.T) {
 	d.shows("e2\n")
 	want := "\n==> out, err <==\n"
 	for i := range 3 {
-		d.time = d.time.Add(pause - 1)
+		d.time = d.time.Add(timing.BurstEnds - 1)
 		d.say(out, fmt.Sprint("o", i, "\n"))
 		d.shows(fmt.Sprint(want, "o", i, "\n"))
 		want = ""
 		d.say(err, fmt.Sprint("e", i, "\n"))
 		d.shows(fmt.Sprint("e", i, "\n"))
 	}
-	d.time = d.time.Add(pause)
+	d.time = d.time.Add(timing.BurstEnds)
 	d.say(err, "e\n")
 	d.shows("\n==> err <==\ne\n")
-	d.time = d.time.Add(pause)
+	d.time = d.time.Add(timing.BurstEnds)
 	d.say(err, "e\n")
 	d.shows("e\n")
 	d.say(out, "o\n")

@@ -13,18 +13,9 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/daemonocle/daemonocle/internal/paths"
 )
-
-// settle is how long a state that can only be a moment of somebody's start or
-// clean-up is given to pass.
-const settle = 100 * time.Millisecond
-
-// settleUnwritten is the same for a lock on a file without a number: its holder
-// is about to write it, and a busy machine may keep him from it for long.
-const settleUnwritten = 2 * time.Second
 
 // File is a PID file that is to be judged or taken.
 type File struct {

@@ -21,6 +21,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/fileid"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/testkit"
+	"github.com/daemonocle/daemonocle/internal/timing"
 	"golang.org/x/sys/unix"
 )
 
@@ -806,7 +807,7 @@ func TestStartThatIsSlowToSayWhoItIs(t *testing.T) {
 		_, err := file(path).Acquire(t.Context(), paths.Nobody, nil)
 		acquired <- err
 	}()
-	time.Sleep(3 * settle)
+	time.Sleep(3 * timing.MomentPasses)
 	p.say("go on")
 	want := Report{State: Running, PID: p.pid(), Number: p.pid(), UID: -1}
 	expect(t, <-looked, want)

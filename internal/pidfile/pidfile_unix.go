@@ -17,6 +17,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/retried"
+	"github.com/daemonocle/daemonocle/internal/timing"
 	"golang.org/x/sys/unix"
 )
 
@@ -80,11 +81,11 @@ func (f File) lookHere(ctx context.Context) (Report, error) {
 	return r, nil
 }
 
-// patiently calls try until it is done, with growing pauses, for settle, or while
-// r is a file that is about to be written, for settleUnwritten.
+// patiently calls try until it is done, with growing pauses, for timing.MomentPasses, or while
+// r is a file that is about to be written, for timing.NumberWritten.
 func patiently(ctx context.Context, r *Report, try func(last bool) (done bool, err error)) error {
 	began := time.Now()
-	end := began.Add(settle)
+	end := began.Add(timing.MomentPasses)
 	for pause := time.Millisecond / 4; ; pause *= 2 {
 		last := !time.Now().Add(pause).Before(end)
 		done, err := try(last)
@@ -92,10 +93,10 @@ func patiently(ctx context.Context, r *Report, try func(last bool) (done bool, e
 			return err
 		}
 		if last {
-			if !r.unwritten() || time.Since(began) >= settleUnwritten {
+			if !r.unwritten() || time.Since(began) >= timing.NumberWritten {
 				return nil
 			}
-			end, pause = end.Add(settle), settle/8
+			end, pause = end.Add(timing.MomentPasses), timing.MomentPasses/8
 		}
 		select {
 		case <-ctx.Done():

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/testkit"
+	"github.com/daemonocle/daemonocle/internal/timing"
 	"golang.org/x/sys/unix"
 )
 
@@ -215,7 +216,7 @@ func TestSuccessorIsAboutToWriteItsNumber(t *testing.T) {
 	pid := locking(t, path, unix.F_SETLK, unix.F_WRLCK, byteWho, 1).pid()
 	written := make(chan error)
 	go func() {
-		time.Sleep(settle / 10) // the looker is at it meanwhile
+		time.Sleep(timing.MomentPasses / 10) // the looker is at it meanwhile
 		err := write(fd, pid)
 		clearNext(fd)
 		written <- err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/daemonocle/daemonocle/internal/fileid"
 	"github.com/daemonocle/daemonocle/internal/retried"
+	"github.com/daemonocle/daemonocle/internal/timing"
 	"golang.org/x/sys/unix"
 )
 
@@ -78,7 +79,7 @@ func (h *Held) Regain() error {
 	}()
 	select {
 	case <-got:
-	case <-time.After(settle): // a stranger's lock
+	case <-time.After(timing.MomentPasses): // a stranger's lock
 	}
 	return h.Insist()
 }

@@ -12,11 +12,9 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/retried"
+	"github.com/daemonocle/daemonocle/internal/timing"
 	"golang.org/x/sys/unix"
 )
-
-// weakPoll is how often Wait looks at a process that kqueue does not watch.
-const weakPoll = 50 * time.Millisecond
 
 // handle is a kqueue that hears when the process exits. Better than a start
 // time: it needs no more than the number, and two processes cannot share it.
@@ -192,7 +190,7 @@ func (h *handle) wait(ctx context.Context) error {
 }
 
 func (h *handle) waitWeak(ctx context.Context) error {
-	t := time.NewTicker(weakPoll)
+	t := time.NewTicker(timing.ProcessPolls)
 	defer t.Stop()
 	for {
 		select {

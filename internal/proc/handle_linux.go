@@ -12,11 +12,9 @@ import (
 
 	"github.com/daemonocle/daemonocle/internal/fileid"
 	"github.com/daemonocle/daemonocle/internal/retried"
+	"github.com/daemonocle/daemonocle/internal/timing"
 	"golang.org/x/sys/unix"
 )
-
-// weakPoll is how often Wait looks where there is no pidfd.
-const weakPoll = 50 * time.Millisecond
 
 // pidfdOpen is a variable so that a test can be a kernel without it.
 var pidfdOpen = unix.PidfdOpen
@@ -286,7 +284,7 @@ func (h *handle) wait(ctx context.Context) error {
 }
 
 func (h *handle) waitWeak(ctx context.Context) error {
-	t := time.NewTicker(weakPoll)
+	t := time.NewTicker(timing.ProcessPolls)
 	defer t.Stop()
 	for {
 		select {

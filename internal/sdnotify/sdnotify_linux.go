@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/retried"
+	"github.com/daemonocle/daemonocle/internal/timing"
 	"golang.org/x/sys/unix"
 )
 
@@ -168,9 +169,6 @@ func (c *Conn) TakeBack() error {
 	return c.post(&notification{text: []byte(mainPID(os.Getpid()))})
 }
 
-// patience is for a manager that is busy: its queue has room for few messages.
-const patience = 5 * time.Second
-
 // post sends the notification, or leaves it in the queue. c.mu is held. The error is for
 // a notification for which nobody waits.
 func (c *Conn) post(n *notification) error {
@@ -180,7 +178,7 @@ func (c *Conn) post(n *notification) error {
 			return c.takeLate()
 		}
 	}
-	n.until = time.Now().Add(patience)
+	n.until = time.Now().Add(timing.ManagerHears)
 	if n.sent == nil {
 		c.queue = slices.DeleteFunc(c.queue, func(earlier *notification) bool {
 			return earlier.sent == nil && slices.Equal(names(earlier.text), names(n.text))

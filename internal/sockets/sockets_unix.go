@@ -17,6 +17,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/fileid"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/retried"
+	"github.com/daemonocle/daemonocle/internal/timing"
 	"golang.org/x/sys/unix"
 )
 
@@ -200,14 +201,10 @@ func removeDead(path, identity string) {
 	}
 }
 
-// lockPatience: nobody who means well holds the lock for longer than a few system
-// calls take.
-const lockPatience = time.Second
-
 // lock keeps others of our kind from removing files there. A lock on the
 // directory needs no file of its own, and ends with the process.
 func (p place) lock(ctx context.Context) (unlock func(), err error) {
-	ctx, stop := context.WithTimeout(ctx, lockPatience)
+	ctx, stop := context.WithTimeout(ctx, timing.SocketLocked)
 	defer stop()
 	dir := filepath.Dir(p.address)
 	fd, err := retried.Openat(p.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)

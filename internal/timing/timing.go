@@ -1,0 +1,91 @@
+// Package timing has every limit that is nobody's setting, with its reason, on one page. A
+// limit here is for something that takes a few system calls, so that only a process that is
+// stopped, or means ill, ever comes near it.
+package timing
+
+import "time"
+
+// A start, as its launcher sees it.
+const (
+	// StageReports: a start that has run out of time waits so long to know of which
+	// process it speaks.
+	StageReports = 5 * time.Second
+	// ClaimArrives: a start that is over waits so long for the claim of a daemon that may
+	// already have made it.
+	ClaimArrives = 100 * time.Millisecond
+	// FailureEnds: a daemon that has said why it cannot start may take so long to end.
+	FailureEnds = 5 * time.Second
+	// LastWords: a process that ends for a reason waits so long for a launcher that is
+	// stopped, and does not hear it.
+	LastWords = 5 * time.Second
+)
+
+// A worker that is another program.
+const (
+	// ProbeBefore: a probe may take so long to fail before the start.
+	ProbeBefore = time.Second
+	// LivesOnAfterReady: a program must live on so long when it seems to be ready and has not
+	// said so to us.
+	LivesOnAfterReady = 100 * time.Millisecond
+	// LeftEnds: what a failed start has left may take so long to end by itself.
+	LeftEnds = 2 * time.Second
+)
+
+// A stop.
+const (
+	// KillShows: SIGKILL may take so long to show.
+	KillShows = 5 * time.Second
+	// ErrandTakes: the child that signals a process with another user's rights may take
+	// so long. That user can stop it.
+	ErrandTakes = 5 * time.Second
+	// ProcessPolls: how often a process is looked at of which the kernel does not report the
+	// end.
+	ProcessPolls = 50 * time.Millisecond
+)
+
+// The PID file.
+const (
+	// MomentPasses: a state that can only be a moment of somebody's start or clean-up is
+	// given so long to pass.
+	MomentPasses = 100 * time.Millisecond
+	// NumberWritten is the same for a lock on a file without a number: its holder
+	// is about to write it, and a busy machine may keep him from it for long.
+	NumberWritten = 2 * time.Second
+	// LookTakes: a look from which nothing but a line in a log follows.
+	LookTakes = 50 * time.Millisecond
+)
+
+// A reload.
+const (
+	// ControlOpens: a daemon that has just become one may take so long until it listens.
+	ControlOpens = 2 * time.Second
+	// AskerSpeaks: an asker may take so long to say what he wants.
+	AskerSpeaks = 5 * time.Second
+	// SwapTakes: a process that is ready may take so long for a few system calls.
+	SwapTakes = 10 * time.Second
+	// LockComes: the lock of a dead process may take so long to be ours.
+	LockComes = 200 * time.Millisecond
+	// ImageBusy: a file that is to be executed may be open for writing so long: whoever
+	// installs it is about to close it.
+	ImageBusy = time.Second
+)
+
+// A service manager.
+const (
+	// ManagerAnswers: it may take so long to say what it runs.
+	ManagerAnswers = 500 * time.Millisecond
+	// ManagerHears is for one that is busy: its queue has room for few messages.
+	ManagerHears = 5 * time.Second
+)
+
+// Sockets and log files.
+const (
+	// SocketLocked: nobody who means well holds the lock of a socket's directory for longer
+	// than a few system calls take.
+	SocketLocked = time.Second
+	// BurstEnds: nothing must have come for so long for the heads of log files to begin anew.
+	BurstEnds = time.Second
+	// LogsPoll: how often log files are looked at: they need not be on a file system that can
+	// tell of changes.
+	LogsPoll = 100 * time.Millisecond
+)
