@@ -1,16 +1,20 @@
 package phase
 
 import (
+	"flag"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 )
 
-// The walk goes through all that can happen in a reload: the daemon and its successor, each
-// with its own table, what they have said and is not heard yet, the lock, and the death of
-// either at any moment. What the tables leave to the code around them (swap, relieve, takes in
-// successor.go) is played here in a few lines.
+// The walk goes through all that can happen to a daemon and its successor, to its launcher, its
+// keeper, its service manager, and to who stops it: each with its own table, what they have said
+// and is not heard yet, the lock, and the death of any at any moment. What the tables leave to
+// the code around them (swap, relieve, takes in successor.go, listen in run.go) is played here in
+// a few lines. There is one reload, one end that is asked for by a signal, one by who stops the
+// daemon, one Ctrl-C, one death by SIGKILL, and one worker that ends by itself.
 
 // word is what one process says to the other.
 type word uint8
@@ -24,6 +28,36 @@ const (
 	asks           // predecessor: release, in the order after
 	release        // predecessor: release, in the order ready first
 	cancelled      // predecessor
+
+	names      // stage, to the launcher
+	claimsIt   // daemon, to the launcher
+	locksIt    // the same
+	runsIt     // the same
+	readyIt    // the same
+	failsIt    // the same
+	releasesIt // launcher
+	cancelsIt  // launcher
+)
+
+// kind is who is there beside the daemon.
+type kind uint8
+
+const (
+	bare     kind = iota // nobody
+	detached             // its launcher, from the beginning on
+	kept                 // its keeper
+	managed              // its service manager
+)
+
+// start is how far a daemon is that has been launched.
+type start uint8
+
+const (
+	unborn start = iota
+	inMain
+	settingUp // it has claimed
+	hasLock
+	begun
 )
 
 // mail is what is on its way, the oldest word in the lowest bits.
@@ -77,6 +111,35 @@ type world struct {
 	was  bool // the successor has been the daemon
 	heir bool // it lived, and was not told to end, when the old one was killed
 
+	kind     kind
+	start    start
+	verdict  Verdict
+	undone   bool // its start is cancelled
+	hangs    bool // in its main
+	stage    bool // it lives
+	launcher bool // it lives
+	launch   Launch
+	toL      mail
+	toD      mail
+	dWire    bool // the daemon listens
+	late     bool // the time of the start is over
+	ctrlC    bool // the caller does not want it
+	reloaded bool
+
+	keeper  bool // it lives
+	keep    Keep
+	toK     bool // Took is on its way
+	knows   bool // it knows the successor
+	keptEnd bool // it keeps a signal that asks for the end
+	oldK    bool // the old process has the keeper's wire
+	newK    bool
+
+	unit uint8 // the service manager's main process: 1 or 2; 3: the unit is over
+
+	follow Follow
+	target uint8
+	sent   bool // the stop signal
+
 	asked   bool // somebody has asked for the end
 	crashed bool
 	own     bool // a worker has ended by itself
@@ -84,10 +147,30 @@ type world struct {
 
 func (w world) oldLives() bool { return w.at != gone }
 
+type rules struct {
+	life    func(Life, Event) (Step, bool)
+	take    func(TakeOver, Happening) (Move, bool)
+	verdict func(Verdict, News) (Turn, bool)
+	launch  func(Launch, Sign) (Course, bool)
+	keep    func(Keep, Call) (Turnout, bool)
+	follow  func(Follow, Sight) (Follow, bool)
+}
+
+var theRules = rules{Life.Next, TakeOver.Next, Verdict.Next, Launch.Next, Keep.Next, Follow.Next}
+
 type walker struct {
-	life func(Life, Event) (Step, bool)
-	take func(TakeOver, Happening) (Move, bool)
-	bad  func(w world, what string)
+	rules
+	faults faults
+	bad    func(w world, what string)
+}
+
+// faults are mistakes of the code around the tables.
+type faults struct {
+	again    bool // a daemon that is to end brings up another successor
+	deaf     bool // a launched daemon does not hear the end of the wire
+	unproved bool // who stops signals the process that was named first, and does not ask again
+	noMain   bool // the old process ends before the service manager knows the new one
+	lateDead bool // a successor's clock does not ask whether the old process is gone
 }
 
 func (k walker) step(w *world, e Event) Do {
@@ -101,6 +184,9 @@ func (k walker) step(w *world, e Event) Do {
 	}
 	if s.Do&PassOn != 0 && w.there {
 		w.told = true
+	}
+	if s.Do&SayReady != 0 && w.kind == detached && w.verdict == Open {
+		k.news(w, SaysReady)
 	}
 	if s.Do&Remember != 0 {
 		w.kept = true
@@ -140,6 +226,12 @@ func (k walker) follow(w *world, do Act) {
 		w.lockNew = true
 		k.happens(w, Done)
 		w.was = true
+		if w.kind == kept {
+			w.toK = w.keeper
+		}
+		if w.kind == managed && w.unit == 1 {
+			w.unit = 2
+		}
 		if !w.first {
 			w.life = Working
 		}
@@ -149,13 +241,28 @@ func (k walker) follow(w *world, do Act) {
 // spawn is a new successor.
 func (w *world) spawn() {
 	w.there, w.wire, w.waits, w.told, w.timer, w.life, w.take, w.toNew, w.toOld = true, true, false, false, false, ComingUp, Rising, 0, 0
+	w.newK = w.kind == kept
 }
 
 // lost is the end of the successor.
-func (w *world) lost() { w.there, w.lockNew, w.timer, w.waits, w.toNew = false, false, false, false, 0 }
+func (w *world) lost() {
+	w.there, w.lockNew, w.timer, w.waits, w.toNew, w.newK = false, false, false, false, 0, false
+	if w.unit == 2 {
+		w.unit = 3
+		if w.oldLives() {
+			w.leaves()
+		}
+	}
+}
 
 // leaves is the end of the old process, however it comes.
-func (w *world) leaves() { w.at, w.lockOld, w.toOld = gone, false, 0 }
+func (w *world) leaves() {
+	w.at, w.lockOld, w.toOld, w.dWire, w.toD, w.oldK = gone, false, 0, false, 0, false
+	if w.unit == 1 { // the unit's main process: systemd ends the rest
+		w.unit = 3
+		w.lost()
+	}
+}
 
 // next are all the moments that can follow.
 func (k walker) next(w world) (list []world) {
@@ -167,17 +274,20 @@ func (k walker) next(w world) (list []world) {
 	if w.oldLives() {
 		// Somebody asks for the end of the daemon, once: of a process that finishes what it
 		// has begun it is not.
-		if !w.asked && w.old != Finishing {
-			add(func(n *world) { n.asked = true; k.step(n, End) })
+		if !w.asked && w.old != Finishing && w.kind != kept { // where it is a signal to the keeper
+			if w.start >= settingUp || w.kind != detached {
+				add(func(n *world) { n.asked = true; k.step(n, End) })
+			}
 		}
 		if !w.crashed {
 			add(func(n *world) {
 				n.crashed = true
 				n.heir = n.there && n.take != Dropped && n.life != CutOff && !strings.Contains(n.toNew.String(), "c")
 				n.leaves()
+				n.heir = n.heir && n.there
 			})
 		}
-		if !w.ended && (w.old.Ending() || !w.own) {
+		if !w.ended && w.old.Begun() && (w.old.Ending() || !w.own) {
 			add(func(n *world) {
 				n.own = n.own || !w.old.Ending()
 				n.ended = true
@@ -239,6 +349,10 @@ func (k walker) next(w world) (list []world) {
 			add(func(n *world) {
 				n.toOld = rest
 				n.toNew = n.toNew.with(release)
+				n.oldK = false
+				if n.unit == 1 && !k.faults.noMain {
+					n.unit = 2
+				}
 				if do := k.step(n, Handed); do&PassKept != 0 && n.kept {
 					n.told = true
 				}
@@ -251,6 +365,8 @@ func (k walker) next(w world) (list []world) {
 				k.step(n, Depart)
 				if n.at = departed; n.old == Recalled {
 					n.lost()
+				} else if n.unit == 1 && !k.faults.noMain {
+					n.unit = 2
 				}
 			})
 		case w.at == departed:
@@ -266,9 +382,12 @@ func (k walker) next(w world) (list []world) {
 				add(fails)
 			case asking, again:
 				add(func(n *world) {
-					if n.second || n.old == Recalled { // twice in a row is given up
+					if n.second || n.old == Recalled && !k.faults.again { // twice in a row is given up
 						n.leaves()
 						return
+					}
+					if n.old == Recalled {
+						k.bad(*n, "a daemon that is to end brings up another successor")
 					}
 					n.second = true
 					n.spawn()
@@ -283,6 +402,7 @@ func (k walker) next(w world) (list []world) {
 			add(fails)
 		}
 	}
+	k.nextOutside(w, add)
 	if w.there {
 		if !w.crashed {
 			add(func(n *world) { n.crashed = true; n.lost() })
@@ -316,7 +436,7 @@ func (k walker) next(w world) (list []world) {
 		if !w.first && !w.oldLives() && (w.take == Waiting || w.take == Promised || w.take == Counted || w.take == Orphan) {
 			add(func(n *world) { k.happens(n, Gone) })
 		}
-		if w.timer && w.oldLives() { // else it is Gone instead
+		if w.timer && (w.oldLives() || k.faults.lateDead) { // else it is Gone instead
 			add(func(n *world) { n.timer = false; k.happens(n, Late) })
 		}
 		if !w.own && w.life == Working && (w.take == Asking || w.take == Took || w.take == Daemon) {
@@ -350,77 +470,434 @@ func (k walker) next(w world) (list []world) {
 func (m mail) String() string {
 	var b strings.Builder
 	for ; m != 0; m >>= 4 {
-		b.WriteByte(" .rtlsec"[m&15])
+		b.WriteByte(" .rtlsecNCLRYFXD"[m&15])
 	}
 	return b.String()
 }
 
-// visit goes through all moments, and gives how many there are and what is wrong.
-func visit(life func(Life, Event) (Step, bool), take func(TakeOver, Happening) (Move, bool)) (states int, faults []string) {
+// visit goes through all moments in which so much has come from outside, and gives how many there
+// are and what is wrong. With first
+// it ends when something is.
+func visit(r rules, f faults, kinds []kind, most int, first bool) (states int, found []string) {
 	seenFault := map[string]bool{}
 	fault := func(w world, what string) {
 		if !seenFault[what] {
 			seenFault[what] = true
-			faults = append(faults, fmt.Sprintf("%s: old %s at %d, new %s (%s), %+v", what, lifeNames[w.old], w.at, takeOverNames[w.take], lifeNames[w.life], w))
+			found = append(found, fmt.Sprintf("%s: old %s at %d, new %s (%s), launcher %s, keeper %s, stop %s, %+v", what, lifeNames[w.old], w.at, takeOverNames[w.take], lifeNames[w.life], launchNames[w.launch], keepNames[w.keep], followNames[w.follow], w))
 		}
 	}
-	k := walker{life, take, fault}
-	var todo []world
-	follow := map[world][]world{}
-	well := map[bool]bool{} // by order
-	for _, first := range []bool{true, false} {
-		w := world{first: first, old: Working, at: rising, lockOld: true}
-		w.spawn()
-		todo = append(todo, w)
-	}
-	for len(todo) > 0 {
-		w := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		if _, seen := follow[w]; seen {
-			continue
+	k := walker{r, f, fault}
+	ids := map[world]int32{}
+	var worlds []world
+	var follow [][]int32
+	id := func(w world) int32 {
+		n, ok := ids[w]
+		if !ok {
+			n = int32(len(worlds))
+			ids[w] = n
+			worlds = append(worlds, w)
 		}
-		list := k.next(w)
-		follow[w] = list
-		todo = append(todo, list...)
+		return n
+	}
+	well := map[[2]bool]bool{}
+	for _, kind := range kinds {
+		for _, first := range []bool{true, false} {
+			w := world{first: first, kind: kind, old: Working, at: rising, lockOld: true, start: begun, verdict: Settled, keeper: kind == kept}
+			w.spawn()
+			switch kind {
+			case detached:
+				w = world{first: first, kind: kind, old: ComingUp, at: gone, verdict: Early, launcher: true, stage: true, launch: Launched}
+			case kept:
+				w.keep, w.oldK = Tending, true
+			case managed:
+				w.unit = 1
+			}
+			id(w)
+		}
+	}
+	for i := 0; i < len(worlds); i++ {
+		if first && len(found) > 0 {
+			return len(worlds), found
+		}
+		w := worlds[i]
+		list := slices.DeleteFunc(k.next(w), func(n world) bool { return n.comes() > most })
 		check(w, list, fault)
-		well[w.first] = well[w.first] || w.was && !w.crashed && !w.asked
+		var to []int32
+		for _, n := range list {
+			to = append(to, id(n))
+		}
+		follow = append(follow, to)
+		well[[2]bool{w.first, true}] = well[[2]bool{w.first, true}] || w.was && !w.crashed && !w.asked
 	}
-	if !well[true] || !well[false] {
+	if !well[[2]bool{true, true}] || !well[[2]bool{false, true}] {
 		fault(world{}, "no reload ever goes well")
 	}
-	// Nothing is blocked for ever: an end is reached from everywhere, without another crash.
-	back := map[world][]world{}
-	reached := map[world]bool{}
-	var ends []world
-	for w, list := range follow {
+	// Nothing is blocked for ever: an end is reached from everywhere, without another crash, and
+	// without anybody who asks for one.
+	back := make([][]int32, len(worlds))
+	reached := make([]bool, len(worlds))
+	var ends []int32
+	for i, list := range follow {
 		over := true
 		for _, n := range list {
-			if n.crashed == w.crashed && n.asked == w.asked && n.own == w.own {
-				back[n] = append(back[n], w)
+			if worlds[n].outside() == worlds[i].outside() {
+				back[n] = append(back[n], int32(i))
 				over = false
 			}
 		}
 		if over {
-			ends = append(ends, w)
-			reached[w] = true
+			ends = append(ends, int32(i))
+			reached[i] = true
 		}
 	}
 	for len(ends) > 0 {
-		w := ends[0]
+		n := ends[0]
 		ends = ends[1:]
-		for _, p := range back[w] {
+		for _, p := range back[n] {
 			if !reached[p] {
 				reached[p] = true
 				ends = append(ends, p)
 			}
 		}
 	}
-	for w := range follow {
-		if !reached[w] {
-			fault(w, "no way leads to an end")
+	for i := range worlds {
+		if !reached[i] {
+			fault(worlds[i], "no way leads to an end")
 		}
 	}
-	return len(follow), faults
+	return len(worlds), found
+}
+
+// outside is what has come from outside.
+func (w world) outside() [7]bool {
+	return [7]bool{w.crashed, w.asked, w.own, w.ctrlC, w.reloaded, w.verdict.SaidReady(), w.follow != 0}
+}
+
+var mostEvents = flag.Int("events", 2, "how many crashes, signals, cancels and ends come in one walk; a reload and a stop are more")
+
+func (w world) comes() (n int) {
+	for _, is := range []bool{w.crashed, w.asked, w.own, w.ctrlC} {
+		if is {
+			n++
+		}
+	}
+	return n
+}
+
+func (k walker) news(w *world, n News) {
+	t, ok := k.verdict(w.verdict, n)
+	if !ok {
+		k.bad(*w, "verdict: "+newsNames[n])
+	}
+	w.verdict = t.To
+	if t.Do&TellReady != 0 {
+		w.say(readyIt)
+	}
+	if t.Do&CancelStart != 0 {
+		if w.toL.String() != strings.ReplaceAll(w.toL.String(), "Y", "") || w.launch == Up {
+			k.bad(*w, "a start is cancelled that is ready")
+		}
+		w.undone = !w.old.Ending()
+		k.step(w, End)
+	}
+}
+
+// say is a word of the daemon's to its launcher.
+func (w *world) say(word word) {
+	if w.launcher && w.dWire {
+		w.toL = w.toL.with(word)
+	}
+}
+
+// nextOutside is what those do who are there beside the daemon.
+func (k walker) nextOutside(w world, add func(func(*world))) {
+	if w.kind == detached {
+		k.nextBirth(w, add)
+		k.nextLauncher(w, add)
+	}
+	if w.kind == kept {
+		k.nextKeeper(w, add)
+	}
+	if w.kind != bare {
+		k.nextStop(w, add)
+	}
+}
+
+// nextBirth is the launched daemon until its worker works, and what it hears.
+func (k walker) nextBirth(w world, add func(func(*world))) {
+	if w.stage {
+		born := func(n *world) { n.stage, n.at, n.start, n.dWire = false, idle, inMain, true }
+		add(func(n *world) { born(n); n.say(names) })
+		if !w.crashed {
+			add(func(n *world) { n.crashed, n.stage = true, false })
+			add(func(n *world) { n.crashed = true; born(n) })
+		}
+		return
+	}
+	if !w.oldLives() {
+		return
+	}
+	dies := func(n *world) { n.say(failsIt); n.leaves() }
+	if w.undone && (w.start == settingUp || w.start == hasLock) {
+		add(dies)
+	} else {
+		switch w.start {
+		case inMain:
+			if w.hangs {
+				break
+			}
+			if !w.own {
+				add(func(n *world) { n.own, n.hangs = true, true })
+			}
+			add(func(n *world) {
+				n.start = settingUp
+				n.say(claimsIt)
+				if !n.dWire {
+					k.news(n, Decides)
+				}
+			})
+			if w.dWire && !w.own { // it closes what it has not opened
+				add(func(n *world) { n.own, n.dWire, n.toD = true, false, 0 })
+			}
+		case settingUp:
+			add(func(n *world) { n.start, n.lockOld = hasLock, true; n.say(locksIt) })
+		case hasLock:
+			add(func(n *world) {
+				n.start = begun
+				k.news(n, SetUp)
+				n.say(runsIt)
+				k.step(n, Begin)
+			})
+		case begun:
+			if !w.verdict.SaidReady() && !w.old.Ending() {
+				add(func(n *world) { k.news(n, SaysReady) })
+			}
+		}
+		if w.start < begun && !w.own {
+			add(func(n *world) {
+				n.own = true
+				if n.start == inMain {
+					n.leaves()
+				} else {
+					dies(n)
+				}
+			})
+		}
+	}
+	if w.dWire && w.start != inMain {
+		first, rest := word(w.toD&15), w.toD>>4
+		switch {
+		case first == releasesIt:
+			add(func(n *world) { n.toD, n.dWire = 0, false; k.news(n, Decides) })
+		case first == cancelsIt:
+			add(func(n *world) { n.toD = rest; k.news(n, Cancels) })
+		case !w.launcher && !k.faults.deaf:
+			add(func(n *world) { n.dWire = false; k.news(n, Decides) })
+		}
+	}
+	if !w.reloaded && w.at == idle && w.old == Working && !w.ended {
+		add(func(n *world) { n.reloaded, n.at = true, rising; n.spawn() })
+	}
+}
+
+func (k walker) nextLauncher(w world, add func(func(*world))) {
+	if !w.launcher {
+		return
+	}
+	sign := func(g Sign) {
+		add(func(n *world) { k.sees(n, g) })
+	}
+	if !w.crashed {
+		add(func(n *world) { n.crashed, n.launcher, n.toL = true, false, 0 })
+	}
+	l := w.launch
+	first := word(w.toL & 15)
+	ended := l == Vanished || l == Hushed || l == Mute || l == RecallEnds
+	hangsUp := !ended && first == 0 && !w.stage && !(w.oldLives() && w.dWire)
+	switch {
+	case ended && !w.oldLives():
+		sign(Exits)
+	case first != 0:
+		g := map[word]Sign{names: Names, claimsIt: Claims, locksIt: Locks, runsIt: Runs, readyIt: IsReady, failsIt: Fails}[first]
+		add(func(n *world) {
+			n.toL >>= 4
+			if g != Names || l.Unnamed() {
+				k.sees(n, g)
+			}
+		})
+	case hangsUp:
+		sign(HangsUp)
+	}
+	waits := !l.Late() && !l.Recalled()
+	if waits && !w.late {
+		add(func(n *world) { n.late = true; k.sees(n, TimesOut) })
+	}
+	if !w.ctrlC && !l.Recalled() {
+		add(func(n *world) { n.ctrlC = true; k.sees(n, CallOff) })
+	}
+	if w.toL == 0 && !w.stage && !hangsUp && (!waits || w.late && (l == Vanished || l == Hushed)) {
+		sign(Tires)
+	}
+	if !w.first && (l == Running || l == Mute) {
+		sign(LivesOn)
+	}
+}
+
+// sees is what follows from a sign for the launcher.
+func (k walker) sees(w *world, g Sign) {
+	was := w.launch
+	c, ok := k.launch(was, g)
+	if !ok {
+		k.bad(*w, "launcher: "+launchNames[w.launch]+", "+signNames[g])
+	}
+	w.launch = c.To
+	if c.Do&SayRelease != 0 && w.dWire {
+		w.toD = w.toD.with(releasesIt)
+	}
+	if c.Do&SayCancel != 0 && w.dWire {
+		w.toD = w.toD.with(cancelsIt)
+	}
+	if c.Do&KillIt != 0 && w.oldLives() && !was.Unnamed() {
+		w.crashed = w.crashed || w.there // its successor does not hear why
+		w.leaves()
+	}
+	if (w.launch == Up || w.launch == Lived) && w.oldLives() && w.at != swapping && !w.lockOld && !w.lockNew && !w.crashed && !w.own && !w.asked && !w.undone {
+		k.bad(*w, "a start says OK, and nobody finds the daemon")
+	}
+	if w.launch.Over() {
+		w.launcher, w.toL = false, 0
+	}
+}
+
+func (k walker) nextKeeper(w world, add func(func(*world))) {
+	if !w.keeper {
+		if w.oldK && w.oldLives() && !k.faults.deaf {
+			add(func(n *world) {
+				n.oldK = false
+				if !n.old.Left() {
+					k.step(n, End)
+				}
+			})
+		}
+		if w.newK && w.there && w.take == Daemon {
+			add(func(n *world) { n.newK, n.told = false, true })
+		}
+		return
+	}
+	if !w.crashed {
+		add(func(n *world) { n.crashed, n.asked, n.keeper, n.toK = true, true, false, false }) // its death asks for the end
+	}
+	if !w.asked {
+		add(func(n *world) { n.asked = true; k.calls(n, Asked) })
+	}
+	switch {
+	case w.toK:
+		add(func(n *world) { n.toK, n.knows = false, true; k.calls(n, Follows) })
+	case !w.oldK && !w.newK && !w.keep.Done():
+		add(func(n *world) { k.calls(n, NoMore) })
+	}
+	if w.keep.Done() && !w.oldLives() && !w.there {
+		add(func(n *world) { k.calls(n, Cleared); n.keeper = false })
+	}
+}
+
+// calls is what follows from a call for the keeper.
+func (k walker) calls(w *world, c Call) {
+	t, ok := k.keep(w.keep, c)
+	if !ok {
+		k.bad(*w, "keeper: "+keepNames[w.keep]+", "+callNames[c])
+	}
+	w.keep = t.To
+	if t.Do&Pass != 0 {
+		switch {
+		case w.knows && w.there:
+			w.told = true
+		case !w.knows && w.oldLives():
+			k.step(w, End)
+		default:
+			if w.knows && w.oldLives() {
+				k.step(w, End)
+			}
+			k.calls(w, EndMissed)
+		}
+	}
+	if t.Do&KeepIt != 0 {
+		w.keptEnd = true
+	}
+	if t.Do&(PassMiss|PassAsks) != 0 && w.keptEnd {
+		w.keptEnd = false
+		k.calls(w, Asked)
+	}
+	if t.Do&Ask != 0 {
+		k.calls(w, Asked)
+	}
+}
+
+// nextStop is somebody who stops the daemon from outside.
+func (k walker) nextStop(w world, add func(func(*world))) {
+	holder := uint8(0)
+	switch {
+	case w.lockOld && w.oldLives():
+		holder = 1
+	case w.lockNew && w.there:
+		holder = 2
+	}
+	lives := w.target == 1 && w.oldLives() || w.target == 2 && w.there
+	sight := func(s Sight, what func(*world)) {
+		add(func(n *world) {
+			to, ok := k.rules.follow(n.follow, s)
+			if !ok {
+				k.bad(*n, "stop: "+followNames[n.follow]+", "+sightNames[s])
+			}
+			n.follow = to
+			if what != nil {
+				what(n)
+			}
+			if (to == Served || to == NotThere) && (n.lockOld && n.oldLives() || n.lockNew && n.there) {
+				k.bad(*n, "a stop says that no daemon runs, and it does")
+			}
+		})
+	}
+	switch w.follow {
+	case 0:
+		if holder != 0 && !w.asked {
+			add(func(n *world) { n.follow, n.target, n.asked = Met, holder, true })
+		}
+	case Met, MetNext:
+		switch {
+		case holder == w.target || k.faults.unproved && lives:
+			sight(Proves, func(n *world) {
+				if holder != w.target {
+					k.bad(*n, "a process is signalled that is not the daemon")
+				}
+			})
+		case holder != 0 || !lives:
+			sight(Misses, nil)
+		}
+	case Held, HeldNext:
+		switch {
+		case !w.sent:
+			add(func(n *world) {
+				n.sent = true
+				switch {
+				case n.target == 1 && n.oldLives():
+					k.step(n, End)
+				case n.target == 2 && n.there:
+					n.told = true
+				}
+			})
+		case !lives:
+			sight(Outlived, nil)
+		}
+	case Lost, Left:
+		shared := w.oldLives() && w.old != Finishing || w.there // who has the lock that they share
+		switch {
+		case holder != 0:
+			sight(Sees, func(n *world) { n.target, n.sent = holder, false })
+		case !shared:
+			sight(SeesNil, nil)
+		}
+	}
 }
 
 // check holds what must be true of a moment.
@@ -434,7 +911,7 @@ func check(w world, list []world, fault func(world, string)) {
 	}
 	quiet := true // nothing happens but what comes from outside
 	for _, n := range list {
-		if n.crashed == w.crashed && n.asked == w.asked && n.own == w.own {
+		if n.outside() == w.outside() {
 			quiet = false
 		}
 	}
@@ -442,7 +919,7 @@ func check(w world, list []world, fault func(world, string)) {
 		return
 	}
 	oldIs := w.oldLives() && !w.old.Ending()
-	if !oldIs && !newIs && !w.asked && !w.own && !w.crashed {
+	if !oldIs && !newIs && !w.asked && !w.own && !w.crashed && !w.ctrlC {
 		fault(w, "there is no daemon, and nobody has asked for that")
 	}
 	if w.asked && (oldIs || newIs && w.life == Working) && !w.crashed {
@@ -454,6 +931,25 @@ func check(w world, list []world, fault func(world, string)) {
 	if w.heir && !w.was && !w.asked && !w.own {
 		fault(w, "the successor of a daemon that was killed is not the daemon")
 	}
+	// Of a program that closes its wire, and is reloaded, the launcher sees the end.
+	if (w.launch == CalledOff || w.launch == Fallen) && !w.crashed && !(w.was && w.own) && (oldIs || newIs || w.lockOld) {
+		fault(w, "a start has failed, and a daemon is left")
+	}
+	if w.kind == detached && w.oldLives() && w.start == begun && w.verdict.Undecided() && !w.old.Ending() {
+		fault(w, "the daemon waits for a launcher that is gone")
+	}
+	if w.kind == kept && !w.keeper && (oldIs || newIs && w.life == Working) {
+		fault(w, "the keeper is dead, and the daemon goes on")
+	}
+	if w.keeper && !w.oldLives() && !w.there {
+		fault(w, "the keeper does not end")
+	}
+	if w.launcher {
+		fault(w, "the launcher waits")
+	}
+	if w.follow != 0 && !w.follow.Over() {
+		fault(w, "a stop waits")
+	}
 	if w.there && !newIs {
 		fault(w, "a successor is left over")
 	}
@@ -464,13 +960,135 @@ func check(w world, list []world, fault func(world, string)) {
 
 func TestWalkThroughAReload(t *testing.T) {
 	begin := time.Now()
-	states, faults := visit(Life.Next, TakeOver.Next)
+	states, found := visit(theRules, faults{}, []kind{bare, detached, kept, managed}, *mostEvents, false)
 	t.Logf("%d states in %v", states, time.Since(begin).Round(time.Millisecond))
-	for i, f := range faults {
+	for i, f := range found {
 		if i < 20 {
 			t.Error(f)
 		}
 	}
+}
+
+// TestWalkFindsMistakes: in each walk the rules, or the code around them, have one mistake. Those
+// that are marked as mended are faults that this program has had.
+func TestWalkFindsMistakes(t *testing.T) {
+	type change = func(*rules, *faults)
+	launched := func(s Launch, g Sign, to Course) change {
+		return func(r *rules, _ *faults) {
+			before := r.launch
+			r.launch = func(l Launch, h Sign) (Course, bool) {
+				if l == s && h == g {
+					return to, true
+				}
+				return before(l, h)
+			}
+		}
+	}
+	keeps := func(s Keep, c Call, to Turnout) change {
+		return func(r *rules, _ *faults) {
+			before := r.keep
+			r.keep = func(k Keep, d Call) (Turnout, bool) {
+				if k == s && d == c {
+					return to, true
+				}
+				return before(k, d)
+			}
+		}
+	}
+	follows := func(s Follow, g Sight, to Follow) change {
+		return func(r *rules, _ *faults) {
+			before := r.follow
+			r.follow = func(f Follow, h Sight) (Follow, bool) {
+				if f == s && h == g {
+					return to, true
+				}
+				return before(f, h)
+			}
+		}
+	}
+	hears := func(v Verdict, n News, to Turn) change {
+		return func(r *rules, _ *faults) {
+			before := r.verdict
+			r.verdict = func(w Verdict, m News) (Turn, bool) {
+				if w == v && m == n {
+					return to, true
+				}
+				return before(w, m)
+			}
+		}
+	}
+	lives := func(s Life, e Event, to Step) change {
+		return func(r *rules, _ *faults) {
+			before := r.life
+			r.life = func(l Life, f Event) (Step, bool) {
+				if l == s && f == e {
+					return to, true
+				}
+				return before(l, f)
+			}
+		}
+	}
+	both := func(one, two change) change {
+		return func(r *rules, f *faults) { one(r, f); two(r, f) }
+	}
+	const mended = true
+	all, had := 0, 0
+	for _, tt := range []struct {
+		what   string
+		kind   kind
+		mended bool
+		change change
+	}{
+		{"a start says OK before others find the daemon", detached, false, launched(Named, Claims, Course{Up, 0})},
+		{"a start that is given up leaves a process in the program's main", detached, mended, launched(Doubted, Tires, Course{CalledOff, TakeAway})},
+		{"a daemon that is given up is not told", detached, false, both(launched(Claimed, CallOff, Course{Recall, 0}), launched(Recall, Tires, Course{CalledOff, 0}))},
+		{"a start that is given up waits for who does not claim", detached, false, launched(Doubted, Tires, Course{Doubted, 0})},
+		{"a start whose program closes the wire waits for ever", detached, mended, both(launched(Vanished, TimesOut, Course{LateNamed, LookCloser}), launched(Vanished, Tires, Course{LateNamed, LookCloser}))},
+		{"a start fails of a daemon that goes on", detached, mended, launched(Named, HangsUp, Course{Fallen, 0})},
+		{"a start whose time is over waits for who does not claim", detached, false, launched(LateNamed, Tires, Course{LateNamed, 0})},
+		{"a daemon that is ready is cancelled", detached, mended, hears(Ready, Cancels, Turn{Ready, CancelStart})},
+		{"a daemon does not let go of a launcher that has vanished", detached, mended, hears(Open, Decides, Turn{Open, 0})},
+		{"nor does it hear that", detached, false, func(_ *rules, f *faults) { f.deaf = true }},
+		{"a signal during the hand-over ends the old process", kept, mended, lives(Handing, End, Step{Stopping, EndContext})},
+		{"a worker that returns during the hand-over ends the daemon", managed, mended, lives(Handing, WorkerEnded, Step{Stopping, TellStopping})},
+		{"a keeper's end comes too late for the old process, and is forgotten", kept, mended, keeps(Dismissing, Follows, Turnout{Dismissing, 0})},
+		{"what a generation has missed is forgotten", kept, false, keeps(BetweenEnd, Follows, Turnout{Dismissing, 0})},
+		{"a keeper waits for another generation for ever", kept, false, keeps(Tending, NoMore, Turnout{Tending, 0})},
+		{"a keeper that has died ends nobody", kept, false, func(_ *rules, f *faults) { f.deaf = true }},
+		{"a stop does not follow a reload", managed, mended, follows(Left, Sees, Served)},
+		{"a stop during a hand-over says that nothing runs", managed, mended, follows(Lost, Sees, NotThere)},
+		{"a stop signals a process that is not the daemon any more", managed, mended, func(_ *rules, f *faults) { f.unproved = true }},
+		{"a stop waits for a process that is gone", managed, false, follows(Held, Outlived, Held)},
+		{"the old process ends before the service manager knows the new one", managed, mended, func(_ *rules, f *faults) { f.noMain = true }},
+		{"a daemon that is to end brings up another successor", kept, mended, func(_ *rules, f *faults) { f.again = true }},
+		{"a successor gives up in the moment in which the old process dies", bare, mended, func(r *rules, f *faults) {
+			f.lateDead = true
+			r.take = func(s TakeOver, h Happening) (Move, bool) {
+				if s == Orphan && h == Late {
+					return Move{Dropped, GiveUp | Settle}, true
+				}
+				return s.Next(h)
+			}
+		}},
+	} {
+		r, f := theRules, faults{}
+		tt.change(&r, &f)
+		if all++; tt.mended {
+			had++
+		}
+		begin := time.Now()
+		states, found := visit(r, f, []kind{tt.kind}, 1, true)
+		if len(found) == 0 {
+			states, found = visit(r, f, []kind{tt.kind}, 2, true)
+		}
+		if len(found) == 0 {
+			t.Errorf("%s, and the walk finds nothing in %d states", tt.what, states)
+			continue
+		}
+		what, _, _ := strings.Cut(found[0], ": old")
+		t.Logf("%s: %s (%d states, %v)", tt.what, what, states, time.Since(begin).Round(time.Millisecond))
+	}
+	t.Logf("%d mistakes, %d of which have been made and mended", all, had)
 }
 
 // TestWalkFindsWhatIsWrong: each of these tables has one mistake.
@@ -498,7 +1116,9 @@ func TestWalkFindsWhatIsWrong(t *testing.T) {
 			}
 			return s.Next(e)
 		}
-		if _, faults := visit(life, TakeOver.Next); len(faults) == 0 {
+		r := theRules
+		r.life = life
+		if _, found := visit(r, faults{}, []kind{bare}, 2, true); len(found) == 0 {
 			t.Errorf("%s, and the walk finds nothing", tt.what)
 		}
 	}
@@ -525,7 +1145,9 @@ func TestWalkFindsWhatIsWrong(t *testing.T) {
 			}
 			return s.Next(h)
 		}
-		if _, faults := visit(Life.Next, take); len(faults) == 0 {
+		r := theRules
+		r.take = take
+		if _, found := visit(r, faults{}, []kind{bare}, 2, true); len(found) == 0 {
 			t.Errorf("%s, and the walk finds nothing", tt.what)
 		}
 	}
