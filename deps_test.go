@@ -86,7 +86,7 @@ var houseRules = map[string]struct {
 	"internal/sockets":  {[]string{"internal/fileid", "internal/paths", "internal/retried", "internal/timing", unixes}, "it knows sockets by their names, not what daemons are"},
 	"internal/sdnotify": {[]string{"internal/retried", "internal/timing", unixes}, "it speaks a protocol; when to say what is the daemon's part"},
 	"internal/signals":  {[]string{unixes}, "it knows signals by their numbers, and nobody who sends one"},
-	"internal/systemd":  {nil, "it asks a question; what follows from the answer is the daemon's part"},
+	"internal/systemd":  {[]string{"internal/proc", "internal/retried"}, "it asks a question; what follows from the answer is the daemon's part"},
 	"internal/template": {nil, "it knows texts and numbers, not workers"},
 	"internal/timing":   {nil, "it is a page of numbers"},
 	"internal/usercode": {nil, "it calls a function, and must not know what for"},

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -69,66 +68,4 @@ func parse(out string) map[string]string {
 		}
 	}
 	return found
-}
-
-// run gives what systemctl writes to stdout; if it fails, the error says what it wrote
-// to stderr.
-func run(ctx context.Context, args, env []string) (string, error) {
-	program := ""
-	for _, p := range places {
-		if _, err := os.Stat(p); err == nil {
-			program = p
-			break
-		}
-	}
-	if program == "" {
-		return "", ErrNone
-	}
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		return "", err
-	}
-	defer null.Close()
-	out, outEnd, err := os.Pipe()
-	if err != nil {
-		return "", err
-	}
-	defer out.Close()
-	said, saidEnd, err := os.Pipe()
-	if err != nil {
-		outEnd.Close()
-		return "", err
-	}
-	defer said.Close()
-	p, err := os.StartProcess(program, args, &os.ProcAttr{Dir: "/", Env: env, Files: []*os.File{null, outEnd, saidEnd}})
-	outEnd.Close()
-	saidEnd.Close()
-	if err != nil {
-		return "", err
-	}
-	// A helper of systemctl's that outlived it must not hold the reading up.
-	stop := context.AfterFunc(ctx, func() {
-		p.Kill()
-		out.Close()
-		said.Close()
-	})
-	defer stop()
-	// What is written to stderr fits into the pipe, so that one can be read after the other.
-	answer, err := io.ReadAll(io.LimitReader(out, maxAnswer))
-	complaint, _ := io.ReadAll(io.LimitReader(said, maxAnswer))
-	state, waited := p.Wait()
-	switch {
-	case ctx.Err() != nil:
-		return "", context.Cause(ctx)
-	case err != nil:
-		return "", err
-	case waited != nil:
-		return "", waited
-	case !state.Success():
-		if text := strings.TrimSpace(string(complaint)); text != "" {
-			return "", errors.New(text)
-		}
-		return "", errors.New("systemctl: " + state.String())
-	}
-	return string(answer), nil
 }
