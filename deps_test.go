@@ -329,6 +329,7 @@ func TestWhatIsNotCalledIsNotLinked(t *testing.T) {
 		{module + "/internal/proc.Snapshot", "status do"},
 		{unixes + ".anyToSockaddr", ""}, // every family of addresses
 		{"unicode.PrintRanges", ""},
+		{"os.StartProcess", ""},
 		{"errors.As", ""}, // reflection; errors.AsType does without
 	}
 	for _, call := range strings.Fields("none status start do") {

@@ -128,17 +128,17 @@ func mountinfo(data []byte) kind {
 		if !ok {
 			continue
 		}
-		f, super := bytes.Fields(before), bytes.Fields(after)
+		f, super := strings.Fields(string(before)), strings.Fields(string(after))
 		if len(f) < 6 || len(super) < 1 {
 			continue
 		}
-		source, point, fstype := string(f[3]), string(f[4]), string(super[0])
+		source, point, fstype := f[3], f[4], super[0]
 		switch point {
 		case "/etc/hostname", "/etc/hosts", "/etc/resolv.conf":
 			found = min(found, ownFile(source))
 		case "/":
 			if fstype == "overlay" && len(super) >= 3 {
-				found = min(found, ownRoot(string(super[2])))
+				found = min(found, ownRoot(super[2]))
 			}
 		case "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/uptime":
 			if fstype == "fuse.lxcfs" {

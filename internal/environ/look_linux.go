@@ -59,11 +59,11 @@ func parseStat(b []byte) (p process, ok bool) {
 	if open < 0 || end < open+2 {
 		return process{}, false
 	}
-	after := bytes.Fields(b[end+1:]) // the first one is field 3 of the manual
-	if len(after) < 20 || bytes.ContainsAny(after[0], "ZXx") {
+	after := strings.Fields(string(b[end+1:])) // the first one is field 3 of the manual
+	if len(after) < 20 || strings.ContainsAny(after[0], "ZXx") {
 		return process{}, false
 	}
 	pid, err := strconv.Atoi(string(b[:open]))
-	start, err2 := strconv.ParseUint(string(after[22-3]), 10, 64)
+	start, err2 := strconv.ParseUint(after[22-3], 10, 64)
 	return process{pid: pid, start: start, name: string(b[open+2 : end])}, err == nil && err2 == nil && pid > 0
 }

@@ -1,12 +1,12 @@
 package pidfile
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/daemonocle/daemonocle/internal/fileid"
 	"github.com/daemonocle/daemonocle/internal/proc"
@@ -150,14 +150,14 @@ func (f File) inode() (fileid.ID, bool) {
 
 // locksIn looks for "lock:	1: OFDLCK ADVISORY  WRITE -1 fe:00:1234 1 1".
 func locksIn(fdinfo []byte, i fileid.ID) bool {
-	for line := range bytes.Lines(fdinfo) {
-		f := bytes.Fields(line)
-		if len(f) < 9 || string(f[0]) != "lock:" || string(f[2]) != "OFDLCK" || string(f[4]) != "WRITE" {
+	for line := range strings.Lines(string(fdinfo)) {
+		f := strings.Fields(line)
+		if len(f) < 9 || f[0] != "lock:" || f[2] != "OFDLCK" || f[4] != "WRITE" {
 			continue
 		}
-		_, ino, _ := bytes.Cut(f[6], []byte(":"))
-		_, ino, _ = bytes.Cut(ino, []byte(":"))
-		if string(ino) == strconv.FormatUint(i.Ino, 10) && string(f[7]) == "1" && string(f[8]) == "1" {
+		_, ino, _ := strings.Cut(f[6], ":")
+		_, ino, _ = strings.Cut(ino, ":")
+		if ino == strconv.FormatUint(i.Ino, 10) && f[7] == "1" && f[8] == "1" {
 			return true
 		}
 	}

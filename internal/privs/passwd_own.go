@@ -3,9 +3,9 @@
 package privs
 
 import (
-	"bytes"
 	"os"
 	"os/user"
+	"strings"
 )
 
 const passwdFile = "/etc/passwd"
@@ -29,9 +29,9 @@ func listed(u *user.User, err error) (*user.User, error) {
 }
 
 func inPasswd(data []byte, name, uid string) bool {
-	for line := range bytes.Lines(data) {
-		f := bytes.Split(bytes.TrimSpace(line), []byte(":"))
-		if len(f) >= 4 && string(f[0]) == name && string(f[2]) == uid {
+	for line := range strings.Lines(string(data)) {
+		f := strings.Split(strings.TrimSpace(line), ":")
+		if len(f) >= 4 && f[0] == name && f[2] == uid {
 			return true
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // status is what a thread is, from its /proc status file: real, effective,
@@ -24,7 +25,7 @@ func parseStatus(data []byte) (status, error) {
 	seen := map[string]bool{}
 	for line := range bytes.Lines(data) {
 		k, v, _ := bytes.Cut(line, []byte(":"))
-		key, values := string(k), bytes.Fields(v)
+		key, values := string(k), strings.Fields(string(v))
 		var err error
 		switch key {
 		case "Uid":
@@ -58,11 +59,11 @@ func parseStatus(data []byte) (status, error) {
 	return st, nil
 }
 
-func parseIDs(values [][]byte) ([]int, error) {
+func parseIDs(values []string) ([]int, error) {
 	ids := make([]int, 0, len(values))
 	for _, v := range values {
 		// 4294967295 can be here: an id that has no name in our user namespace.
-		n, err := strconv.ParseUint(string(v), 10, 32)
+		n, err := strconv.ParseUint(v, 10, 32)
 		if err != nil {
 			return nil, err
 		}
@@ -71,7 +72,7 @@ func parseIDs(values [][]byte) ([]int, error) {
 	return ids, nil
 }
 
-func parseFour(to *[4]int, values [][]byte) error {
+func parseFour(to *[4]int, values []string) error {
 	ids, err := parseIDs(values)
 	if err == nil && len(ids) != len(to) {
 		err = fmt.Errorf("has %d ids", len(ids))
@@ -82,11 +83,11 @@ func parseFour(to *[4]int, values [][]byte) error {
 	return err
 }
 
-func parseCaps(values [][]byte) (uint64, error) {
+func parseCaps(values []string) (uint64, error) {
 	if len(values) != 1 {
 		return 0, fmt.Errorf("has %d values", len(values))
 	}
-	return strconv.ParseUint(string(values[0]), 16, 64)
+	return strconv.ParseUint(values[0], 16, 64)
 }
 
 const capSetgid, capSetuid = 6, 7 // capabilities(7)

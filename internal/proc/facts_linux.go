@@ -1,7 +1,6 @@
 package proc
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"unsafe"
 
 	"github.com/daemonocle/daemonocle/internal/retried"
@@ -162,8 +162,8 @@ func children(pid int) ([]int, error) {
 func childrenOf(tasks, tid string) ([]int, error) {
 	b, err := os.ReadFile(filepath.Join(tasks, tid, "children"))
 	var pids []int
-	for _, f := range bytes.Fields(b) {
-		if n, err := strconv.Atoi(string(f)); err == nil {
+	for _, f := range strings.Fields(string(b)) {
+		if n, err := strconv.Atoi(f); err == nil {
 			pids = append(pids, n)
 		}
 	}

@@ -261,12 +261,12 @@ func parseStatus(b []byte) (*statusFile, error) {
 		default:
 			continue
 		}
-		f := bytes.Fields(rest)
+		f := strings.Fields(string(rest))
 		if len(f) < len(into) {
 			return nil, errStatus
 		}
 		for i := range into {
-			n, err := strconv.ParseUint(string(f[i]), 10, 63)
+			n, err := strconv.ParseUint(f[i], 10, 63)
 			if err != nil {
 				return nil, errStatus
 			}

@@ -43,14 +43,14 @@ func parseStat(b []byte) (*stat, error) {
 	if open < 0 || end < open {
 		return nil, errStat
 	}
-	f := bytes.Fields(b[end+1:]) // f[0] is field 3 of the manual
+	f := strings.Fields(string(b[end+1:])) // f[0] is field 3 of the manual
 	if len(f) < 20 || len(f[0]) != 1 {
 		return nil, errStat
 	}
 	var n [42 + 1]uint64 // by their numbers in the manual; those below zero as int64 has them
 	for i, text := range f[1:min(len(f), len(n)-3)] {
 		var err error
-		if n[i+4], err = number(string(text)); err != nil {
+		if n[i+4], err = number(text); err != nil {
 			return nil, errStat
 		}
 	}

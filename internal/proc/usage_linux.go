@@ -1,10 +1,10 @@
 package proc
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/retried"
@@ -74,12 +74,12 @@ func (r *reading) clock(pid int) error {
 // parseStatm reads the seven numbers of /proc/PID/statm: pages of the whole
 // program, resident, shared, text, lib, data, dirty.
 func parseStatm(b []byte) (pages [7]int64, err error) {
-	f := bytes.Fields(b)
+	f := strings.Fields(string(b))
 	if len(f) < len(pages) {
 		return pages, fmt.Errorf("%d numbers instead of 7", len(f))
 	}
 	for i := range pages {
-		if pages[i], err = strconv.ParseInt(string(f[i]), 10, 64); err != nil {
+		if pages[i], err = strconv.ParseInt(f[i], 10, 64); err != nil {
 			return pages, err
 		}
 		if pages[i] < 0 {
