@@ -151,7 +151,7 @@ func (o Output) Explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	v := newVoice(nil, o)
+	v := newPrinter(nil, o)
 	if !Shown(err) {
 		v.object(failedObject(err), err)
 	}
@@ -172,25 +172,25 @@ func (d *Daemon) builtin() []Action {
 	list := []Action{
 		plainAction("start", "Start the daemon.", func(ctx context.Context, c *Call, o StartOptions) error {
 			o.Args = append(o.Args, c.Args...)
-			return c.voice().start(ctx, o)
+			return c.printer().start(ctx, o)
 		}),
 		plainAction("stop", "Stop the daemon.", func(ctx context.Context, c *Call, o StopOptions) error {
-			return c.voice().stop(ctx, o)
+			return c.printer().stop(ctx, o)
 		}),
 		plainAction("restart", "Stop then start the daemon.", func(ctx context.Context, c *Call, o RestartOptions) error {
 			o.Start.Args = append(o.Start.Args, c.Args...)
-			return c.voice().restart(ctx, o)
+			return c.printer().restart(ctx, o)
 		}),
 		plainAction("status", "Get the status of the daemon.", func(ctx context.Context, c *Call, o StatusOptions) error {
-			return c.voice().status(ctx, o)
+			return c.printer().status(ctx, o)
 		}),
 		plainAction("reload", "Reload the daemon without stopping it.", func(ctx context.Context, c *Call, o ReloadOptions) error {
-			return c.voice().reload(ctx, o)
+			return c.printer().reload(ctx, o)
 		}),
 	}
 	if d.hasLogs() {
 		list = append(list, plainAction("logs", "Show the last lines that the daemon has written.", func(ctx context.Context, c *Call, o LogsOptions) error {
-			return c.voice().logs(ctx, o, c.Daemon.Logs)
+			return c.printer().logs(ctx, o, c.Daemon.Logs)
 		}))
 	}
 	for i := range list {
@@ -344,7 +344,7 @@ func (d *Daemon) dispatch(ctx context.Context, out Output, name string, args []s
 	}
 	e := d.fail(name, fault.Say(fmt.Sprintf("invalid action %q", name), ErrUnknownAction))
 	e.Hint = "The actions are " + strings.Join(d.Actions(), ", ") + "."
-	return newVoice(d, out).failed(e)
+	return newPrinter(d, out).failed(e)
 }
 
 // unexpected is the error for arguments where there should be none, nil if there are none.
@@ -374,12 +374,12 @@ func (d *Daemon) call(ctx context.Context, a Action, out Output, args []string, 
 		err = unexpected(args)
 	}
 	if err != nil {
-		return c.voice().failed(d.misused(a.name, err))
+		return c.printer().failed(d.misused(a.name, err))
 	}
 	if a.builtin {
 		return a.run(ctx, c, o)
 	}
-	v, began := c.voice(), time.Now()
+	v, began := c.printer(), time.Now()
 	replaces := slices.Contains(builtinNames, a.name)
 	var printed strings.Builder
 	wrapped := out.JSON && !replaces && !a.has("json")
@@ -442,7 +442,7 @@ func (a Action) filled(given map[string][]string) (any, error) {
 	return v.Interface(), nil
 }
 
-func (c *Call) voice() *voice { return newVoice(c.Daemon, c.Output) }
+func (c *Call) printer() *printer { return newPrinter(c.Daemon, c.Output) }
 
 // usage lists the actions.
 func (d *Daemon) usage() error {

@@ -262,7 +262,7 @@ func newDaemon(c Config, m plan.Member) (*Daemon, error) {
 		bad("Actions", "", err, "")
 	}
 	if d.foreign != nil {
-		problems = append(problems, d.foreign.settle(d)...)
+		problems = append(problems, d.foreign.complete(d)...)
 	}
 	for setting := range c.SetBy {
 		if !isSetting(setting) {

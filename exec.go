@@ -120,7 +120,7 @@ func (p *program) member(n int) (func(context.Context) error, error) {
 	return own.work, errors.Join(problems...)
 }
 
-func (p *program) settle(d *Daemon) []error {
+func (p *program) complete(d *Daemon) []error {
 	if d.code.Help == "" {
 		d.code.Help = fmt.Sprintf("Run %q as a daemon.", p.Name)
 	}
@@ -299,7 +299,7 @@ func (p *program) become(ctx context.Context, l *life) error {
 	}
 	env := p.environment(l)
 	argv := slices.Concat([]string{p.Name}, p.Args, l.args)
-	l.deafen(true)
+	l.stopHandlers(true)
 	if l.revert != nil {
 		defer l.revert()
 	}

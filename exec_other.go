@@ -11,4 +11,6 @@ func (p *program) raise(*life) error { return nil }
 // execute: here no process can become another program.
 func (p *program) execute(*life, string, []string, []string) error { return ErrUnsupported }
 
-func (p *program) attend(context.Context, *Daemon) (vigil, error) { return nil, ErrUnsupported }
+func (p *program) prepareWatch(context.Context, *Daemon) (startWatch, error) {
+	return nil, ErrUnsupported
+}

@@ -51,12 +51,12 @@ func (p *program) raise(l *life) error {
 	}
 	for _, limit := range p.Limits {
 		if err := limits.Raise(limit.Resource, limit.Hard); err != nil {
-			return l.d.unable("raise a resource limit of", p.Name, err, "Start as root, or ask for less.")
+			return l.d.cannot("raise a resource limit of", p.Name, err, "Start as root, or ask for less.")
 		}
 	}
 	if p.Nice != 0 {
 		if err := limits.Renice(p.Nice); err != nil {
-			return l.d.unable("set the niceness of", p.Name, err, "Only root can lower it.")
+			return l.d.cannot("set the niceness of", p.Name, err, "Only root can lower it.")
 		}
 	}
 	return nil

@@ -242,7 +242,7 @@ func (b *birth) forget() {
 }
 
 // logs is the action. One that follows ends with Ctrl-C, and well.
-func (v *voice) logs(ctx context.Context, o LogsOptions, show func(context.Context, io.Writer, LogsOptions) error) error {
+func (v *printer) logs(ctx context.Context, o LogsOptions, show func(context.Context, io.Writer, LogsOptions) error) error {
 	if v.out.JSON && o.Follow {
 		return v.failed(v.d.misused("logs", errors.New("what is followed has no end, and an object has one")))
 	}

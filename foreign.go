@@ -15,18 +15,18 @@ import (
 type foreign interface {
 	// member gives the worker of that number in a group.
 	member(n int) (func(context.Context) error, error)
-	// settle checks and completes the settings of a daemon that is being made.
-	settle(d *Daemon) []error
+	// complete checks and completes the settings of a daemon that is being made.
+	complete(d *Daemon) []error
 	// check looks, in the launcher, whether there is something to execute.
 	check(d *Daemon) error
-	// attend gets ready, in the launcher, to watch the program start.
-	attend(ctx context.Context, d *Daemon) (vigil, error)
+	// prepareWatch gets ready, in the launcher, to watch the program start.
+	prepareWatch(ctx context.Context, d *Daemon) (startWatch, error)
 	// raise does, in the daemon, what needs the privileges that it still has.
 	raise(l *life) error
 }
 
-// vigil is a launcher's watch over a program that starts.
-type vigil interface {
+// startWatch is a launcher's watch over a program that starts.
+type startWatch interface {
 	// address is the program's NOTIFY_SOCKET, empty without one.
 	address() string
 	// watch gives what is seen of the program, once the daemon is that or dead; limit is
@@ -53,16 +53,16 @@ func foreignOf(worker func(context.Context) error) foreign {
 // errNotExecuted is in the error of a worker that could not become its program.
 var errNotExecuted = errors.New("not executed")
 
-// attend gets ready to watch the programs among the daemons that are about to be
+// prepareWatches gets ready to watch the programs among the daemons that are about to be
 // started. It gives those that still are.
-func attend(ctx context.Context, attempts []*attempt) []*attempt {
+func prepareWatches(ctx context.Context, attempts []*attempt) []*attempt {
 	var left []*attempt
 	for _, a := range attempts {
 		a.alone = len(attempts) == 1
 		if a.d.foreign != nil && a.gate == nil { // else it does not become that
 			var err error
-			if a.vigil, err = a.d.foreign.attend(ctx, a.d); err != nil {
-				a.vigil = nil
+			if a.watch, err = a.d.foreign.prepareWatch(ctx, a.d); err != nil {
+				a.watch = nil
 				a.begin()
 				a.w.settle(false)
 				a.tell(err)
@@ -74,18 +74,18 @@ func attend(ctx context.Context, attempts []*attempt) []*attempt {
 	return left
 }
 
-// relieve ends the watch.
-func (a *attempt) relieve() {
-	if a.vigil != nil {
-		a.vigil.close()
+// endWatch ends the watch.
+func (a *attempt) endWatch() {
+	if a.watch != nil {
+		a.watch.close()
 	}
 }
 
 func (a *attempt) notifyAddress() string {
-	if a.vigil == nil {
+	if a.watch == nil {
 		return ""
 	}
-	return a.vigil.address()
+	return a.watch.address()
 }
 
 // backOff calls try with growing pauses until it is done or ctx ends.

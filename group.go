@@ -602,9 +602,9 @@ func (g *Group) dispatch(ctx context.Context, out Output, name string, args []st
 	}
 	list, err := g.chosen(given)
 	if err != nil {
-		return newVoice(some, out).failed(g.fail(name, err).misused())
+		return newPrinter(some, out).failed(g.fail(name, err).misused())
 	}
-	c := &chorus{g: g, out: out.steady(), list: list}
+	c := &groupPrinter{g: g, out: out.steady(), list: list}
 	if !a.builtin {
 		return c.oneByOne(func(d *Daemon, out Output) error {
 			return d.call(ctx, a, out, args, func() (any, error) { return options(a) })
@@ -615,7 +615,7 @@ func (g *Group) dispatch(ctx context.Context, out Output, name string, args []st
 		err = unexpected(args)
 	}
 	if err != nil {
-		return newVoice(some, out).failed(g.fail(name, err).misused())
+		return newPrinter(some, out).failed(g.fail(name, err).misused())
 	}
 	switch o := o.(type) {
 	case StartOptions:
@@ -630,50 +630,50 @@ func (g *Group) dispatch(ctx context.Context, out Output, name string, args []st
 		return c.reload(ctx, o)
 	case LogsOptions:
 		if out.JSON {
-			return c.oneByOne(func(d *Daemon, out Output) error { return newVoice(d, out).logs(ctx, o, d.Logs) })
+			return c.oneByOne(func(d *Daemon, out Output) error { return newPrinter(d, out).logs(ctx, o, d.Logs) })
 		}
-		return newVoice(some, out).logs(ctx, o, func(ctx context.Context, w io.Writer, o LogsOptions) error {
+		return newPrinter(some, out).logs(ctx, o, func(ctx context.Context, w io.Writer, o LogsOptions) error {
 			return showLogs(ctx, w, list, o, g.fail)
 		})
 	}
 	return c.status(ctx, o.(StatusOptions))
 }
 
-// chorus is the voices of several daemons, heard in the order of the list.
-type chorus struct {
+// groupPrinter prints what becomes of several daemons, in the order of the list.
+type groupPrinter struct {
 	g    *Group
 	out  Output
 	list []*Daemon
 
-	voices  []*voice
-	turns   []*console.Turn
-	objects []map[string]any
-	errs    []error
+	printers []*printer
+	turns    []*console.Turn
+	objects  []map[string]any
+	errs     []error
 }
 
-// speak gives each its voice. One alone needs no turn: what its worker writes to
+// prepare gives each its printer. One alone needs no turn: what its worker writes to
 // the same terminal has its place behind the line of the start.
-func (c *chorus) speak() {
-	c.voices, c.turns = nil, nil
+func (c *groupPrinter) prepare() {
+	c.printers, c.turns = nil, nil
 	c.objects, c.errs = make([]map[string]any, len(c.list)), make([]error, len(c.list))
 	for i, d := range c.list {
-		v := &voice{d: d, out: c.out}
+		v := &printer{d: d, out: c.out}
 		if c.out.JSON {
 			v.out.into = &c.objects[i]
 		}
 		if len(c.list) == 1 {
-			v.speaker = c.out.console()
+			v.lines = c.out.console()
 		} else {
 			t := console.NewTurn()
 			c.turns = append(c.turns, t)
-			v.speaker = t
+			v.lines = t
 		}
-		c.voices = append(c.voices, v)
+		c.printers = append(c.printers, v)
 	}
 }
 
 // over is the last word of one.
-func (c *chorus) over(i int, err error) {
+func (c *groupPrinter) over(i int, err error) {
 	c.errs[i] = err
 	if len(c.turns) > 0 {
 		c.turns[i].Done()
@@ -682,7 +682,7 @@ func (c *chorus) over(i int, err error) {
 
 // perform calls act, which calls over for each, and prints meanwhile. An error of
 // act means that it has called none.
-func (c *chorus) perform(act func() error) error {
+func (c *groupPrinter) perform(act func() error) error {
 	if len(c.turns) == 0 {
 		return act()
 	}
@@ -704,59 +704,59 @@ func (c *chorus) perform(act func() error) error {
 }
 
 // finish prints the outcomes for programs, and gives the error of the whole.
-func (c *chorus) finish(err error) error {
+func (c *groupPrinter) finish(err error) error {
 	if err != nil {
-		return newVoice(c.list[0], c.out).failed(err)
+		return newPrinter(c.list[0], c.out).failed(err)
 	}
 	objects := slices.DeleteFunc(c.objects, func(m map[string]any) bool { return m == nil })
 	if len(objects) > 0 {
 		text := pyjson.AppendArray(nil, objects, console.Width(c.out.Out))
 		if _, err := c.out.Out.Write(text); err != nil {
-			c.errs = append(c.errs, newVoice(c.list[0], c.out).unheard(err))
+			c.errs = append(c.errs, newPrinter(c.list[0], c.out).unheard(err))
 		}
 	}
 	return errors.Join(c.errs...)
 }
 
-func (c *chorus) watchers(doing string) []watcher {
+func (c *groupPrinter) watchers(doing string) []watcher {
 	var list []watcher
-	for _, v := range c.voices {
+	for _, v := range c.printers {
 		list = append(list, v.watcher(doing))
 	}
 	return list
 }
 
-func (c *chorus) stopWatchers() []stopWatcher {
+func (c *groupPrinter) stopWatchers() []stopWatcher {
 	var list []stopWatcher
-	for _, v := range c.voices {
+	for _, v := range c.printers {
 		list = append(list, v.stopWatcher())
 	}
 	return list
 }
 
-func (c *chorus) start(ctx context.Context, o StartOptions) error {
-	c.speak()
+func (c *groupPrinter) start(ctx context.Context, o StartOptions) error {
+	c.prepare()
 	return c.finish(c.perform(func() error {
 		return c.g.startAll(ctx, c.list, o, c.watchers("Starting"), func(i int, s Started, err error) {
-			c.over(i, c.voices[i].started(s, err))
+			c.over(i, c.printers[i].started(s, err))
 		})
 	}))
 }
 
-func (c *chorus) stop(ctx context.Context, o StopOptions) error {
-	c.speak()
+func (c *groupPrinter) stop(ctx context.Context, o StopOptions) error {
+	c.prepare()
 	return c.finish(c.perform(func() error {
 		stopAll(ctx, "stop", c.list, o, c.stopWatchers(), func(i int, s Stopped, err error) {
-			c.over(i, c.voices[i].stopped(s, o, err))
+			c.over(i, c.printers[i].stopped(s, o, err))
 		})
 		return nil
 	}))
 }
 
 // restart has all lines of the stop before those of the start.
-func (c *chorus) restart(ctx context.Context, o RestartOptions) error {
+func (c *groupPrinter) restart(ctx context.Context, o RestartOptions) error {
 	r := newRestarting(c.list)
-	c.speak()
+	c.prepare()
 	until, calm := watcher{interrupts: true}.interruptible(ctx)
 	err := r.mayRestart(until, c.g, o, watcher{interrupts: true})
 	if err == nil {
@@ -764,10 +764,10 @@ func (c *chorus) restart(ctx context.Context, o RestartOptions) error {
 			stopAll(until, "restart", c.list, o.Stop, c.stopWatchers(), func(i int, s Stopped, err error) {
 				r.stopped(until, i, s, err)
 				if r.missing[i] != nil {
-					c.voices[i].warn(r.missing[i])
+					c.printers[i].warn(r.missing[i])
 				}
 				if err = r.errs[i]; err != nil {
-					err = c.voices[i].restarted(r.results[i], o, err)
+					err = c.printers[i].restarted(r.results[i], o, err)
 				}
 				c.over(i, err)
 			})
@@ -781,12 +781,12 @@ func (c *chorus) restart(ctx context.Context, o RestartOptions) error {
 	failed, objects := c.errs, c.objects
 	left, at := r.left()
 	if len(left) > 0 {
-		second := &chorus{g: c.g, out: c.out, list: left}
-		second.speak()
+		second := &groupPrinter{g: c.g, out: c.out, list: left}
+		second.prepare()
 		err = second.perform(func() error {
 			return c.g.startAll(ctx, left, o.Start, r.watchers(second.watchers("Starting")), func(i int, s Started, err error) {
 				r.started(at[i], s, err)
-				second.over(i, second.voices[i].restarted(r.results[at[i]], o, r.errs[at[i]]))
+				second.over(i, second.printers[i].restarted(r.results[at[i]], o, r.errs[at[i]]))
 			})
 		})
 		for i, n := range at {
@@ -797,28 +797,28 @@ func (c *chorus) restart(ctx context.Context, o RestartOptions) error {
 }
 
 // reload is one after the other, so that only one worker at a time is there twice.
-func (c *chorus) reload(ctx context.Context, o ReloadOptions) error {
-	c.speak()
+func (c *groupPrinter) reload(ctx context.Context, o ReloadOptions) error {
+	c.prepare()
 	return c.finish(c.perform(func() error {
-		for i, v := range c.voices {
+		for i, v := range c.printers {
 			c.over(i, v.reload(ctx, o))
 		}
 		return nil
 	}))
 }
 
-func (c *chorus) status(ctx context.Context, o StatusOptions) error {
-	c.speak()
+func (c *groupPrinter) status(ctx context.Context, o StatusOptions) error {
+	c.prepare()
 	if c.out.JSON && len(c.list) > 1 && len(o.Fields) > 0 && !slices.Contains(o.Fields, "name") {
 		o.Fields = append(slices.Clone(o.Fields), "name") // or nobody could tell one object from the next
 	}
 	statuses, errs := statusAll(ctx, c.list, o, c.watchers(""))
 	lines := c.out.console()
-	for i, v := range c.voices {
+	for i, v := range c.printers {
 		if len(c.turns) > 0 {
 			c.turns[i].Done()
 			c.turns[i].Play(lines)
-			v.speaker = lines
+			v.lines = lines
 		}
 		c.errs[i] = v.reported(statuses[i], errs[i])
 		e, is := errors.AsType[*Error](c.errs[i])
@@ -834,11 +834,11 @@ func (c *chorus) status(ctx context.Context, o StatusOptions) error {
 }
 
 // oneByOne calls an action of the program's own.
-func (c *chorus) oneByOne(call func(*Daemon, Output) error) error {
-	c.speak()
+func (c *groupPrinter) oneByOne(call func(*Daemon, Output) error) error {
+	c.prepare()
 	for i, d := range c.list {
 		out := c.out
-		out.into = c.voices[i].out.into
+		out.into = c.printers[i].out.into
 		c.errs[i] = call(d, out)
 	}
 	return c.finish(nil)

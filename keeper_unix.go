@@ -32,10 +32,10 @@ import (
 // has the terminal; its death is the daemon's SIGTERM.
 func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 	k := &keeper{d: d, w: w, at: stationOf(), phase: phase.Tending, followed: make(chan struct{}, 1)}
-	k.voice.said, k.voice.complain, k.voice.fd = phase.Unsaid, d.complain, notifyFDOf(ctx)
+	k.spokesman.said, k.spokesman.complain, k.spokesman.fd = phase.Unsaid, d.complain, notifyFDOf(ctx)
 	var watchdog time.Duration
-	k.voice.manager, watchdog = manager()
-	k.voice.watches = watchdog > 0
+	k.spokesman.manager, watchdog = manager()
+	k.spokesman.watches = watchdog > 0
 	signals := make(chan os.Signal, maxSignal)
 	defer signal.Stop(signals)
 	// From before the start, so that none is lost.
@@ -44,11 +44,11 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 
 	a := d.attempt(w)
 	a.phase = phase.Named
-	if k.voice.needed() { // else nobody asks when a program is ready
-		if len(attend(ctx, []*attempt{a})) == 0 {
+	if k.spokesman.needed() { // else nobody asks when a program is ready
+		if len(prepareWatches(ctx, []*attempt{a})) == 0 {
 			return Started{}, a.err
 		}
-		defer a.relieve()
+		defer a.endWatch()
 	}
 	files, names, err := inheritance(ctx)
 	var l *launch.Launch
@@ -80,7 +80,7 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 	}
 
 	if err := k.setUp(a); err != nil {
-		k.voice.tell(sdnotify.Status(inWords(err).Error()))
+		k.spokesman.tell(sdnotify.Status(inWords(err).Error()))
 		return Started{}, err
 	}
 	over, end := context.WithCancel(context.Background())
@@ -108,7 +108,7 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 	status := k.waitForAll()
 	end()
 	k.rest()
-	sudden := k.voice.become(phase.IsEnding) // else it has said why
+	sudden := k.spokesman.become(phase.IsEnding) // else it has said why
 	if d.foreign != nil && d.plan.PID != nil {
 		d.plan.PID.Remove() // the program does not know of it
 	}
@@ -120,7 +120,7 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 	}
 	e := d.fail("start", fault.Say(exitText(status), ErrDied))
 	if sudden {
-		k.voice.tell(sdnotify.Status(e.Err.Error()))
+		k.spokesman.tell(sdnotify.Status(e.Err.Error()))
 	}
 	e.PID, e.Code, e.Shown = s.PID, leave(status.Code), true
 	return s, e
@@ -138,7 +138,7 @@ type keeper struct {
 	w  watcher
 	at station
 
-	voice      spokesman
+	spokesman  spokesman
 	first      *launch.Launch // the generation that we have started
 	complaints atomic.Int32
 
@@ -405,20 +405,20 @@ func (k *keeper) setUp(a *attempt) error {
 func (k *keeper) hear(m launch.Message) {
 	switch m.Kind {
 	case launch.Ready:
-		k.voice.become(phase.IsUp)
+		k.spokesman.become(phase.IsUp)
 	case launch.Note:
-		k.voice.tell(sdnotify.Status(m.Text))
+		k.spokesman.tell(sdnotify.Status(m.Text))
 	case launch.Told:
-		k.voice.hear(m.Text)
+		k.spokesman.hear(m.Text)
 	}
 }
 
 // awaitReady is for the first generation, until ctx ends.
 func (k *keeper) awaitReady(ctx context.Context, a *attempt) {
-	if a.vigil != nil {
-		if ready, can := a.vigil.await(ctx, a); can {
+	if a.watch != nil {
+		if ready, can := a.watch.await(ctx, a); can {
 			if ready {
-				k.voice.become(phase.IsUp)
+				k.spokesman.become(phase.IsUp)
 			}
 			return
 		}
@@ -429,7 +429,7 @@ func (k *keeper) awaitReady(ctx context.Context, a *attempt) {
 // countAlive makes a worker that never calls Ready count as started when it has lived
 // through the window, as a launcher would.
 func (k *keeper) countAlive(ctx context.Context) {
-	if k.d.plan.RequireReady || !k.voice.needed() {
+	if k.d.plan.RequireReady || !k.spokesman.needed() {
 		return
 	}
 	daemon := k.current()
@@ -439,7 +439,7 @@ func (k *keeper) countAlive(ctx context.Context) {
 	case <-ctx.Done():
 	case <-lived.C:
 		if h := daemon.Handle(); h == nil || !h.Gone() {
-			k.voice.become(phase.IsUp)
+			k.spokesman.become(phase.IsUp)
 		}
 	}
 }
@@ -469,7 +469,7 @@ func (k *keeper) forward(signals <-chan os.Signal, done <-chan struct{}) {
 					k.forwarded = append(k.forwarded, sig)
 				}
 				k.mu.Unlock()
-				k.voice.become(phase.IsEnding)
+				k.spokesman.become(phase.IsEnding)
 				k.pass(sig)
 			}
 		}

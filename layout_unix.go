@@ -91,7 +91,7 @@ func (l *life) makeLayoutDirs(early bool) error {
 			if errors.Is(err, fs.ErrPermission) {
 				hint = "Run as a user who may create it, or set " + d.plan.Setting(dir.setting) + " to another path."
 			}
-			return d.unable("create directory", dir.String(), err, hint)
+			return d.cannot("create directory", dir.String(), err, hint)
 		}
 		if err := d.safe(dir); err != nil {
 			return err
@@ -108,7 +108,7 @@ func (d *Daemon) safe(dir layoutDir) error {
 		return d.unsafe(odd, dir.setting)
 	}
 	if link, is := errors.AsType[*paths.LinkError](err); is {
-		return d.unable("use directory", link.Path, errors.New("it is a symbolic link that belongs to "+proc.Username(link.UID)), d.linkHint(dir.setting))
+		return d.cannot("use directory", link.Path, errors.New("it is a symbolic link that belongs to "+proc.Username(link.UID)), d.linkHint(dir.setting))
 	}
 	return nil
 }
@@ -121,5 +121,5 @@ func (d *Daemon) unsafe(odd *paths.UnsafeError, setting string) *Error {
 		why = fmt.Sprintf("everybody can write to it: mode %04o, owner %s", odd.Mode.Perm(), owner)
 		remedy = "Take the right to write from others (chmod o-w)"
 	}
-	return d.unable("use directory", odd.Path, errors.New(why), remedy+", or set "+d.plan.Setting(setting)+" to another path.")
+	return d.cannot("use directory", odd.Path, errors.New(why), remedy+", or set "+d.plan.Setting(setting)+" to another path.")
 }

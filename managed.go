@@ -148,7 +148,7 @@ func (d *Daemon) yield(ctx context.Context, op string, pid int, w stopWatcher) (
 // outliveStop is for an action that the daemon's own service runs, as ExecReload= does: a
 // stop by the manager sends SIGTERM to it as well, and its end by that would be the
 // service's failure. over gives the signals back, and reports whether there was one.
-func (v *voice) outliveStop(ctx context.Context) (over func() bool) {
+func (v *printer) outliveStop(ctx context.Context) (over func() bool) {
 	pid := v.d.running(ctx)
 	if pid == 0 {
 		return func() bool { return false }

@@ -113,7 +113,7 @@ func dialManager() (*sdnotify.Conn, time.Duration) {
 	socket, watchdog := environ.TakeNotify()
 	conn, err := sdnotify.Dial(socket)
 	if err != nil {
-		speak(os.Stderr).Error(console.Capitalize(err.Error()))
+		say(os.Stderr).Error(console.Capitalize(err.Error()))
 		return nil, 0
 	}
 	return conn, watchdog

@@ -42,8 +42,8 @@ func (d *Daemon) Reload(ctx context.Context) error {
 		}
 		return d.fail("reload", fault.Say("Daemon.Reload should only be called by the daemon process itself", is...))
 	}
-	w := l.wish(nil)
-	defer context.AfterFunc(ctx, func() { l.withdraw(w) })()
+	w := l.request(nil)
+	defer context.AfterFunc(ctx, func() { l.cancelRequest(w) })()
 	<-w.done
 	return w.err
 }
@@ -61,8 +61,8 @@ func Generation(ctx context.Context) int {
 	return 1
 }
 
-// wish is for one reload, by all who wait for it.
-type wish struct {
+// request is for one reload, by all who wait for it.
+type request struct {
 	inside int // calls of Reload
 	askers []*control.Asker
 	stop   context.CancelFunc
@@ -72,25 +72,25 @@ type wish struct {
 	err  error // after done
 }
 
-// wishes are granted one after the other: who wishes while a reload is on its way
+// requestQueue has the requests that are served one after the other: who asks while a reload is on its way
 // may have changed what it has read already.
-type wishes struct {
-	mu       sync.Mutex
-	next     *wish
-	granting chan struct{} // closed when nobody grants any more; nil: nobody does
-	closed   bool
-	late     []*control.Asker // who hear the end of this process
+type requestQueue struct {
+	mu      sync.Mutex
+	next    *request
+	serving chan struct{} // closed when nobody serves any more; nil: nobody does
+	closed  bool
+	late    []*control.Asker // who hear the end of this process
 }
 
-// wish adds the asker, or a call from inside if that is nil, to the next reload.
-func (l *life) wish(a *control.Asker) *wish {
-	l.wishes.mu.Lock()
-	defer l.wishes.mu.Unlock()
-	w := l.wishes.next
+// request adds the asker, or a call from inside if that is nil, to the next reload.
+func (l *life) request(a *control.Asker) *request {
+	l.requests.mu.Lock()
+	defer l.requests.mu.Unlock()
+	w := l.requests.next
 	if w == nil {
-		w = &wish{done: make(chan struct{})}
+		w = &request{done: make(chan struct{})}
 		w.ctx, w.stop = context.WithCancel(l.ctx)
-		l.wishes.next = w
+		l.requests.next = w
 	}
 	if a == nil {
 		w.inside++
@@ -98,22 +98,22 @@ func (l *life) wish(a *control.Asker) *wish {
 		w.askers = append(w.askers, a)
 	}
 	switch {
-	case l.wishes.closed:
-		l.wishes.next = nil
+	case l.requests.closed:
+		l.requests.next = nil
 		leaving, waits := l.leavesFor()
 		switch {
 		case waits && a != nil:
 			// There is nobody else to ask until this process is gone, which closes this.
-			l.wishes.late = append(l.wishes.late, a)
+			l.requests.late = append(l.requests.late, a)
 		case leaving:
 			w.passOn(l)
-			w.grant(nil)
+			w.answer(nil)
 		default:
-			w.grant(l.overtaken(l.d.fail("reload", errEnding)))
+			w.answer(l.overtaken(l.d.fail("reload", errEnding)))
 		}
-	case l.wishes.granting == nil:
-		l.wishes.granting = make(chan struct{})
-		go l.grant()
+	case l.requests.serving == nil:
+		l.requests.serving = make(chan struct{})
+		go l.serveRequests()
 	}
 	return w
 }
@@ -128,10 +128,10 @@ func (l *life) overtaken(e *Error) *Error {
 	return e
 }
 
-// withdraw is for a call from inside that does not wait any more.
-func (l *life) withdraw(w *wish) {
-	l.wishes.mu.Lock()
-	defer l.wishes.mu.Unlock()
+// cancelRequest is for a call from inside that does not wait any more.
+func (l *life) cancelRequest(w *request) {
+	l.requests.mu.Lock()
+	defer l.requests.mu.Unlock()
 	if l.state().Left() {
 		return // it is the reload that has ended the context
 	}
@@ -140,16 +140,16 @@ func (l *life) withdraw(w *wish) {
 	}
 }
 
-// passOn is for a wish that came while a reload was on its way, which has gone well: the
+// passOn is for a request that came while a reload was on its way, which has gone well: the
 // successor grants it. Askers ask that themselves.
-func (w *wish) passOn(l *life) {
+func (w *request) passOn(l *life) {
 	if w.inside > 0 {
 		l.passOn(signals.HangUp)
 	}
 }
 
-// grant tells those who wait how it went.
-func (w *wish) grant(err error) {
+// answer tells those who wait how it went.
+func (w *request) answer(err error) {
 	w.stop()
 	e, known := errors.AsType[*Error](err)
 	for _, a := range w.askers {
@@ -166,28 +166,28 @@ func (w *wish) grant(err error) {
 	close(w.done)
 }
 
-func (l *life) grant() {
+func (l *life) serveRequests() {
 	over := false
 	for {
-		l.wishes.mu.Lock()
-		w := l.wishes.next
-		l.wishes.next = nil
+		l.requests.mu.Lock()
+		w := l.requests.next
+		l.requests.next = nil
 		if w == nil {
-			close(l.wishes.granting)
-			l.wishes.granting = nil
-			l.wishes.closed = l.wishes.closed || over
-			l.wishes.mu.Unlock()
+			close(l.requests.serving)
+			l.requests.serving = nil
+			l.requests.closed = l.requests.closed || over
+			l.requests.mu.Unlock()
 			return
 		}
-		l.wishes.mu.Unlock()
+		l.requests.mu.Unlock()
 		if over {
 			w.passOn(l)
-			w.grant(nil)
+			w.answer(nil)
 			continue
 		}
 		err := l.replace(w)
 		over = err == nil
-		w.grant(err)
+		w.answer(err)
 	}
 }
 
@@ -205,14 +205,14 @@ func (l *life) leavesFor() (leaving, waits bool) {
 	return false, false
 }
 
-// closeWishes returns when no reload is on its way and none can begin.
-func (l *life) closeWishes() {
-	l.wishes.mu.Lock()
-	l.wishes.closed = true
-	granting := l.wishes.granting
-	l.wishes.mu.Unlock()
-	if granting != nil {
-		<-granting
+// closeRequests returns when no reload is on its way and none can begin.
+func (l *life) closeRequests() {
+	l.requests.mu.Lock()
+	l.requests.closed = true
+	serving := l.requests.serving
+	l.requests.mu.Unlock()
+	if serving != nil {
+		<-serving
 	}
 }
 
@@ -254,7 +254,7 @@ func (l *life) hangUp() {
 // passOn is for a successor: it may have read its configuration before, or have opened
 // its log files.
 func (l *life) passOn(sig syscall.Signal) {
-	if h := l.heir.Load().Handle(); h != nil && sig != l.d.plan.OwnStopSignal {
+	if h := l.lastSuccessor.Load().Handle(); h != nil && sig != l.d.plan.OwnStopSignal {
 		h.Signal(sig)
 	}
 }
@@ -284,7 +284,7 @@ const (
 func (l *life) reread() error {
 	hook := l.d.code.Hooks.Reload
 	if hook == nil {
-		w := l.wish(nil)
+		w := l.request(nil)
 		<-w.done
 		return w.err
 	}
@@ -338,7 +338,7 @@ func (l *life) serveControl() {
 	}
 	s.Serve(func(a *control.Asker, r control.Request) {
 		if l.d.code.Hooks.Reload == nil || r.Replace || l.state().Left() {
-			l.wish(a)
+			l.request(a)
 			return
 		}
 		answer := control.Answer{PID: os.Getpid(), Generation: Generation(l.ctx)}
@@ -349,14 +349,14 @@ func (l *life) serveControl() {
 	})
 }
 
-// ear is the control socket of a life.
-type ear struct {
+// controlListener is the control socket of a life.
+type controlListener struct {
 	mu     sync.Mutex
 	server *control.Server
 	over   bool
 }
 
-func (e *ear) open(id string) *control.Server {
+func (e *controlListener) open(id string) *control.Server {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.over || id == "" || e.server != nil {
@@ -367,7 +367,7 @@ func (e *ear) open(id string) *control.Server {
 }
 
 // close ends the listening, for good if it is over.
-func (e *ear) close(over bool) {
+func (e *controlListener) close(over bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.server.Close()

@@ -50,33 +50,33 @@ type life struct {
 	watchdog watchdog
 	status   status
 
-	succession *succession // nil in a daemon that was started
-	wishes     wishes
-	control    ear
-	inode      string // of the PID file
-	opened     atomic.Bool
-	owed       atomic.Bool // a SIGHUP that came before
-	unopened   atomic.Bool // log files that were to be opened again before they were open
-	reopening  repeated
-	hanging    atomic.Int32
-	rereading  sync.Mutex
-	heard      heard
-	heir       atomic.Pointer[launch.Launch] // the last one
+	succession    *succession // nil in a daemon that was started
+	requests      requestQueue
+	control       controlListener
+	inode         string // of the PID file
+	opened        atomic.Bool
+	owed          atomic.Bool // a SIGHUP that came before
+	unopened      atomic.Bool // log files that were to be opened again before they were open
+	reopening     repeated
+	hanging       atomic.Int32
+	rereading     sync.Mutex
+	heard         heard
+	lastSuccessor atomic.Pointer[launch.Launch] // the last one
 
 	held *pidfile.Held
 	undo paths.Undo // what a cancelled start takes back; l.mu once it is complete
 	null *os.File   // for stderr, once the launcher need not see it
 
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
-	abrupt  chan syscall.Signal // cuts the goodbye short
-	safe    chan struct{}       // closed when only a signal that asks for the end is the end
-	hears   chan struct{}       // closed when all handlers are installed
-	over    chan struct{}       // closed when they need not any more
-	calm    chan struct{}       // closed when that has had its effect
-	enough  sync.Once           // closes over
-	becomes bool                // another program: before over is closed
-	revert  func()              // the signals' dispositions, if it does not come to that
+	ctx       context.Context
+	cancel    context.CancelCauseFunc
+	abrupt    chan syscall.Signal // cuts the goodbye short
+	safe      chan struct{}       // closed when only a signal that asks for the end is the end
+	installed chan struct{}       // closed when all handlers are installed
+	stop      chan struct{}       // closed when they need not any more
+	stopped   chan struct{}       // closed when that has had its effect
+	stopOnce  sync.Once           // closes over
+	becomes   bool                // another program: before over is closed
+	revert    func()              // the signals' dispositions, if it does not come to that
 
 	released chan struct{} // closed with the verdict
 	gate     chan struct{} // closed when the daemon that was in the way is gone
@@ -229,7 +229,7 @@ func (d *Daemon) runHere(ctx, until context.Context, op string, args []string, s
 			e.Op = op
 			l.tell(sdnotify.Status(e.Err.Error()))
 		}
-		l.takeLeave()
+		l.awaitMessages()
 		l.sayStarted(false)
 		return err
 	}
@@ -241,11 +241,11 @@ func (d *Daemon) runHere(ctx, until context.Context, op string, args []string, s
 	if err != nil {
 		err.Op = op
 		l.tell(sdnotify.Status(err.Err.Error()))
-		l.takeLeave()
+		l.awaitMessages()
 		l.sayStarted(false)
 		return err
 	}
-	l.takeLeave()
+	l.awaitMessages()
 	return nil
 }
 
@@ -291,9 +291,9 @@ func (d *Daemon) claim(ctx context.Context, args []string) (done bool, err error
 // newLife gives nil if the daemon lives in this process already.
 func newLife(ctx context.Context, d *Daemon, link *launch.Child, foreground bool, args []string) *life {
 	l := &life{phase: phase.ComingUp, verdict: phase.Early, d: d, link: link, foreground: foreground, args: args, sockets: socketsOf(ctx), abrupt: make(chan syscall.Signal, 1), released: make(chan struct{}),
-		gate: make(chan struct{}), safe: make(chan struct{}), hears: make(chan struct{}), over: make(chan struct{}), calm: make(chan struct{})}
-	if link != nil && heirloom != nil {
-		l.succession, l.watchdog.limit = heirloom, heirloom.watchdog
+		gate: make(chan struct{}), safe: make(chan struct{}), installed: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{})}
+	if link != nil && inherited != nil {
+		l.succession, l.watchdog.limit = inherited, inherited.watchdog
 	}
 	l.watched = link != nil && foreground && (l.succession == nil || l.succession.keeper >= 0)
 	if l.watched {
@@ -310,7 +310,7 @@ func newLife(ctx context.Context, d *Daemon, link *launch.Child, foreground bool
 		l.meetManager()
 	}
 	l.watchdog.begin()
-	go l.heed() // installing the handlers takes as long as the set-up meanwhile
+	go l.handleSignals() // installing the handlers takes as long as the set-up meanwhile
 	return l
 }
 
@@ -319,12 +319,12 @@ func (l *life) live() int {
 	if err := l.setUp(); err != nil {
 		l.takeBack()
 		l.link.Send(failureMessage(err))
-		l.farewell()
+		l.sendLastWords()
 		return 1
 	}
 	l.completed()
 	if l.d.foreign != nil {
-		l.hush(true) // takes a while
+		l.stopHandlersSoon(true) // takes a while
 	}
 	s := l.succession
 	if s != nil && !s.readyFirst {
@@ -346,27 +346,27 @@ func (l *life) live() int {
 		l.mu.Unlock()
 	}
 	if err == nil {
-		l.takeLeave()
+		l.awaitMessages()
 		return 0
 	}
 	l.tell(sdnotify.Status(err.Err.Error()))
 	l.report(err)
-	l.farewell()
+	l.sendLastWords()
 	return ExitCode(err)
 }
 
-// farewell waits for last words that are still on their way.
-func (l *life) farewell() {
+// sendLastWords waits for last words that are still on their way.
+func (l *life) sendLastWords() {
 	if l.link != nil {
 		limit, stop := context.WithTimeout(context.Background(), timing.LastWords)
 		defer stop()
 		l.link.Flush(limit)
 	}
-	l.takeLeave()
+	l.awaitMessages()
 }
 
-// takeLeave waits for what the service manager or a logger has not heard yet.
-func (l *life) takeLeave() {
+// awaitMessages waits for what the service manager or a logger has not heard yet.
+func (l *life) awaitMessages() {
 	if err := l.manager.Load().Flush(); err != nil {
 		l.complain("notify", err)
 	}
@@ -387,7 +387,7 @@ func (l *life) completed() {
 // sayRunning reports the set-up. In the foreground the keeper's line comes before
 // all that the worker has to say.
 func (l *life) sayRunning() {
-	<-l.hears
+	<-l.installed
 	l.link.Send(launch.Message{Kind: launch.Running})
 	if l.foreground && l.succession == nil {
 		select {
@@ -406,7 +406,7 @@ func (l *life) report(err *Error) {
 		l.link.Send(launch.Message{Kind: launch.Reason, Text: err.Reason, Hint: err.Hint})
 		return
 	}
-	out := speak(os.Stderr)
+	out := say(os.Stderr)
 	out.Error(inLine(err))
 	if err.Hint != "" {
 		out.Hint(err.Hint)
@@ -492,7 +492,7 @@ func (l *life) becomeReady() error {
 	if !l.phase.Begun() {
 		return errors.New("daemonocle: ready: the daemon is not set up yet")
 	}
-	if l.phase.Ending() && l.succession.anothers() {
+	if l.phase.Ending() && l.succession.others() {
 		return context.Cause(l.ctx) // the daemon does not end with this process
 	}
 	if !l.phase.Ending() && !l.counted {
@@ -542,7 +542,7 @@ func (l *life) end(sig syscall.Signal, cause error) {
 
 // work runs the worker and says goodbye. The process is set up.
 func (l *life) work() *Error {
-	<-l.hears
+	<-l.installed
 	if l.held != nil && l.d.foreign == nil {
 		l.inode = l.held.Inode()
 	}
@@ -562,7 +562,7 @@ func (l *life) work() *Error {
 	case <-l.ctx.Done():
 		select {
 		case o = <-ended:
-		case <-l.patience():
+		case <-l.abandonTimer():
 			o = l.abandoned()
 		case <-l.abrupt:
 			o = l.abandoned()
@@ -577,9 +577,9 @@ func (l *life) work() *Error {
 	return o.err
 }
 
-// patience is a channel that says when the goodbye has taken too long; nil, so
+// abandonTimer is a channel that says when the goodbye has taken too long; nil, so
 // never, without AbandonAfter.
-func (l *life) patience() <-chan time.Time {
+func (l *life) abandonTimer() <-chan time.Time {
 	if l.d.plan.AbandonAfter == 0 {
 		return nil
 	}
@@ -616,8 +616,8 @@ func (h handlers) remove() (pending []syscall.Signal) {
 	return pending
 }
 
-// heed turns signals into the end of the context. Nothing in it waits for anybody.
-func (l *life) heed() {
+// handleSignals turns signals into the end of the context. Nothing in it waits for anybody.
+func (l *life) handleSignals() {
 	h := newHandlers()
 	if l.succession != nil {
 		h = l.succession.handlers
@@ -639,16 +639,16 @@ func (l *life) heed() {
 	for _, sig := range signals.End {
 		h.install(sig)
 	}
-	defer close(l.calm)
+	defer close(l.stopped)
 	if l.link != nil && l.d.foreign == nil {
 		// Go's answer to a broken pipe on 1 or 2 is death: of a daemon, because of
 		// whoever read its output. With this it is the error of a write.
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	}
-	close(l.hears)
+	close(l.installed)
 	for {
 		select {
-		case <-l.over:
+		case <-l.stop:
 			if l.becomes {
 				// Before they are not heard any more: what comes between is the kernel's.
 				l.revert = launch.DefaultSignals(append(slices.Clone(signals.End), signals.HangUp, stop))
@@ -685,21 +685,21 @@ func (l *life) signalled(sig syscall.Signal) {
 	l.end(sig, &SignalError{sig})
 }
 
-// deafen gives the signals back to Go's runtime, where each has the effect of its
+// stopHandlers gives the signals back to Go's runtime, where each has the effect of its
 // default disposition; to the kernel, if this process becomes another program, for a
 // signal that Go's runtime has taken and not yet acted upon is lost with the runtime. What
 // came before has ended the context when it returns.
-func (l *life) deafen(becomes bool) {
-	<-l.hears
-	l.hush(becomes)
-	<-l.calm
+func (l *life) stopHandlers(becomes bool) {
+	<-l.installed
+	l.stopHandlersSoon(becomes)
+	<-l.stopped
 }
 
-// hush lets deafen begin.
-func (l *life) hush(becomes bool) {
-	l.enough.Do(func() {
+// stopHandlersSoon lets stopHandlers begin.
+func (l *life) stopHandlersSoon(becomes bool) {
+	l.stopOnce.Do(func() {
 		l.becomes = becomes
-		close(l.over)
+		close(l.stop)
 	})
 }
 
@@ -750,7 +750,7 @@ func (l *life) callWorker(ended chan<- outcome) {
 	returned := false
 	defer func() {
 		if returned {
-			ended <- l.judge(err)
+			ended <- l.outcomeFrom(err)
 			return
 		}
 		v := recover()
@@ -768,13 +768,13 @@ func (l *life) panicked(v any, stack []byte) outcome {
 	fmt.Fprintf(os.Stderr, "panic: %s\n\n%s", text, stack)
 	e := l.d.fail("run", errors.New("dying due to unhandled panic: "+text))
 	if err, ok := v.(error); ok {
-		l.lead(e, err)
+		l.hintAtDirectory(e, err)
 	}
 	return l.outcome("Dying due to unhandled panic: "+text, 2, "panic: "+text, e)
 }
 
-// judge reads the worker's return value.
-func (l *life) judge(err error) outcome {
+// outcomeFrom reads the worker's return value.
+func (l *life) outcomeFrom(err error) outcome {
 	l.mu.Lock()
 	sig, stopping := l.signal, l.phase.Ending()
 	l.mu.Unlock()
@@ -801,13 +801,13 @@ func (l *life) judge(err error) outcome {
 
 func (l *life) outcome(message string, code int, reason string, e *Error) outcome {
 	e.PID, e.Code, e.Reason = os.Getpid(), code, reason
-	l.lead(e, e.Err)
+	l.hintAtDirectory(e, e.Err)
 	return outcome{Shutdown{message, code}, e}
 }
 
-// lead says where the worker is, if it has died of a relative path: main, and the hooks in
+// hintAtDirectory says where the worker is, if it has died of a relative path: main, and the hooks in
 // the launcher, are in the directory of whoever has called the program.
-func (l *life) lead(e *Error, cause error) {
+func (l *life) hintAtDirectory(e *Error, cause error) {
 	if path := missing(cause); path != "" && !filepath.IsAbs(path) && e.Hint == "" {
 		e.Hint = fmt.Sprintf("The worker's directory is %s, and %s is not there: give the absolute path, or set %s.", l.d.plan.WorkDir, path, l.d.plan.Setting("WorkDir"))
 	}
@@ -857,7 +857,7 @@ func (l *life) callHook(s Shutdown) {
 	}()
 	select {
 	case <-done:
-	case <-l.patience():
+	case <-l.abandonTimer():
 		l.complain("call the shutdown hook", errors.New("it did not return in time"))
 	case <-l.abrupt:
 		l.complain("call the shutdown hook", errors.New("it was cut short by a signal"))
@@ -868,7 +868,7 @@ func (l *life) callHook(s Shutdown) {
 func safely(what string, f func() error) error { return usercode.Call(what, f) }
 
 func (l *life) removePIDFile() {
-	if l.held == nil || l.succession.anothers() {
+	if l.held == nil || l.succession.others() {
 		return
 	}
 	// After a change of user it is usual that the directory is not ours to
@@ -888,7 +888,7 @@ func (l *life) takeBack() {
 // release makes this process an ordinary one again, for a program that goes on
 // after Run.
 func (l *life) release() {
-	l.deafen(false)
+	l.stopHandlers(false)
 	if l.watchdog.ticker != nil {
 		l.watchdog.ticker.Stop()
 	}
@@ -912,7 +912,7 @@ func (d *Daemon) complain(act string, err error) {
 		log.Error(act, "daemon", d.plan.Name, "error", err)
 		return
 	}
-	speak(os.Stderr).Error(console.Capitalize(act) + ": " + err.Error())
+	say(os.Stderr).Error(console.Capitalize(act) + ": " + err.Error())
 }
 
 // reapOrphans calls reap whenever there may be one: for PID 1 or a subreaper, which the

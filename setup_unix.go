@@ -70,7 +70,7 @@ func (l *life) setUp() error {
 			return err
 		}
 		// Who is asked to end before the predecessor counts on him ends alone.
-		if err := context.Cause(l.ctx); errors.Is(err, ErrStartCancelled) || err != nil && l.succession.anothers() {
+		if err := context.Cause(l.ctx); errors.Is(err, ErrStartCancelled) || err != nil && l.succession.others() {
 			return d.fail("start", err)
 		}
 	}
@@ -85,7 +85,7 @@ func (l *life) takePIDFile() error {
 			err = paths.CheckPrivate(d.plan.Private)
 		}
 		if err != nil {
-			return d.unable("create", d.plan.Private, err, "Set "+d.plan.Setting("PIDFile")+", or XDG_RUNTIME_DIR to a directory of your own.")
+			return d.cannot("create", d.plan.Private, err, "Set "+d.plan.Setting("PIDFile")+", or XDG_RUNTIME_DIR to a directory of your own.")
 		}
 	}
 	if err := l.makeLayoutDirs(true); err != nil {
@@ -142,11 +142,11 @@ func (d *Daemon) pidFileError(op string, err error) *Error {
 		return e
 	}
 	if fault.Has[*paths.LinkError](err) {
-		e := d.unable("use PID file", d.plan.PIDPath(), err, d.linkHint("PIDFile"))
+		e := d.cannot("use PID file", d.plan.PIDPath(), err, d.linkHint("PIDFile"))
 		e.Op = op
 		return e
 	}
-	e := d.unable("use PID file", d.plan.PIDPath(), err, "")
+	e := d.cannot("use PID file", d.plan.PIDPath(), err, "")
 	e.Op = op
 	if errors.Is(err, fs.ErrPermission) {
 		e.Hint = "Run as a user who may use " + filepath.Dir(d.plan.PIDPath()) + ", or set " + d.plan.Setting("PIDFile") + " to another path."
@@ -154,7 +154,7 @@ func (d *Daemon) pidFileError(op string, err error) *Error {
 	return e
 }
 
-func (d *Daemon) unable(act, thing string, err error, hint string) *Error {
+func (d *Daemon) cannot(act, thing string, err error, hint string) *Error {
 	text := "unable to " + act
 	if thing != "" {
 		text += " " + thing
@@ -178,17 +178,17 @@ func (l *life) takeStreams() error {
 	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
-		return d.unable("open", os.DevNull, err, "")
+		return d.cannot("open", os.DevNull, err, "")
 	}
 	out, errFile, err := openLogs(d.plan.Stdout, d.plan.Stderr, d.plan.Owner(), &l.undo)
 	if err != nil {
 		null.Close()
-		return d.cannotLog(err)
+		return d.cannotOpenLog(err)
 	}
 	for _, f := range []*os.File{out, errFile} {
 		if f != nil {
 			if err := launch.HasRoom(f); err != nil {
-				return d.unable("write to log file", f.Name(), err, "Make room on the disk, or set another path.")
+				return d.cannot("write to log file", f.Name(), err, "Make room on the disk, or set another path.")
 			}
 		}
 	}
@@ -202,7 +202,7 @@ func (l *life) takeStreams() error {
 func (l *life) putStreams(out, errFile, null *os.File) error {
 	d := l.d
 	if err := launch.Redirect(int(null.Fd()), 0); err != nil {
-		return d.unable("redirect", "stdin", err, "")
+		return d.cannot("redirect", "stdin", err, "")
 	}
 	var err error
 	if out == nil {
@@ -211,7 +211,7 @@ func (l *life) putStreams(out, errFile, null *os.File) error {
 		err = putOn(1, out)
 	}
 	if err != nil {
-		return d.unable("redirect", "stdout", err, "")
+		return d.cannot("redirect", "stdout", err, "")
 	}
 	if errFile == nil {
 		l.stderrLater(null)
@@ -220,7 +220,7 @@ func (l *life) putStreams(out, errFile, null *os.File) error {
 	null.Close()
 	stderr := logMessage(launch.Stderr, errFile)
 	if err := putOn(2, errFile); err != nil {
-		return d.unable("redirect", "stderr", err, "")
+		return d.cannot("redirect", "stderr", err, "")
 	}
 	l.link.Send(stderr)
 	return nil
@@ -237,7 +237,7 @@ func (l *life) stderrLater(f *os.File) {
 	}
 }
 
-func (d *Daemon) cannotLog(err error) *Error {
+func (d *Daemon) cannotOpenLog(err error) *Error {
 	thing := "log file"
 	if path, is := errors.AsType[*fs.PathError](err); is {
 		thing += " " + path.Path
@@ -246,7 +246,7 @@ func (d *Daemon) cannotLog(err error) *Error {
 	if fault.Has[*paths.LinkError](err) {
 		hint = "Remove the link, give it to root, or set another path."
 	}
-	return d.unable("open", thing, err, hint)
+	return d.cannot("open", thing, err, hint)
 }
 
 // inheritStreams opens the log files anew, as a start does, or goes on with those that the
@@ -262,7 +262,7 @@ func (l *life) inheritStreams() error {
 		return nil
 	}
 	if err != nil {
-		return d.cannotLog(err)
+		return d.cannotOpenLog(err)
 	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrPermission) {
@@ -270,7 +270,7 @@ func (l *life) inheritStreams() error {
 		null, err = launch.Duplicate(0, os.DevNull)
 	}
 	if err != nil {
-		return d.unable("open", os.DevNull, err, "")
+		return d.cannot("open", os.DevNull, err, "")
 	}
 	theirs.Close()
 	return l.putStreams(out, errFile, null)
@@ -331,7 +331,7 @@ func (l *life) confine() error {
 			if errors.Is(err, syscall.EPERM) {
 				hint = "Only root can change the root directory; start as root, or do without " + d.plan.Setting("ChrootDir") + "."
 			}
-			return d.unable("change root directory", "", err, hint)
+			return d.cannot("change root directory", "", err, hint)
 		}
 	}
 	if d.foreign != nil {
@@ -340,14 +340,14 @@ func (l *life) confine() error {
 			return err
 		}
 	} else if err := limits.NoCoreDumps(); err != nil {
-		return d.unable("switch off core dumps", "", err, "")
+		return d.cannot("switch off core dumps", "", err, "")
 	}
 	if err := (paths.Name{Path: d.plan.WorkDir}).Chdir(); err != nil {
 		hint := ""
 		if fault.Has[*paths.LinkError](err) {
 			hint = d.linkHint("WorkDir")
 		}
-		return d.unable("change working directory", "", err, hint)
+		return d.cannot("change working directory", "", err, hint)
 	}
 	if err := change.Drop(); err != nil {
 		e := d.fail("start", err)

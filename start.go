@@ -323,7 +323,7 @@ type attempt struct {
 
 	gate func(context.Context) error // opens the way for it, once it has come as far as it can; nil: it is open
 
-	vigil  vigil          // nil: the worker is Go code
+	watch  startWatch     // nil: the worker is Go code
 	outLog launch.Message // as for stderr, of a daemon that becomes a program
 	alone  bool           // no other daemon is in its session
 }
@@ -341,7 +341,7 @@ func detach(ctx context.Context, timeout time.Duration, attempts []*attempt) {
 		}
 		return
 	}
-	if attempts = attend(ctx, attempts); len(attempts) == 0 {
+	if attempts = prepareWatches(ctx, attempts); len(attempts) == 0 {
 		return
 	}
 	interrupts := attempts[0].w.interrupts
@@ -357,7 +357,7 @@ func detach(ctx context.Context, timeout time.Duration, attempts []*attempt) {
 	closeAll(files)
 	if err != nil {
 		for _, a := range attempts {
-			a.relieve()
+			a.endWatch()
 			e := a.d.fail("start", err)
 			if errors.Is(err, syscall.EMFILE) && len(attempts) > 1 {
 				e.Hint = "Raise the limit of open files (ulimit -n), or start fewer workers at once."
@@ -409,7 +409,7 @@ func (a *attempt) decide(ctx context.Context, timeout time.Duration) {
 			e.PID = a.l.PID()
 		}
 	}
-	a.relieve()
+	a.endWatch()
 	a.l.Close()
 	a.l.Reap()
 	a.tell(err)
@@ -437,7 +437,7 @@ func (a *attempt) wait(ctx context.Context, timeout time.Duration) (ready bool, 
 		stop()
 		limit, stop = context.WithTimeout(ctx, time)
 	}
-	watched := false // by the vigil
+	watched := false // by its watch
 	for !a.phase.Over() {
 		watched = watched || a.phase == phase.Replaced
 		sign, said := a.await(ctx, limit)
@@ -467,8 +467,8 @@ func (a *attempt) wait(ctx context.Context, timeout time.Duration) (ready bool, 
 			err = a.d.cancelled(ctx)
 		}
 	}
-	if watched && a.vigil != nil {
-		a.vigil.tell(a, err)
+	if watched && a.watch != nil {
+		a.watch.tell(a, err)
 	}
 	return false, err
 }
@@ -493,7 +493,7 @@ func (a *attempt) await(ctx, limit context.Context) (phase.Sign, error) {
 		stop()
 		patience, stop = context.WithDeadline(limit, until)
 	}
-	counts := !a.d.plan.RequireReady && a.vigil == nil // which has its own window
+	counts := !a.d.plan.RequireReady && a.watch == nil // which has its own window
 	switch a.phase {
 	case phase.AtGate:
 		if err := a.gate(ctx); err != nil {
@@ -515,8 +515,8 @@ func (a *attempt) await(ctx, limit context.Context) (phase.Sign, error) {
 			short(a.since.Add(a.d.plan.StartWindow))
 		}
 	case phase.Replaced:
-		if a.vigil != nil {
-			return a.vigil.watch(ctx, limit, a)
+		if a.watch != nil {
+			return a.watch.watch(ctx, limit, a)
 		}
 		if counts {
 			short(a.since.Add(a.d.plan.StartWindow))

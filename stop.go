@@ -133,7 +133,7 @@ func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatch
 		return Stopped{}, err
 	}
 	if err == nil && o.Force {
-		killed, not := d.killElders(r.Inode)
+		killed, not := d.killDraining(r.Inode)
 		s.Left, refused = append(s.Left, killed...), append(refused, not...)
 	}
 	w.settle(err == nil)
@@ -176,12 +176,12 @@ func (d *Daemon) endOrphans(ctx context.Context, op string, r pidfile.Report, s 
 	return s, d.notRunning(op)
 }
 
-// killElders is for earlier generations of a daemon that is gone, which finish their work
+// killDraining is for earlier generations of a daemon that is gone, which finish their work
 // still, and what is in their process groups.
-func (d *Daemon) killElders(inode string) (killed, refused []int) {
+func (d *Daemon) killDraining(inode string) (killed, refused []int) {
 	limit, stop := context.WithTimeout(context.Background(), timing.KillShows)
 	defer stop()
-	for _, pid := range d.plan.PID.Elders(inode) {
+	for _, pid := range d.plan.PID.Draining(inode) {
 		h, err := proc.Open(pid)
 		if err != nil {
 			continue
@@ -189,7 +189,7 @@ func (d *Daemon) killElders(inode string) (killed, refused []int) {
 		group, _, groupErr := proc.GroupID(pid)
 		t, err := d.named(h)
 		// Asked again, the handle is of the process that was named.
-		if err == nil && slices.Contains(d.plan.PID.Elders(inode), pid) {
+		if err == nil && slices.Contains(d.plan.PID.Draining(inode), pid) {
 			err = t.Signal(syscall.SIGKILL)
 			if err == nil {
 				h.Wait(limit)

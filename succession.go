@@ -24,14 +24,14 @@ import (
 
 // Names of what a daemon hands to its successor, beside its sockets.
 const (
-	passPIDFile = "PID file"
-	passPIDDir  = "PID file's directory"
-	passSpare   = "PID file without a lock"
-	passStderr  = "stderr"
-	passKeeper  = "keeper"
-	passAsker   = "asker"
-	passElder   = "elder\t"           // its PID follows
-	passManager = "service manager\t" // watchdog's time and address follow
+	passPIDFile  = "PID file"
+	passPIDDir   = "PID file's directory"
+	passSpare    = "PID file without a lock"
+	passStderr   = "stderr"
+	passKeeper   = "keeper"
+	passAsker    = "asker"
+	passDraining = "elder\t"           // its PID follows; the predecessor may be of an earlier version
+	passManager  = "service manager\t" // watchdog's time and address follow
 )
 
 func managerName(m *sdnotify.Conn, watchdog time.Duration) string {
@@ -52,7 +52,7 @@ type succession struct {
 
 	predecessor int
 	old         *proc.Handle   // nil: gone already
-	elders      []*proc.Handle // generations before that, which were at work still
+	draining    []*proc.Handle // generations before that, which were at work still
 
 	stderr   *os.File // nil: there is none of ours
 	keeper   int      // -1: there is none
@@ -64,9 +64,9 @@ type succession struct {
 	settled chan struct{} // closed when it is clear whether this process is the daemon
 }
 
-// heirloom is this process's, nil if it has none. The lock is waited for from the first
+// inherited is this process's, nil if it has none. The lock is waited for from the first
 // moment on, before main: should the predecessor die, nobody must find it free.
-var heirloom = inherit(launch.Self())
+var inherited = inherit(launch.Self())
 
 func inherit(c *launch.Child) *succession {
 	if c == nil || c.Generation < 2 {
@@ -83,7 +83,7 @@ func inherit(c *launch.Child) *succession {
 	file, dir, spare := -1, -1, -1
 	c.Take(func(name string, fd int) bool {
 		manager, isManager := strings.CutPrefix(name, passManager)
-		elder, isElder := strings.CutPrefix(name, passElder)
+		draining, isDraining := strings.CutPrefix(name, passDraining)
 		switch {
 		case name == passPIDFile:
 			file = fd
@@ -101,9 +101,9 @@ func inherit(c *launch.Child) *succession {
 			limit, address, _ := strings.Cut(manager, "\t")
 			n, _ := strconv.ParseInt(limit, 10, 64)
 			s.manager, s.watchdog = sdnotify.Adopt(fd, address), time.Duration(n)
-		case isElder:
-			pid, _ := strconv.Atoi(elder)
-			s.elders = append(s.elders, proc.OpenFD(pid, fd))
+		case isDraining:
+			pid, _ := strconv.Atoi(draining)
+			s.draining = append(s.draining, proc.OpenFD(pid, fd))
 		default:
 			return false // a socket
 		}
@@ -119,15 +119,15 @@ func inherit(c *launch.Child) *succession {
 }
 
 // jailed: this process's root directory is already what ChrootDir names.
-func jailed() bool { return heirloom != nil && heirloom.jailed }
+func jailed() bool { return inherited != nil && inherited.jailed }
 
 func (s *succession) state() phase.TakeOver { return phase.TakeOver(s.phase.Load()) }
 
 // pending: this process is a successor, and not the daemon.
 func (s *succession) pending() bool { return s != nil && s.state().Pending() }
 
-// anothers: the predecessor is the daemon still, or will be again if this process fails.
-func (s *succession) anothers() bool { return s != nil && s.state().Others() }
+// others: the predecessor is the daemon still, or will be again if this process fails.
+func (s *succession) others() bool { return s != nil && s.state().Others() }
 
 // move makes the move that the happening leads to, and gives what follows.
 func (s *succession) move(h phase.Happening) (do phase.Act, ok bool) {
@@ -216,9 +216,9 @@ func (l *life) listenToPredecessor() {
 	}
 }
 
-// settle is for a process that ends: if it has said that it takes over, then it must be
+// awaitTakeOver is for a process that ends: if it has said that it takes over, then it must be
 // the daemon first, or the PID file would be nobody's. If it has not, it never will.
-func (l *life) settle() {
+func (l *life) awaitTakeOver() {
 	if l.succession != nil {
 		l.happens(phase.Ends)
 		<-l.succession.settled
@@ -227,14 +227,14 @@ func (l *life) settle() {
 
 // sayReloaded prints the line in one piece: it goes to where both generations write.
 func (l *life) sayReloaded(ok bool) {
-	speak(os.Stdout).Done("Reloading "+l.d.plan.Name, ok)
+	say(os.Stdout).Done("Reloading "+l.d.plan.Name, ok)
 }
 
 // insist writes this process's number. The lock of a predecessor that is dead comes in a
 // moment; one that lives may have let go of it in vain.
 func (l *life) insist() {
 	s, wait := l.succession, time.Duration(0)
-	if !s.anothers() {
+	if !s.others() {
 		wait = timing.LockComes
 	}
 	select {
@@ -265,7 +265,7 @@ func (l *life) giveUp() {
 	l.sayReloaded(false)
 	e := l.d.fail("reload", fault.Say(fmt.Sprintf("previous process (PID %d) did NOT exit during reload", l.succession.predecessor), ErrStopTimeout))
 	e.PID = l.succession.predecessor
-	speak(os.Stderr).Error(inLine(e))
+	say(os.Stderr).Error(inLine(e))
 	l.answer(control.Answer{Err: e.Err.Error(), PID: e.PID, Capital: e.Capital})
 }
 
@@ -305,10 +305,10 @@ func (l *life) takeOver() {
 
 // atWork are the earlier generations that have not ended.
 func (s *succession) atWork() (list []*proc.Handle) {
-	if s == nil || s.anothers() {
+	if s == nil || s.others() {
 		return nil
 	}
-	for _, h := range slices.Concat(s.elders, []*proc.Handle{s.old}) {
+	for _, h := range slices.Concat(s.draining, []*proc.Handle{s.old}) {
 		if h != nil && !h.Gone() {
 			list = append(list, h)
 		}
@@ -316,19 +316,19 @@ func (s *succession) atWork() (list []*proc.Handle) {
 	return list
 }
 
-// awaitElders is for the end: while an earlier generation finishes its work, the daemon
+// awaitDraining is for the end: while an earlier generation finishes its work, the daemon
 // has not ended. The same limits as the worker's goodbye has; what cuts that short is
 // passed on, for nobody else knows of those.
-func (l *life) awaitElders() {
-	elders := l.succession.atWork()
+func (l *life) awaitDraining() {
+	draining := l.succession.atWork()
 	gone := make(chan struct{})
 	go func() {
-		for _, h := range elders {
+		for _, h := range draining {
 			h.Wait(context.Background())
 		}
 		close(gone)
 	}()
-	patience := l.patience()
+	patience := l.abandonTimer()
 	for range 2 {
 		select {
 		case <-gone:
@@ -336,7 +336,7 @@ func (l *life) awaitElders() {
 		case <-patience:
 			return
 		case sig := <-l.abrupt:
-			for _, h := range elders {
+			for _, h := range draining {
 				h.Signal(sig)
 			}
 		}

@@ -25,19 +25,19 @@ type successor struct {
 }
 
 // replace does one reload. An error means that all is as before.
-func (l *life) replace(w *wish) error {
-	if err := l.unsettled(); err != nil {
+func (l *life) replace(w *request) error {
+	if err := l.refuseUnready(); err != nil {
 		return err
 	}
 	l.tell(sdnotify.Reloading())
 	rereads, reopenings := l.heard.rereads.Load(), l.heard.reopenings.Load()
 	var s *successor
-	err := l.irreplaceable()
+	err := l.refuseUnwatched()
 	if err == nil {
-		s, err = l.beget(w.askers)
+		s, err = l.startSuccessor(w.askers)
 	}
 	if err == nil {
-		l.heir.Store(s.a.l)
+		l.lastSuccessor.Store(s.a.l)
 		if err = s.comeUp(w.ctx); err == nil {
 			err = s.handOver()
 		}
@@ -68,8 +68,8 @@ func (l *life) replace(w *wish) error {
 	return err
 }
 
-// unsettled refuses a reload while the daemon comes up or ends.
-func (l *life) unsettled() error {
+// refuseUnready refuses a reload while the daemon comes up or ends.
+func (l *life) refuseUnready() error {
 	state := l.state()
 	switch {
 	case state.Ending():
@@ -80,8 +80,8 @@ func (l *life) unsettled() error {
 	return nil
 }
 
-// irreplaceable refuses a reload where a successor would be nobody's.
-func (l *life) irreplaceable() error {
+// refuseUnwatched refuses a reload where a successor would be nobody's.
+func (l *life) refuseUnwatched() error {
 	switch {
 	case l.d.plan.PID == nil:
 		return l.d.fail("reload", fault.Say("cannot reload daemon without PID file", ErrNoPIDFile))
@@ -93,8 +93,8 @@ func (l *life) irreplaceable() error {
 	return nil
 }
 
-// beget starts the successor.
-func (l *life) beget(askers []*control.Asker) (*successor, error) {
+// startSuccessor starts the successor.
+func (l *life) startSuccessor(askers []*control.Asker) (*successor, error) {
 	d := l.d
 	file, dir := l.held.FDs()
 	pass := []launch.Passed{{Name: passPIDFile, FD: file}, {Name: passPIDDir, FD: dir}}
@@ -112,7 +112,7 @@ func (l *life) beget(askers []*control.Asker) (*successor, error) {
 	}
 	for _, h := range l.succession.atWork() {
 		if fd := h.FD(); fd >= 0 {
-			pass = append(pass, launch.Passed{Name: passElder + strconv.Itoa(h.PID()), FD: fd})
+			pass = append(pass, launch.Passed{Name: passDraining + strconv.Itoa(h.PID()), FD: fd})
 		}
 	}
 	files, err := l.sockets.Files()
@@ -292,23 +292,23 @@ func (s *successor) swap() error {
 
 // depart is the end of a daemon in whose place another comes, or nobody.
 func (l *life) depart() {
-	l.settle()
-	l.closeWishes()
+	l.awaitTakeOver()
+	l.closeRequests()
 	l.control.close(true)
 	if s := l.state(); !s.Left() || s == phase.Recalled {
-		l.awaitElders() // else that is the successor's part
+		l.awaitDraining() // else that is the successor's part
 	}
-	relieved := l.relieve()
+	relieved := l.ensureSuccessor()
 	l.sockets.End()
 	if !relieved {
 		l.removePIDFile()
 	}
 }
 
-// relieve makes sure that the successor is there: whatever has become of it since the
+// ensureSuccessor makes sure that the successor is there: whatever has become of it since the
 // reload was promised, there must be a daemon afterwards. It reports false if there is
 // to be none, or can be none.
-func (l *life) relieve() bool {
+func (l *life) ensureSuccessor() bool {
 	l.mu.Lock()
 	s, state := l.successor, l.phase
 	l.mu.Unlock()
@@ -316,7 +316,7 @@ func (l *life) relieve() bool {
 		return false
 	}
 	if state != phase.Recalled && !s.takes() {
-		if s = l.begetAgain(); s == nil {
+		if s = l.replaceSuccessor(); s == nil {
 			return false
 		}
 	}
@@ -354,9 +354,9 @@ func (s *successor) takes() bool {
 	}
 }
 
-// begetAgain gives another successor for one that is of no use, or nil. Who asks for the end
+// replaceSuccessor gives another successor for one that is of no use, or nil. Who asks for the end
 // need not wait for one that does not come up.
-func (l *life) begetAgain() *successor {
+func (l *life) replaceSuccessor() *successor {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	l.mu.Lock()
@@ -366,14 +366,14 @@ func (l *life) begetAgain() *successor {
 	if recalled { // which the one before has heard of first
 		return nil
 	}
-	s, err := l.beget(nil)
+	s, err := l.startSuccessor(nil)
 	if err == nil {
 		l.mu.Lock()
 		l.successor = s
 		l.mu.Unlock()
 		if err = s.comeUp(ctx); err == nil {
 			if s.takes() {
-				l.heir.Store(s.a.l)
+				l.lastSuccessor.Store(s.a.l)
 				return s
 			}
 			err = ErrDied

@@ -1,4 +1,4 @@
-// Package console is the one voice of the product: every line that an operator
+// Package console prints for the product: every line that an operator
 // reads on a terminal, in a pipe or in a log comes from here, so that there is
 // one place that knows how such a line looks. The lines are those of SPEC 2:
 //

@@ -21,7 +21,7 @@ func address(id string) *unix.SockaddrUnix { return &unix.SockaddrUnix{Name: "@d
 // backlog is how many may ask at one time; more have to try again.
 const backlog = 128
 
-// Server is a daemon's ear.
+// Server is where a daemon is asked.
 type Server struct{ file *os.File }
 
 // Asker waits for an answer.

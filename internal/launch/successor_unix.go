@@ -62,10 +62,10 @@ func leadsToUs(path string) bool {
 	return err == nil && missing == nil && ours == theirs
 }
 
-// heir is the file that a successor executes: what is now at the path by which this
+// imageForSuccessor is the file that a successor executes: what is now at the path by which this
 // program was called. Where there is no such path, and in a jail, it is the running
 // image.
-func heir(jailed bool) (string, error) {
+func imageForSuccessor(jailed bool) (string, error) {
 	if origin.path != "" && !jailed {
 		return origin.path, nil
 	}
@@ -87,7 +87,7 @@ func Successor(h Hello, pass []Passed, files []*os.File, sibling bool) (*Launch,
 	if err != nil {
 		return nil, err
 	}
-	if t.path, err = heir(h.Jailed); err != nil {
+	if t.path, err = imageForSuccessor(h.Jailed); err != nil {
 		return nil, err
 	}
 	l := &Launch{}

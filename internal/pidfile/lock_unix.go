@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	byteWho     = 0
-	byteRunning = 1
-	byteNext    = 2 // held while a successor comes up, which cannot be named yet
-	byteElder   = 3 // and those behind it: one for each generation that works on, see Retire
-	maxElder    = 1 << 20
+	byteWho      = 0
+	byteRunning  = 1
+	byteNext     = 2 // held while a successor comes up, which cannot be named yet
+	byteDraining = 3 // and those behind it: one for each generation that works on, see Retire
+	maxDraining  = 1 << 20
 )
 
 func record(at int64) *unix.Flock_t {

@@ -504,7 +504,7 @@ func TestJudge(t *testing.T) {
 		{free, reader, Blocked, 6, false},
 		{ofd, free, Blocked, 0, false},
 	} {
-		state, pid, _, sure := judge(tt.who, tt.running)
+		state, pid, _, sure := readLocks(tt.who, tt.running)
 		if state != tt.state || pid != tt.pid || sure != tt.sure {
 			t.Errorf("%+v %+v: got %d, %d, %v; want %d, %d, %v", tt.who, tt.running, state, pid, sure, tt.state, tt.pid, tt.sure)
 		}

@@ -22,7 +22,7 @@ func (f File) Acquire(context.Context, paths.Owner, *paths.Undo) (*Held, error) 
 }
 func (f File) Where() paths.Name         { return f.Name }
 func (f File) Pin(Report) (func(), bool) { return func() {}, false }
-func (f File) Elders(string) []int       { return nil }
+func (f File) Draining(string) []int     { return nil }
 
 func (h *Held) Remove() error  { return nil }
 func (h *Held) Inherit() error { return errors.ErrUnsupported }

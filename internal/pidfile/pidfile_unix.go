@@ -205,7 +205,7 @@ func (f File) read(fd int, st *unix.Stat_t, last bool) (r Report, sure bool, err
 		return r, false, err
 	}
 	r.Number = number(fd)
-	r.State, r.PID, r.Unproved, sure = judge(who, running)
+	r.State, r.PID, r.Unproved, sure = readLocks(who, running)
 	if r.State == Free && st.Size == 0 {
 		sure = false // a start has created it and not locked it yet, or it is broken
 	}
@@ -235,9 +235,9 @@ func (f File) read(fd int, st *unix.Stat_t, last bool) (r Report, sure bool, err
 	return r, sure, nil
 }
 
-// judge reads the two locks together. What is not sure may be a moment between
+// readLocks reads the two locks together. What is not sure may be a moment between
 // two calls of somebody who starts, ends or cleans up.
-func judge(who, running lock) (s State, pid int, unproved, sure bool) {
+func readLocks(who, running lock) (s State, pid int, unproved, sure bool) {
 	switch {
 	case who.write && who.pid >= 0 && running.daemon(who.pid):
 		return Running, who.pid, false, true

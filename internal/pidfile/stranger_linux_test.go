@@ -60,10 +60,10 @@ func place2(t *testing.T, path string) string {
 	return path + ".other"
 }
 
-// elders asks for those who have retired from the file.
-func elders(t *testing.T, path string) []int {
+// draining asks for those who have retired from the file.
+func draining(t *testing.T, path string) []int {
 	t.Helper()
-	return file(path).Elders(look(t, path).Inode)
+	return file(path).Draining(look(t, path).Inode)
 }
 
 func TestWhoHasRetiredIsNamedByAWriteLock(t *testing.T) {
@@ -82,7 +82,7 @@ func TestWhoHasRetiredIsNamedByAWriteLock(t *testing.T) {
 			p.say("become nobody")
 		}
 		p.say("yield", "retire")
-		if got := elders(t, path); len(got) != 1 || got[0] != p.pid() {
+		if got := draining(t, path); len(got) != 1 || got[0] != p.pid() {
 			t.Errorf("dropped %v: got %v, want %d", dropped, got, p.pid())
 		}
 		// Nothing of the daemon's own locks is left.
@@ -112,14 +112,14 @@ func TestReadLocksNameNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	locking(t, path, unix.F_SETLK, unix.F_RDLCK, byteElder, 7)
-	if got := holders(int(f.Fd()), byteElder, byteElder+maxElder); got != nil {
+	locking(t, path, unix.F_SETLK, unix.F_RDLCK, byteDraining, 7)
+	if got := holders(int(f.Fd()), byteDraining, byteDraining+maxDraining); got != nil {
 		t.Errorf("readers: got %v", got)
 	}
 	// Write locks of one process between those count once, of any length.
-	p := locking(t, path, unix.F_SETLK, unix.F_WRLCK, byteElder+10, 100)
-	q := locking(t, path, unix.F_SETLK, unix.F_WRLCK, byteElder+200, 0)
-	got := holders(int(f.Fd()), byteElder, byteElder+maxElder)
+	p := locking(t, path, unix.F_SETLK, unix.F_WRLCK, byteDraining+10, 100)
+	q := locking(t, path, unix.F_SETLK, unix.F_WRLCK, byteDraining+200, 0)
+	got := holders(int(f.Fd()), byteDraining, byteDraining+maxDraining)
 	if len(got) != 2 || got[0]+got[1] != p.pid()+q.pid() {
 		t.Errorf("writers: got %v, want %d and %d", got, p.pid(), q.pid())
 	}

@@ -101,15 +101,15 @@ func (h *Held) Retire(generation int) {
 	}
 	h.dropSpare() // before the lock, which that would drop
 	if err == nil {
-		err = fcntl(h.fd, unix.F_SETLK, record(byteElder+int64(generation)%maxElder))
+		err = fcntl(h.fd, unix.F_SETLK, record(byteDraining+int64(generation)%maxDraining))
 	}
 	if err != nil {
 		h.drop()
 	}
 }
 
-// Elders are those who have retired and work on. Inode is a report's.
-func (f File) Elders(inode string) []int {
+// Draining are those who have retired and work on. Inode is a report's.
+func (f File) Draining(inode string) []int {
 	f = f.holding(inode)
 	dir, base, err := f.Dir()
 	if err != nil {
@@ -128,5 +128,5 @@ func (f File) Elders(inode string) []int {
 	if retried.Fstat(fd, &st) != nil || fileid.Of(&st).String() != inode {
 		return nil
 	}
-	return holders(fd, byteElder, byteElder+maxElder)
+	return holders(fd, byteDraining, byteDraining+maxDraining)
 }

@@ -99,12 +99,12 @@ func TestOnlyOurOwnFirstWordIsCapitalised(t *testing.T) {
 			{panicked, "Start hook panicked: coconut"},
 			{d.relay("start", panicked), "Start hook panicked: coconut"},
 			{l.panicked("coconut", nil).err, "Dying due to unhandled panic: coconut"},
-			{l.judge(&ExitError{Code: 42}).err, "Exit with code 42"},
+			{l.outcomeFrom(&ExitError{Code: 42}).err, "Exit with code 42"},
 			{l.abandoned().err, "The worker was abandoned"},
 			{odd, `Setting Name "x": banana`},
 			{errors.Join(odd, odd), "Setting Name \"x\": banana\n  setting Name \"x\": banana"},
 			{&Error{Err: banana, Capital: true}, "Banana"},
-			{l.judge(&programError{name: "/x", err: fs.ErrNotExist}).err, "Unable to execute /x (file does not exist)"},
+			{l.outcomeFrom(&programError{name: "/x", err: fs.ErrNotExist}).err, "Unable to execute /x (file does not exist)"},
 
 			// Names.
 			{d.notRunning("reload"), name + " is not running"},
@@ -123,9 +123,9 @@ func TestOnlyOurOwnFirstWordIsCapitalised(t *testing.T) {
 			{d.relay("start", banana), "banana"},
 			{d.relay("start", fmt.Errorf("peel: %w", panicked)), "peel: start hook panicked: coconut"},
 			{d.relay("start", d.notRunning("stop")), "daemonocle: stop " + name + ": " + name + " is not running"},
-			{l.judge(banana).err, "banana"},
-			{l.judge(&ExitError{Message: "banana"}).err, "banana"},
-			{l.judge(fmt.Errorf("peel: %w", &ExitError{Code: 3})).err, "peel: exit with code 3"},
+			{l.outcomeFrom(banana).err, "banana"},
+			{l.outcomeFrom(&ExitError{Message: "banana"}).err, "banana"},
+			{l.outcomeFrom(fmt.Errorf("peel: %w", &ExitError{Code: 3})).err, "peel: exit with code 3"},
 			{&Error{Err: banana}, "banana"},
 			{MarkShown(d.fail("start", banana)), ""},
 		} {

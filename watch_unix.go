@@ -21,17 +21,17 @@ import (
 	"github.com/daemonocle/daemonocle/internal/timing"
 )
 
-// watchman is the launcher's watch over one start of a program.
-type watchman struct {
+// programWatch is the launcher's watch over one start of a program.
+type programWatch struct {
 	p      *program
 	socket *sdnotify.Listener // nil: it does not wait for notifications
 	let    func()             // ends the adoption of orphans
 }
 
-// attend must be called before the daemon's process is made: what happened before
+// prepareWatch must be called before the daemon's process is made: what happened before
 // was not this start.
-func (p *program) attend(ctx context.Context, d *Daemon) (vigil, error) {
-	w := &watchman{p: p}
+func (p *program) prepareWatch(ctx context.Context, d *Daemon) (startWatch, error) {
+	w := &programWatch{p: p}
 	switch probe := p.Ready.probe.(type) {
 	case *askProbe:
 		limit, stop := context.WithTimeout(ctx, timing.ProbeBefore)
@@ -52,21 +52,21 @@ func (p *program) attend(ctx context.Context, d *Daemon) (vigil, error) {
 	return w, nil
 }
 
-func (w *watchman) address() string {
+func (w *programWatch) address() string {
 	if w.socket == nil {
 		return ""
 	}
 	return w.socket.Name
 }
 
-func (w *watchman) close() {
+func (w *programWatch) close() {
 	if w.socket != nil {
 		w.socket.Close()
 	}
 	w.let()
 }
 
-func (w *watchman) watch(ctx, limit context.Context, a *attempt) (phase.Sign, error) {
+func (w *programWatch) watch(ctx, limit context.Context, a *attempt) (phase.Sign, error) {
 	session := 0
 	if a.alone {
 		_, session, _ = proc.GroupID(a.l.PID())
@@ -112,7 +112,7 @@ func (w *watchman) watch(ctx, limit context.Context, a *attempt) (phase.Sign, er
 	return sign, nil
 }
 
-func (w *watchman) await(ctx context.Context, a *attempt) (ready, can bool) {
+func (w *programWatch) await(ctx context.Context, a *attempt) (ready, can bool) {
 	if _, reads := w.p.Ready.probe.(*lineProbe); reads && a.logFrom < 0 && a.outLog.Kind == 0 {
 		return false, false // the lines are on the terminal
 	}
@@ -130,7 +130,7 @@ func (w *watchman) await(ctx context.Context, a *attempt) (ready, can bool) {
 
 // ready gives a channel that is closed when the program is, nil if it has no way
 // to say so.
-func (w *watchman) ready(ctx context.Context, a *attempt) <-chan struct{} {
+func (w *programWatch) ready(ctx context.Context, a *attempt) <-chan struct{} {
 	if w.p.Ready.probe == nil {
 		return nil
 	}
@@ -190,7 +190,7 @@ func (p *lineProbe) appears(ctx context.Context, a *attempt) bool {
 }
 
 // holds looks whether the program is the daemon still.
-func (w *watchman) holds(ctx context.Context, a *attempt, session int) error {
+func (w *programWatch) holds(ctx context.Context, a *attempt, session int) error {
 	pid := a.l.PID()
 	if h := a.l.Handle(); h != nil && h.Gone() {
 		s, _ := a.l.Wait(ctx)
@@ -213,7 +213,7 @@ func (w *watchman) holds(ctx context.Context, a *attempt, session int) error {
 
 // died is the verdict on a program that has ended. If it went into the background
 // what it has left there is ended as well.
-func (w *watchman) died(a *attempt, s launch.Status, session int) error {
+func (w *programWatch) died(a *attempt, s launch.Status, session int) error {
 	err := a.died(s)
 	left := w.end(a, session)
 	w.tell(a, err)
@@ -225,7 +225,7 @@ func (w *watchman) died(a *attempt, s launch.Status, session int) error {
 }
 
 // tell adds what the program had to say to the error.
-func (w *watchman) tell(a *attempt, err error) {
+func (w *programWatch) tell(a *attempt, err error) {
 	e, is := errors.AsType[*Error](err)
 	if !is {
 		return
@@ -244,7 +244,7 @@ func (w *watchman) tell(a *attempt, err error) {
 // end ends the program and what it has started: in its process group, in its
 // session, and orphans that have left both; the latter two only of a daemon that is
 // started alone (else session is 0). It returns what it has met.
-func (w *watchman) end(a *attempt, session int) []int {
+func (w *programWatch) end(a *attempt, session int) []int {
 	var met []int
 	limit, stop := context.WithTimeout(context.Background(), timing.LeftEnds)
 	defer stop()

@@ -18,23 +18,23 @@ import (
 	"github.com/daemonocle/daemonocle/internal/signals"
 )
 
-// speak is for what a daemon's own process has to say.
-func speak(w io.Writer) *console.Console {
+// say is for what a daemon's own process has to say.
+func say(w io.Writer) *console.Console {
 	return console.New(console.Options{Out: w, Err: w})
 }
 
-// voice prints what the methods report: the lines of the original, and behind
+// printer prints what the methods report: the lines of the original, and behind
 // them what else is known.
-type voice struct {
-	speaker
+type printer struct {
+	lines
 	d   *Daemon
 	out Output
 
 	needed bool // that a daemon runs already is a failure; see watcher
 }
 
-// speaker is a console.Console, or one's turn with one.
-type speaker interface {
+// lines is a console.Console, or one's turn with one.
+type lines interface {
 	Begin(text string)
 	End(ok bool)
 	Line(text string)
@@ -46,9 +46,9 @@ type speaker interface {
 	Stdout(lines []string)
 }
 
-func newVoice(d *Daemon, out Output) *voice {
+func newPrinter(d *Daemon, out Output) *printer {
 	out = out.steady()
-	return &voice{speaker: out.console(), d: d, out: out}
+	return &printer{lines: out.console(), d: d, out: out}
 }
 
 // steady survives the readers of the process's own streams.
@@ -67,13 +67,13 @@ func (o Output) console() *console.Console {
 }
 
 // Warn is left out where only errors are wanted.
-func (v *voice) Warn(text string) {
+func (v *printer) Warn(text string) {
 	if !v.out.Quiet {
-		v.speaker.Warn(text)
+		v.lines.Warn(text)
 	}
 }
 
-func (v *voice) watcher(doing string) watcher {
+func (v *printer) watcher(doing string) watcher {
 	return watcher{
 		broken:     v.broken,
 		orphaned:   v.orphaned,
@@ -88,7 +88,7 @@ func (v *voice) watcher(doing string) watcher {
 	}
 }
 
-func (v *voice) stopWatcher() stopWatcher {
+func (v *printer) stopWatcher() stopWatcher {
 	return stopWatcher{
 		watcher: v.watcher("Stopping"),
 		failed:  func(err error) { v.explain(err) },
@@ -99,7 +99,7 @@ func (v *voice) stopWatcher() stopWatcher {
 	}
 }
 
-func (v *voice) broken(held, mended bool) {
+func (v *printer) broken(held, mended bool) {
 	path := v.d.plan.PIDPath()
 	text := "Empty or broken PID file " + path
 	act := "; removing"
@@ -115,7 +115,7 @@ func (v *voice) broken(held, mended bool) {
 
 // orphaned says what a daemon that was a foreign program has left behind. It is
 // not in the way of another one.
-func (v *voice) orphaned(pids []int) {
+func (v *printer) orphaned(pids []int) {
 	text := "Processes that " + v.d.plan.Name + " has left behind are still running"
 	if len(pids) > 0 {
 		text += " (PID " + list(pids) + since(pids) + ")"
@@ -124,7 +124,7 @@ func (v *voice) orphaned(pids []int) {
 }
 
 // unseen says what may come of a start in a container whose processes are hidden.
-func (v *voice) unseen() {
+func (v *printer) unseen() {
 	v.Warn("/proc is hidden here, so that it cannot be told whether this is the container's first process, " +
 		"with which it ends; if it is, keep " + v.d.plan.Name + " in the foreground: start --debug")
 }
@@ -148,23 +148,23 @@ func list(pids []int) string {
 	return strings.Trim(strings.Join(strings.Fields(fmt.Sprint(pids)), ", "), "[]")
 }
 
-func (v *voice) start(ctx context.Context, o StartOptions) error {
+func (v *printer) start(ctx context.Context, o StartOptions) error {
 	s, err := v.d.start(ctx, o, v.watcher("Starting"))
 	return v.started(s, err)
 }
 
-func (v *voice) started(s Started, err error) error {
+func (v *printer) started(s Started, err error) error {
 	v.outcome(func() map[string]any { return startObject(s, err) }, err)
 	v.fleeting(s, err)
 	return v.finish(err)
 }
 
-func (v *voice) stop(ctx context.Context, o StopOptions) error {
+func (v *printer) stop(ctx context.Context, o StopOptions) error {
 	s, err := v.d.stop(ctx, "stop", o, v.stopWatcher())
 	return v.stopped(s, o, err)
 }
 
-func (v *voice) stopped(s Stopped, o StopOptions, err error) error {
+func (v *printer) stopped(s Stopped, o StopOptions, err error) error {
 	v.object(func() map[string]any { return stopObject(s, err) }, err)
 	switch {
 	case !errors.Is(err, ErrNotRunning):
@@ -175,12 +175,12 @@ func (v *voice) stopped(s Stopped, o StopOptions, err error) error {
 	return v.finish(err)
 }
 
-func (v *voice) restart(ctx context.Context, o RestartOptions) error {
+func (v *printer) restart(ctx context.Context, o RestartOptions) error {
 	r, err := v.d.restart(ctx, o, v.stopWatcher(), v.watcher("Starting"), func(err error) { v.warn(err) })
 	return v.restarted(r, o, err)
 }
 
-func (v *voice) restarted(r Restarted, o RestartOptions, err error) error {
+func (v *printer) restarted(r Restarted, o RestartOptions, err error) error {
 	v.outcome(func() map[string]any {
 		m := startObject(r.Started, err)
 		failed, is := errors.AsType[*Error](err)
@@ -204,7 +204,7 @@ func (v *voice) restarted(r Restarted, o RestartOptions, err error) error {
 }
 
 // fleeting warns of a PID file that may not be there for as long as the daemon.
-func (v *voice) fleeting(s Started, err error) {
+func (v *printer) fleeting(s Started, err error) {
 	d := v.d
 	if err != nil || s.PID == 0 || d.plan.PID == nil {
 		return
@@ -218,7 +218,7 @@ func (v *voice) fleeting(s Started, err error) {
 	}
 }
 
-func (v *voice) reload(ctx context.Context, o ReloadOptions) error {
+func (v *printer) reload(ctx context.Context, o ReloadOptions) error {
 	over := v.outliveStop(ctx)
 	r, err := v.d.requestReload(ctx, o, v.watcher("Reloading"))
 	if over() && err != nil && !errors.Is(err, ErrStopping) {
@@ -228,12 +228,12 @@ func (v *voice) reload(ctx context.Context, o ReloadOptions) error {
 	return v.finish(err)
 }
 
-func (v *voice) status(ctx context.Context, o StatusOptions) error {
+func (v *printer) status(ctx context.Context, o StatusOptions) error {
 	s, err := v.d.status(ctx, o, v.watcher(""))
 	return v.reported(s, err)
 }
 
-func (v *voice) reported(s Status, err error) error {
+func (v *printer) reported(s Status, err error) error {
 	if err != nil {
 		v.object(failedObject(err), err)
 		return v.finish(err)
@@ -257,7 +257,7 @@ func (v *voice) reported(s Status, err error) error {
 }
 
 // left says what has outlived the daemon in its process group.
-func (v *voice) left(s Stopped, o StopOptions) {
+func (v *printer) left(s Stopped, o StopOptions) {
 	if len(s.Left) == 0 {
 		return
 	}
@@ -272,13 +272,13 @@ func (v *voice) left(s Stopped, o StopOptions) {
 
 // finish prints what went wrong. What is fine for the command line is a warning
 // and no error.
-func (v *voice) finish(err error) error {
+func (v *printer) finish(err error) error {
 	e, is := errors.AsType[*Error](err)
 	switch {
 	case err == nil:
 		return nil
 	case v.needed && is && errors.Is(err, ErrAlreadyRunning) && e.Op == "start":
-		v.speaker.Warn(e.Err.Error())
+		v.lines.Warn(e.Err.Error())
 		return MarkShown(err)
 	case errors.Is(err, ErrAlreadyRunning) && is && e.Op == "start",
 		errors.Is(err, ErrNotRunning) && is && e.Op == "stop",
@@ -289,21 +289,21 @@ func (v *voice) finish(err error) error {
 	return v.failed(err)
 }
 
-func (v *voice) warn(err error) {
+func (v *printer) warn(err error) {
 	if e, is := errors.AsType[*Error](err); is {
 		err = e
 	}
 	v.Warn(inLine(err))
 }
 
-func (v *voice) failed(err error) error {
+func (v *printer) failed(err error) error {
 	v.explain(err)
 	return MarkShown(err)
 }
 
 // unheard: the answer did not reach who asked for it. One who has gone away need
 // not be told so.
-func (v *voice) unheard(err error) error {
+func (v *printer) unheard(err error) error {
 	e := v.d.fail("status", fmt.Errorf("print the answer: %w", err))
 	if errors.Is(err, syscall.EPIPE) {
 		e.Code, e.Shown = exitPipe, true
@@ -312,7 +312,7 @@ func (v *voice) unheard(err error) error {
 }
 
 // explain prints the error's line and what is known beyond it.
-func (v *voice) explain(err error) {
+func (v *printer) explain(err error) {
 	e, is := errors.AsType[*Error](err)
 	switch {
 	case Shown(err):
@@ -336,7 +336,7 @@ func (v *voice) explain(err error) {
 }
 
 // object prints the outcome for programs. Where nothing was tried there is none.
-func (v *voice) object(make func() map[string]any, err error) {
+func (v *printer) object(make func() map[string]any, err error) {
 	if !v.out.JSON || errors.Is(err, ErrUsage) {
 		return
 	}
@@ -373,13 +373,13 @@ func (v *voice) object(make func() map[string]any, err error) {
 	}
 	_, lost := fmt.Fprintf(v.out.Out, "%s\n", pyjson.Append(nil, m))
 	if lost != nil && !errors.Is(lost, syscall.EPIPE) {
-		v.speaker.Warn("The outcome could not be printed: " + lost.Error())
+		v.lines.Warn("The outcome could not be printed: " + lost.Error())
 	}
 }
 
 // outcome is the object of an action that starts something: none on a
 // super-server's socket.
-func (v *voice) outcome(make func() map[string]any, err error) {
+func (v *printer) outcome(make func() map[string]any, err error) {
 	if !environ.SuperServer() {
 		v.object(make, err)
 	}
