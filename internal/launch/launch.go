@@ -9,6 +9,7 @@ package launch
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -53,15 +54,20 @@ type Hello struct {
 }
 
 // flags are the parts of a hello that are said or not.
-func (h *Hello) flags() map[string]*bool {
-	return map[string]*bool{"foreground": &h.Foreground, "deaf": &h.Deaf, "ready first": &h.ReadyFirst, "gated": &h.Gated, "jailed": &h.Jailed}
+func (h *Hello) flags() []flag {
+	return []flag{{"foreground", &h.Foreground}, {"deaf", &h.Deaf}, {"ready first", &h.ReadyFirst}, {"gated", &h.Gated}, {"jailed", &h.Jailed}}
+}
+
+type flag struct {
+	name string
+	is   *bool
 }
 
 func (h Hello) message() Message {
 	var set []string
-	for name, is := range h.flags() {
-		if *is {
-			set = append(set, name)
+	for _, f := range h.flags() {
+		if *f.is {
+			set = append(set, f.name)
 		}
 	}
 	f := []string{strings.Join(set, ","), h.comm, h.Key.Name, h.Key.PIDFile, h.Key.Member, h.Notify}
@@ -74,11 +80,9 @@ func parseHello(m Message) (Hello, bool) {
 		return Hello{}, false
 	}
 	h := Hello{Predecessor: m.PID, Generation: m.Code, comm: f[1], Key: Key{f[2], f[3], f[4]}, Notify: f[5]}
-	flags := h.flags()
-	for name := range strings.SplitSeq(f[0], ",") {
-		if is := flags[name]; is != nil {
-			*is = true
-		}
+	set := strings.Split(f[0], ",")
+	for _, f := range h.flags() {
+		*f.is = slices.Contains(set, f.name)
 	}
 	if len(f) > 6 {
 		h.Files = f[6:]
