@@ -141,12 +141,12 @@ func (m *maker) name() {
 }
 
 func (m *maker) directories() {
-	if m.WorkDir == "" {
-		m.WorkDir = "/"
-	}
 	before := len(m.problems)
 	m.ChrootDir = m.directory("ChrootDir", m.given.ChrootDir)
-	if len(m.problems) == before { // else nothing is known of what is inside
+	switch {
+	case m.WorkDir == "":
+		m.WorkDir = "/" // of which nothing needs to be asked
+	case len(m.problems) == before: // else nothing is known of what is inside
 		m.WorkDir = m.directory("WorkDir", m.WorkDir)
 	}
 }
