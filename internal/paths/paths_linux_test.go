@@ -44,7 +44,8 @@ func noLeaks(t *testing.T) {
 	t.Helper()
 	before := open(t)
 	t.Cleanup(func() {
-		if after := open(t); after != before {
+		// What an earlier test has left to the garbage collector may be closed meanwhile.
+		if after := open(t); after > before {
 			t.Errorf("%d descriptors became %d", before, after)
 		}
 	})

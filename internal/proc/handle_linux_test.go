@@ -260,7 +260,7 @@ func TestWaitIsCheap(t *testing.T) {
 	}
 	cancel()
 	ended.Wait()
-	if n := self("num_fds"); n != fds {
+	if n := self("num_fds"); n > fds { // fewer: the garbage collector has closed an earlier test's
 		t.Errorf("%d descriptors, %d before", n, fds)
 	}
 }
