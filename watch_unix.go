@@ -275,7 +275,8 @@ func (w *programWatch) end(a *attempt, session int) []int {
 	return met
 }
 
-// remains opens handles of what there is of a program.
+// remains opens handles of what there is of a program. The leader of the session is none
+// of it: that is the process which has made the daemon, and may be on its way out still.
 func remains(daemon, session int) []*proc.Handle {
 	members, _ := proc.Group(daemon)
 	var orphans []int
@@ -288,6 +289,9 @@ func remains(daemon, session int) []*proc.Handle {
 	slices.Sort(members)
 	var handles []*proc.Handle
 	for _, pid := range slices.Compact(members) {
+		if pid == session {
+			continue
+		}
 		h, err := proc.Open(pid)
 		if err != nil {
 			continue
