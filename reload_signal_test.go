@@ -277,8 +277,10 @@ func TestForceEndsEarlierGenerations(t *testing.T) {
 			d, err := daemonocle.New(daemonocle.Config{Name: "foo", PIDFile: s.pid})
 			must(t, err)
 			got, err := d.Stop(t.Context(), daemonocle.StopOptions{Timeout: testkit.Settle, Force: true})
-			if slices.Sort(got.Left); err != nil || got.PID != last || !got.Killed || !slices.Equal(got.Left, []int{first, second}) {
-				t.Errorf("got %+v, %v, want %d killed and %d, %d left", got, err, last, first, second)
+			left := []int{first, second}
+			slices.Sort(left) // the kernel begins with low numbers again at times
+			if slices.Sort(got.Left); err != nil || got.PID != last || !got.Killed || !slices.Equal(got.Left, left) {
+				t.Errorf("got %+v, %v, want %d killed and %v left", got, err, last, left)
 			}
 			for _, pid := range []int{first, second, last} {
 				if !testkit.Gone(pid) {

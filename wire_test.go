@@ -120,7 +120,13 @@ func TestBrokenWireHasOneTrueOutcome(t *testing.T) {
 				if _, err := os.Stat(r.pidFile); err == nil {
 					pid = holder(t, r.pidFile)
 				}
+				exited := result{"Starting foo ... FAILED\n", "ERROR: Child exited immediately with exit code 7\n", 7}
 				switch {
+				case how == "reset" && then == "os.Exit:7" && got == exited:
+					// It did so before the launcher had anything to cancel.
+					if pid != 0 {
+						t.Errorf("process %d runs", pid)
+					}
 				case how == "reset": // after SIGINT
 					if pid != 0 || got != (result{"Starting foo ... FAILED\n", "ERROR: Start was cancelled\n", 130}) {
 						t.Errorf("process %d runs: %v", pid, got)
