@@ -27,14 +27,18 @@ import (
 func init() { helpers["force"] = force }
 
 // force is prog for what the core's command line has no words for: a stop that
-// kills after a moment.
+// kills after the time that its argument says.
 func force() {
 	d, err := daemonocle.New(progConfig())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	o := daemonocle.StopOptions{Timeout: 50 * time.Millisecond, Force: true}
+	limit, err := time.ParseDuration(os.Args[1])
+	if err != nil {
+		panic(err)
+	}
+	o := daemonocle.StopOptions{Timeout: limit, Force: true}
 	os.Exit(daemonocle.ExitCode(d.DoWith(context.Background(), daemonocle.Output{}, "stop", o)))
 }
 
