@@ -413,7 +413,11 @@ func (f File) Remove() (bool, error) {
 	if retried.Fstat(fd, &st) != nil || !mayRemove(fd) || !same(dir, base, fileid.Of(&st)) {
 		return false, nil
 	}
-	if err := retried.Unlinkat(dir, base, 0); err != nil {
+	err = retried.Unlinkat(dir, base, 0)
+	switch {
+	case errors.Is(err, unix.ENOENT): // a start that has made the file and not got its lock was faster
+		return false, nil
+	case err != nil:
 		return false, wrap("remove", f.Name, err)
 	}
 	return true, nil
