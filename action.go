@@ -17,6 +17,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/options"
 	"github.com/daemonocle/daemonocle/internal/pyjson"
+	"github.com/daemonocle/daemonocle/internal/usercode"
 )
 
 // Action is something that a program can be asked to do with its daemon, such
@@ -387,7 +388,7 @@ func (d *Daemon) call(ctx context.Context, a Action, out Output, args []string, 
 		c.Out, c.into = &printed, nil
 	}
 	var stack []byte
-	err = safely("action "+a.name, func() error {
+	err = usercode.Call("action "+a.name, func() error {
 		returned := false
 		defer func() {
 			if !returned {

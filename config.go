@@ -249,15 +249,16 @@ func newDaemon(c Config, m plan.Member) (*Daemon, error) {
 	if err := limits.SpareFiles(); err != nil {
 		return nil, &ConfigError{Err: err, Hint: fault.NoFilesHint(err)}
 	}
-	p, found := plan.Make(c.settings(m))
+	f := foreignOf(c.Worker)
+	p, found := plan.Make(c.settings(m, f))
 	var problems []error
-	for _, f := range found {
-		problems = append(problems, &ConfigError{Setting: f.Setting, Value: f.Value, Err: f.Err, Hint: f.Hint})
+	for _, p := range found {
+		problems = append(problems, &ConfigError{Setting: p.Setting, Value: p.Value, Err: p.Err, Hint: p.Hint})
 	}
 	bad := func(setting, value string, err error, hint string) {
 		problems = append(problems, &ConfigError{Setting: setting, Value: value, Err: err, Hint: hint})
 	}
-	d := &Daemon{plan: p, code: code{c.Worker, c.Hooks, c.Health, c.Logger, c.Help}, foreign: foreignOf(c.Worker)}
+	d := &Daemon{plan: p, code: code{c.Worker, c.Hooks, c.Health, c.Logger, c.Help}, foreign: f}
 	if err := d.setActions(c.Actions); err != nil {
 		bad("Actions", "", err, "")
 	}
@@ -291,14 +292,14 @@ func isSetting(name string) bool {
 }
 
 // settings are those of the Config that are no functions of the program.
-func (c Config) settings(m plan.Member) plan.Settings {
+func (c Config) settings(m plan.Member, f foreign) plan.Settings {
 	s := plan.Settings{
 		Name: c.Name, PIDFile: c.PIDFile, WorkDir: c.WorkDir, StdoutFile: c.StdoutFile, StderrFile: c.StderrFile, ChrootDir: c.ChrootDir,
 		User: c.User, Group: c.Group, Umask: c.Umask,
 		Foreground: c.Foreground, CloseOpenFiles: c.CloseOpenFiles, NoArgs: c.NoArgs, RequireReady: c.RequireReady,
 		StopTimeout: c.StopTimeout, StartTimeout: c.StartTimeout, StartWindow: c.StartWindow, AbandonAfter: c.AbandonAfter,
 		StopSignal: c.StopSignal, SetBy: c.SetBy,
-		Member: m, GoCode: c.Worker != nil && foreignOf(c.Worker) == nil, Jailed: jailed(),
+		Member: m, GoCode: c.Worker != nil && f == nil, Jailed: jailed(),
 	}
 	if c.Layout != nil {
 		s.Layout = func(name string) (plan.Paths, error) {

@@ -55,17 +55,9 @@ func (l *life) checkLayout() error {
 	if d.plan.PID == nil || d.plan.Laid.PID {
 		return nil
 	}
-	err := (paths.Name{Root: d.plan.PID.Root, Path: filepath.Dir(d.plan.PID.Path)}).Owned(d.trusted())
+	err := (paths.Name{Root: d.plan.PID.Root, Path: filepath.Dir(d.plan.PID.Path)}).Owned(d.plan.Trusted())
 	if odd, is := errors.AsType[*paths.UnsafeError](err); is {
 		return d.unsafe(odd, "PIDFile")
-	}
-	return nil
-}
-
-// trusted are the users, besides root and this process's, whose directories are good.
-func (d *Daemon) trusted() []int {
-	if d.plan.ID.SwitchUser {
-		return []int{d.plan.ID.UID}
 	}
 	return nil
 }
@@ -103,7 +95,7 @@ func (l *life) makeLayoutDirs(early bool) error {
 // safe words what is wrong with a directory of the layout. What cannot be looked
 // at cannot be used either, which the use will say.
 func (d *Daemon) safe(dir layoutDir) error {
-	err := dir.Safe(d.trusted())
+	err := dir.Safe(d.plan.Trusted())
 	if odd, is := errors.AsType[*paths.UnsafeError](err); is {
 		return d.unsafe(odd, dir.setting)
 	}

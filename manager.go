@@ -15,6 +15,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
+	"github.com/daemonocle/daemonocle/internal/usercode"
 )
 
 // Notify says in words what the daemon is doing: to the launcher, which shows the
@@ -203,7 +204,7 @@ func (l *life) feed() {
 			defer l.watchdog.asking.Store(false)
 			ctx, stop := context.WithTimeout(l.ctx, l.watchdog.limit/2)
 			defer stop()
-			err := safely("health function", func() error { return health(ctx) })
+			err := usercode.Call("health function", func() error { return health(ctx) })
 			if err == nil {
 				l.tell(sdnotify.Watchdog)
 			}

@@ -17,6 +17,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/plan"
+	"github.com/daemonocle/daemonocle/internal/usercode"
 )
 
 // TestEveryOutcomeHasItsWord: the words and keys for programs, as CONTRACT lists them.
@@ -75,7 +76,7 @@ func TestOnlyOurOwnFirstWordIsCapitalised(t *testing.T) {
 		l := &life{d: d, phase: phase.ComingUp}
 		g := &Group{name: name}
 		banana := errors.New("banana")
-		panicked := safely("start hook", func() error { panic("coconut") })
+		panicked := usercode.Call("start hook", func() error { panic("coconut") })
 		odd := &ConfigError{Setting: "Name", Value: "x", Err: banana}
 		for _, c := range []struct {
 			err  error

@@ -10,6 +10,7 @@ import (
 
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
+	"github.com/daemonocle/daemonocle/internal/usercode"
 )
 
 // Readiness is how a Program that knows nothing of this library shows that it is
@@ -78,7 +79,7 @@ func (p *askProbe) suits(*Daemon) error {
 }
 
 func (p *askProbe) ready(ctx context.Context) bool {
-	return safely("readiness probe", func() error { return p.ask(ctx) }) == nil
+	return usercode.Call("readiness probe", func() error { return p.ask(ctx) }) == nil
 }
 
 type lineProbe struct {

@@ -14,6 +14,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
 	"github.com/daemonocle/daemonocle/internal/signals"
+	"github.com/daemonocle/daemonocle/internal/usercode"
 )
 
 // Reload replaces the daemon by a new process of the same program: with the same
@@ -141,7 +142,7 @@ func (l *life) cancelRequest(w *request) {
 }
 
 // passOn is for a request that came while a reload was on its way, which has gone well: the
-// successor grants it. Askers ask that themselves.
+// successor serves it. Askers ask that themselves.
 func (w *request) passOn(l *life) {
 	if w.inside > 0 {
 		l.passOn(signals.HangUp)
@@ -296,7 +297,7 @@ func (l *life) reread() error {
 		return nil
 	}
 	l.tell(sdnotify.Reloading())
-	err := safely("reload hook", func() error { return hook(l.ctx) })
+	err := usercode.Call("reload hook", func() error { return hook(l.ctx) })
 	switch {
 	case l.state().Ending():
 	case err != nil:

@@ -14,6 +14,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
+	"github.com/daemonocle/daemonocle/internal/usercode"
 )
 
 // RestartOptions are for one restart.
@@ -244,7 +245,7 @@ func (d *Daemon) check(ctx context.Context, op string, c *checkup) error {
 	if c == nil {
 		c = &checkup{}
 	}
-	c.once.Do(func() { c.err = safely("check hook", func() error { return hook(ctx) }) })
+	c.once.Do(func() { c.err = usercode.Call("check hook", func() error { return hook(ctx) }) })
 	if c.err != nil {
 		return d.relay(op, c.err)
 	}

@@ -74,8 +74,8 @@ type life struct {
 	installed chan struct{}       // closed when all handlers are installed
 	stop      chan struct{}       // closed when they need not any more
 	stopped   chan struct{}       // closed when that has had its effect
-	stopOnce  sync.Once           // closes over
-	becomes   bool                // another program: before over is closed
+	stopOnce  sync.Once           // closes stop
+	becomes   bool                // another program: before stop is closed
 	revert    func()              // the signals' dispositions, if it does not come to that
 
 	released chan struct{} // closed with the verdict
@@ -851,7 +851,7 @@ func (l *life) callHook(s Shutdown) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := safely("shutdown hook", func() error { hook(s); return nil }); err != nil {
+		if err := usercode.Call("shutdown hook", func() error { hook(s); return nil }); err != nil {
 			l.complain("call the shutdown hook", err)
 		}
 	}()
@@ -863,9 +863,6 @@ func (l *life) callHook(s Shutdown) {
 		l.complain("call the shutdown hook", errors.New("it was cut short by a signal"))
 	}
 }
-
-// safely calls the user's code.
-func safely(what string, f func() error) error { return usercode.Call(what, f) }
 
 func (l *life) removePIDFile() {
 	if l.held == nil || l.succession.others() {

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/daemonocle/daemonocle/internal/launch"
+	"github.com/daemonocle/daemonocle/internal/usercode"
 )
 
 const nonblock = 0 // what it is for is refused before
@@ -29,7 +30,7 @@ func (l *life) setUp() error {
 		}
 	}
 	if hook := d.code.Hooks.Privileged; hook != nil {
-		if err := safely("privileged hook", func() error { return hook(l.ctx) }); err != nil {
+		if err := usercode.Call("privileged hook", func() error { return hook(l.ctx) }); err != nil {
 			return d.fail("run", err)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/privs"
+	"github.com/daemonocle/daemonocle/internal/usercode"
 )
 
 const nonblock = syscall.O_NONBLOCK
@@ -304,7 +305,7 @@ func (l *life) privileged() error {
 	if hook == nil || l.succession != nil && (l.d.plan.ChrootDir != "" || !l.d.plan.ID.IsZero()) {
 		return nil // in the latter case the privileges are gone
 	}
-	err := safely("privileged hook", func() error { return hook(l.ctx) })
+	err := usercode.Call("privileged hook", func() error { return hook(l.ctx) })
 	if err != nil {
 		return l.d.relay("start", err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/signals"
 	"github.com/daemonocle/daemonocle/internal/timing"
+	"github.com/daemonocle/daemonocle/internal/usercode"
 )
 
 // StartOptions are for one start. The zero value starts as the Config says.
@@ -231,7 +232,7 @@ func (d *Daemon) prepare(ctx context.Context, o *StartOptions, w watcher) error 
 	}
 	if hook := d.code.Hooks.Start; hook != nil {
 		info := StartInfo{Debug: o.Debug, Daemon: d}
-		if err := safely("start hook", func() error { return hook(ctx, info) }); err != nil {
+		if err := usercode.Call("start hook", func() error { return hook(ctx, info) }); err != nil {
 			w.begin()
 			w.settle(false)
 			return d.relay("start", err)

@@ -119,13 +119,6 @@ func New(op, name string, err error) *Fault {
 	return f
 }
 
-// Named is a fault whose text begins with a name, and is printed as it is.
-func Named(op, name string, err error) *Fault {
-	f := New(op, name, err)
-	f.Capital = false
-	return f
-}
-
 // NoFilesHint is what to do where there was no descriptor left, whatever that was wanted
 // for; empty if the error is another.
 func NoFilesHint(err error) string {

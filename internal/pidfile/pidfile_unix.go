@@ -415,7 +415,7 @@ func (f File) Remove() (bool, error) {
 	}
 	err = retried.Unlinkat(dir, base, 0)
 	switch {
-	case errors.Is(err, unix.ENOENT): // a start that has made the file and not got its lock was faster
+	case errors.Is(err, unix.ENOENT): // a start that has the other lock was faster
 		return false, nil
 	case err != nil:
 		return false, wrap("remove", f.Name, err)

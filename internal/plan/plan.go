@@ -233,7 +233,7 @@ func (m *maker) identity() {
 		m.unknown(user, group, err)
 	}
 	if m.PID != nil && m.ID.SwitchUser {
-		m.PID.Trusted = []int{m.ID.UID}
+		m.PID.Trusted = m.Trusted()
 		m.PID.Stranger = m.ID.UID != 0 && m.ID.UID != os.Geteuid()
 	}
 }
@@ -367,6 +367,14 @@ func (p *Plan) User() int {
 	return -1
 }
 
+// Trusted are the users, besides root and this process's, whose directories and files are good.
+func (p *Plan) Trusted() []int {
+	if p.ID.SwitchUser {
+		return []int{p.ID.UID}
+	}
+	return nil
+}
+
 // Stranger reports whether the daemon's user is one whose word the caller, root, does not
 // take.
 func (p *Plan) Stranger() bool { return os.Geteuid() == 0 && p.User() > 0 }
@@ -382,9 +390,3 @@ func (p *Plan) Owner() paths.Owner {
 	}
 	return o
 }
-
-// Fault is one in our own words, which begin it.
-func (p *Plan) Fault(op string, err error) *fault.Fault { return fault.New(op, p.Name, err) }
-
-// Named is a fault whose text begins with a name.
-func (p *Plan) Named(op string, err error) *fault.Fault { return fault.Named(op, p.Name, err) }
