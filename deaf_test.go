@@ -12,7 +12,39 @@ import (
 	"github.com/daemonocle/daemonocle/internal/testkit"
 )
 
-func init() { helpers["deaf"] = deaf }
+func init() { helpers["deaf"], helpers["deaf-program"] = deaf, deafProgram }
+
+// deafProgram is a launcher that ends before it hears Ctrl-C, when the daemon has its PID
+// file and the time to become a program.
+func deafProgram() {
+	c := progConfig()
+	c.Worker = daemonocle.Exec("sh", "-c", "echo runs; exec sleep 1000")
+	d, err := daemonocle.New(c)
+	if err != nil {
+		panic(err)
+	}
+	if daemonocle.Launched() {
+		d.Start(context.Background(), daemonocle.StartOptions{})
+	}
+	daemonocle.LaunchDeaf(d, func() {
+		for !onDisk(c.PIDFile) {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(testkit.Settle) // it must not become the program now
+	})
+}
+
+// A program cannot tell what the end of its launcher means.
+func TestLauncherThatEndsBeforeItListensStartsNoProgram(t *testing.T) {
+	s := describe(t, "deaf-program", "D_START_WINDOW=1h")
+	if r := s.do("start"); r != (ending{"", "", 0}) {
+		t.Fatalf("got %+v", r)
+	}
+	testkit.WaitFor(t, "nothing to be left", func() bool { return len(s.processes()) == 0 })
+	if got := slurp(s.out); got != "" || onDisk(s.pid) {
+		t.Errorf("it wrote %q, PID file: %v", got, onDisk(s.pid))
+	}
+}
 
 // deaf is a launcher that ends before it hears Ctrl-C, but not before its
 // daemon works.

@@ -11,10 +11,12 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/template"
+	"github.com/daemonocle/daemonocle/internal/timing"
 )
 
 // Program is a worker that is another program: it replaces the daemon's process,
@@ -299,6 +301,15 @@ func (p *program) become(ctx context.Context, l *life) error {
 	}
 	env := p.environment(l)
 	argv := slices.Concat([]string{p.Name}, p.Args, l.args)
+	if l.link != nil {
+		// Until the launcher hears Ctrl-C, that ends it, and only this process can take that
+		// end for what it means.
+		select {
+		case <-l.listened:
+		case <-ctx.Done():
+		case <-time.After(timing.LauncherListens):
+		}
+	}
 	l.stopHandlers(true)
 	if l.revert != nil {
 		defer l.revert()

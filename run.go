@@ -80,6 +80,7 @@ type life struct {
 
 	released chan struct{} // closed with the verdict
 	gate     chan struct{} // closed when the daemon that was in the way is gone
+	listened chan struct{} // closed when the launcher hears Ctrl-C, or is gone
 
 	complaints sync.WaitGroup // that are on their way
 	logs       sync.Mutex     // held by who opens the log files
@@ -291,7 +292,7 @@ func (d *Daemon) claim(ctx context.Context, args []string) (done bool, err error
 // newLife gives nil if the daemon lives in this process already.
 func newLife(ctx context.Context, d *Daemon, link *launch.Child, foreground bool, args []string) *life {
 	l := &life{phase: phase.ComingUp, verdict: phase.Early, d: d, link: link, foreground: foreground, args: args, sockets: socketsOf(ctx), abrupt: make(chan syscall.Signal, 1), released: make(chan struct{}),
-		gate: make(chan struct{}), safe: make(chan struct{}), installed: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{})}
+		gate: make(chan struct{}), listened: make(chan struct{}), safe: make(chan struct{}), installed: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{})}
 	if link != nil && inherited != nil {
 		l.succession, l.watchdog.limit = inherited, inherited.watchdog
 	}
@@ -423,6 +424,11 @@ func (l *life) listen() {
 		}
 	}
 	defer open()
+	listens := sync.OnceFunc(func() { close(l.listened) })
+	defer listens()
+	if !deaf {
+		listens()
+	}
 	for {
 		m, err := l.link.Receive()
 		switch {
@@ -439,6 +445,7 @@ func (l *life) listen() {
 			return
 		case m.Kind == launch.Listening:
 			deaf = false
+			listens()
 		case m.Kind == launch.Go:
 			open()
 		case m.Kind == launch.Cancel:

@@ -13,6 +13,9 @@ const (
 	// ClaimArrives: a start that is over waits so long for the claim of a daemon that may
 	// already have made it.
 	ClaimArrives = 100 * time.Millisecond
+	// LauncherListens: a daemon that becomes another program waits so long until its launcher
+	// hears Ctrl-C. That may be stopped.
+	LauncherListens = 5 * time.Second
 	// FailureEnds: a daemon that has said why it cannot start may take so long to end.
 	FailureEnds = 5 * time.Second
 	// LastWords: a process that ends for a reason waits so long for a launcher that is
