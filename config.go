@@ -95,7 +95,8 @@ type Config struct {
 	// SIGTERM. SIGUSR1 is for workers that are other programs.
 	StopSignal syscall.Signal
 
-	// StartTimeout is how long Start waits at most. 0: 60 s.
+	// StartTimeout is how long Start waits at most. 0: 60 s. A process that has not reached
+	// Start by then is given 5 s more, so that Stop and Status can find it.
 	StartTimeout time.Duration
 
 	// StartWindow is how long a worker that does not call Ready must live to

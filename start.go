@@ -506,9 +506,6 @@ func (a *attempt) await(ctx, limit context.Context) (phase.Sign, error) {
 		if a.gate != nil || a.d.plan.PID == nil { // by which nobody finds it
 			return over(), nil
 		}
-		if a.phase == phase.LateNamed {
-			short(time.Now().Add(timing.ClaimArrives))
-		}
 	case phase.Doubted:
 		short(time.Now().Add(timing.ClaimArrives))
 	case phase.Running, phase.Becoming, phase.Mute:

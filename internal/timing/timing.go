@@ -7,11 +7,11 @@ import "time"
 
 // A start, as its launcher sees it.
 const (
-	// StageReports: a start that has run out of time waits so long to know of which
-	// process it speaks.
+	// StageReports: a start that has run out of time waits so long until the process of which
+	// it speaks is known, and others find it by its PID file. It may not have reached Start.
 	StageReports = 5 * time.Second
-	// ClaimArrives: a start that is over waits so long for the claim of a daemon that may
-	// already have made it.
+	// ClaimArrives: a start that is given up waits so long for the claim of a process that may
+	// already have made it, before it kills that.
 	ClaimArrives = 100 * time.Millisecond
 	// LauncherListens: a daemon that becomes another program waits so long until its launcher
 	// hears Ctrl-C. That may be stopped.
