@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -650,6 +651,77 @@ func TestCancelledStartOfAProgram(t *testing.T) {
 	}
 	if left := s.processes(); len(left) > 0 || onDisk(s.pid) {
 		t.Errorf("left: %v, PID file: %v", left, onDisk(s.pid))
+	}
+}
+
+// What a program has started is no part of it that it could be asked to end.
+func TestCancelledStartOfAProgramLeavesNothing(t *testing.T) {
+	root := func(t *testing.T) []string {
+		uid, _ := testkit.Unprivileged(t)
+		return []string{fmt.Sprintf("D_USER=%d", uid)}
+	}
+	for name, tt := range map[string]struct {
+		script string
+		as     func(t *testing.T) []string
+	}{
+		"in another group":       {script: `exec bash -c 'set -m; sh -c "echo up; exec sleep 1000" & exec sleep 1000'`},
+		"in another session":     {script: `setsid sh -c 'echo up; exec sleep 1000' & exec sleep 1000`},
+		"an orphan in another":   {script: `(setsid sh -c 'echo up; exec sleep 1000' &); exec sleep 1000`},
+		"one after the other":    {script: `setsid sh -c 'setsid sh -c "setsid sh -c \"echo up; exec sleep 1000\" & exec sleep 1000" & exec sleep 1000' & exec sleep 1000`},
+		"deaf":                   {script: `setsid sh -c 'trap "" TERM; echo up; exec sleep 1000' & exec sleep 1000`},
+		"stopped":                {script: `setsid sh -c 'echo up; kill -STOP $$; exec sleep 1000' & exec sleep 1000`},
+		"of another user":        {script: `setsid sh -c 'echo up; exec sleep 1000' & exec sleep 1000`, as: root},
+		"deaf, and another user": {script: `setsid sh -c 'trap "" TERM; echo up; exec sleep 1000' & exec sleep 1000`, as: root},
+	} {
+		t.Run(name, func(t *testing.T) {
+			testkit.Parallel(t)
+			s := foreign(t, "D_READY=line:never", "D_START_TIMEOUT=1h", "D_SH="+tt.script)
+			if tt.as != nil {
+				s.with(tt.as(t)...)
+			}
+			r := s.begin(s.command("start"))
+			waitText(t, s.out, "up\n")
+			r.signal(syscall.SIGINT)
+			// What it wrote is shown if the launcher has seen by then that it is the program.
+			if got := r.wait(); got.code != 130 || got.out != "Starting foo ... FAILED\n" || !strings.HasPrefix(got.err, "ERROR: Start was cancelled\n") {
+				t.Errorf("got %+v", got)
+			}
+			if left := s.processes(); len(left) > 0 || onDisk(s.pid) {
+				t.Errorf("left: %v, PID file: %v", left, onDisk(s.pid))
+			}
+		})
+	}
+}
+
+// Root's rights are not for what the daemon's user has only called, and could not end himself.
+func TestCancelledStartLeavesWhatHasBecomeRoot(t *testing.T) {
+	uid, _ := testkit.Unprivileged(t)
+	path, err := exec.LookPath("setpriv")
+	if err != nil {
+		testkit.Skip(t, "setpriv", err.Error())
+	}
+	image, err := os.ReadFile(path)
+	must(t, err)
+	special := filepath.Join(testkit.TempDir(t), "special")
+	must(t, os.Chmod(filepath.Dir(special), 0o755))
+	testkit.WriteProgram(t, special, image)
+	must(t, os.Chmod(special, 0o755|os.ModeSetuid))
+	s := foreign(t, "D_READY=line:never", "D_START_TIMEOUT=1h", fmt.Sprintf("D_USER=%d", uid),
+		"D_SH=setsid "+special+` --reuid 0 sh -c 'id -ru; echo $$ up; exec sleep 1000' & exec sleep 1000`)
+	r := s.begin(s.command("start"))
+	var user, child int
+	if _, err := fmt.Sscanf(waitText(t, s.out, "up\n"), "%d\n%d up\n", &user, &child); err != nil {
+		t.Fatal(err)
+	}
+	if user != 0 {
+		testkit.Skip(t, "set-user-ID", "the file system ignores it")
+	}
+	r.signal(syscall.SIGINT)
+	if got := r.wait(); got.code != 130 {
+		t.Errorf("got %+v", got)
+	}
+	if left := s.processes(); !slices.Equal(left, []int{child}) || onDisk(s.pid) {
+		t.Errorf("left: %v, want %d, PID file: %v", left, child, onDisk(s.pid))
 	}
 }
 

@@ -34,6 +34,9 @@ type startWatch interface {
 	watch(ctx, limit context.Context, a *attempt) (phase.Sign, error)
 	// tell adds what the program had to say to the error, if it is one of a start's.
 	tell(a *attempt, err error)
+	// end ends what is left of the program and of what it has started, and gives what it
+	// has met.
+	end(a *attempt) []int
 	// await waits until the program says that it is ready, where a keeper watches over
 	// it; can is false if it has no way to say so there.
 	await(ctx context.Context, a *attempt) (ready, can bool)

@@ -91,8 +91,10 @@ func (w watcher) settle(ok bool) {
 // returns when the daemon has ended.
 //
 // The end of ctx ends the waiting. A cancellation before the verdict also ends
-// the start, and nothing is left of it: ErrStartCancelled. A deadline leaves the
-// daemon alone: ErrStillStarting. If the launcher vanishes, the start goes on.
+// the start, and nothing is left of it: ErrStartCancelled. (What a worker has put
+// into a session of its own is found only if the worker is a Program and no other is
+// started with it.) A deadline leaves the daemon alone: ErrStillStarting. If the
+// launcher vanishes, the start goes on.
 //
 // The errors are *Error and wrap ErrAlreadyRunning (PID says who), ErrDied (Code,
 // Reason and Stderr say why), ErrBlocked, ErrNoWorker, what a system call of the
@@ -721,7 +723,8 @@ func (d *Daemon) late(w watcher, who string) *Error {
 	return e
 }
 
-// kill ends what is left of the daemon and its process group.
+// kill ends what is left of the daemon and its process group, and of a program also what
+// has left that.
 func (a *attempt) kill() {
 	h := a.l.Handle()
 	if h == nil {
@@ -730,6 +733,9 @@ func (a *attempt) kill() {
 	h.Signal(syscall.SIGKILL)
 	a.gone(timing.KillShows)
 	a.d.killGroup(a.l.PID())
+	if a.watch != nil {
+		a.watch.end(a)
+	}
 }
 
 func eachMember(pgid int, do func(*proc.Handle)) []int {

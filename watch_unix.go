@@ -67,10 +67,6 @@ func (w *programWatch) close() {
 }
 
 func (w *programWatch) watch(ctx, limit context.Context, a *attempt) (phase.Sign, error) {
-	session := 0
-	if a.alone {
-		_, session, _ = proc.GroupID(a.l.PID())
-	}
 	over, stop := context.WithCancel(limit)
 	defer stop()
 	died := make(chan launch.Status, 1)
@@ -87,7 +83,7 @@ func (w *programWatch) watch(ctx, limit context.Context, a *attempt) (phase.Sign
 	sign := phase.LivesOn
 	select {
 	case s := <-died:
-		return phase.Exits, w.died(a, s, session)
+		return phase.Exits, w.died(a, s)
 	case <-lived:
 	case <-is:
 		sign = phase.IsReady
@@ -95,7 +91,7 @@ func (w *programWatch) watch(ctx, limit context.Context, a *attempt) (phase.Sign
 			// Many programs listen, and say so, before they go into the background.
 			select {
 			case s := <-died:
-				return phase.Exits, w.died(a, s, session)
+				return phase.Exits, w.died(a, s)
 			case <-limit.Done():
 			case <-time.After(timing.LivesOnAfterReady):
 			}
@@ -106,7 +102,7 @@ func (w *programWatch) watch(ctx, limit context.Context, a *attempt) (phase.Sign
 		}
 		return phase.TimesOut, nil
 	}
-	if err := w.holds(ctx, a, session); err != nil {
+	if err := w.holds(ctx, a); err != nil {
 		return phase.Exits, err
 	}
 	return sign, nil
@@ -190,11 +186,11 @@ func (p *lineProbe) appears(ctx context.Context, a *attempt) bool {
 }
 
 // holds looks whether the program is the daemon still.
-func (w *programWatch) holds(ctx context.Context, a *attempt, session int) error {
+func (w *programWatch) holds(ctx context.Context, a *attempt) error {
 	pid := a.l.PID()
 	if h := a.l.Handle(); h != nil && h.Gone() {
 		s, _ := a.l.Wait(ctx)
-		return w.died(a, s, session)
+		return w.died(a, s)
 	}
 	if a.d.plan.PID == nil {
 		return nil
@@ -207,15 +203,15 @@ func (w *programWatch) holds(ctx context.Context, a *attempt, session int) error
 	e.PID = pid
 	e.Hint = "It closes what it inherits. Start a shell that waits for it instead."
 	w.tell(a, e)
-	w.end(a, session)
+	w.end(a)
 	return e
 }
 
 // died is the verdict on a program that has ended. If it went into the background
 // what it has left there is ended as well.
-func (w *programWatch) died(a *attempt, s launch.Status, session int) error {
+func (w *programWatch) died(a *attempt, s launch.Status) error {
 	err := a.died(s)
-	left := w.end(a, session)
+	left := w.end(a)
 	w.tell(a, err)
 	if e, is := errors.AsType[*Error](err); is && len(left) > 0 && s.Code == 0 {
 		e.Reason = fmt.Sprintf("it went into the background by itself (PID %s), and was ended", list(left))
@@ -241,34 +237,49 @@ func (w *programWatch) tell(a *attempt, err error) {
 	}
 }
 
-// end ends the program and what it has started: in its process group, in its
-// session, and orphans that have left both; the latter two only of a daemon that is
-// started alone (else session is 0). It returns what it has met.
-func (w *programWatch) end(a *attempt, session int) []int {
+// end ends what is left of the program and of what it has started: in its process group,
+// in its session, and orphans that have left both; the latter two only of a daemon that is
+// started alone. What the daemon's user could not end himself is left, such as what
+// has become root. It returns what it has met.
+func (w *programWatch) end(a *attempt) []int {
+	session := 0
+	if a.alone {
+		session = a.l.Session()
+	}
 	var met []int
 	limit, stop := context.WithTimeout(context.Background(), timing.LeftEnds)
 	defer stop()
 	signal := a.d.plan.StopSignal()
 	for range 10 { // what is forking can be missed
-		handles := remains(a.l.PID(), session)
-		if len(handles) == 0 {
-			break
-		}
-		for _, h := range handles {
-			h.Signal(signal)
-			h.Signal(signals.Continue)
+		var asked []*proc.Handle
+		for _, h := range remains(a.l.PID(), session) {
+			t, err := a.d.claimed(h)
+			if err == nil {
+				err = t.Signal(signal)
+			}
+			if err != nil && !errors.Is(err, proc.ErrGone) {
+				h.Close()
+				continue
+			}
+			if err == nil {
+				t.Signal(signals.Continue)
+			}
+			asked = append(asked, h)
 			if !slices.Contains(met, h.PID()) {
 				met = append(met, h.PID())
 			}
 		}
-		for _, h := range handles {
+		if len(asked) == 0 {
+			break
+		}
+		for _, h := range asked {
 			h.Wait(limit)
 			h.Close()
 		}
 		if limit.Err() != nil && signal != syscall.SIGKILL {
 			signal = syscall.SIGKILL
 			limit, stop = context.WithTimeout(context.Background(), timing.KillShows)
-			defer stop()
+			defer stop() // once
 		}
 	}
 	slices.Sort(met)

@@ -282,6 +282,15 @@ func (l *Launch) PID() int {
 	return l.pid
 }
 
+// Session is that of the daemons that were started together, 0 if it is the caller's. The
+// number is nobody else's until Close.
+func (l *Launch) Session() int {
+	if l.stage == nil {
+		return 0
+	}
+	return l.stage.pid
+}
+
 // Handle names the daemon's process; nil while it is unknown.
 func (l *Launch) Handle() *proc.Handle {
 	l.mu.Lock()
