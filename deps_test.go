@@ -330,6 +330,7 @@ func TestWhatIsNotCalledIsNotLinked(t *testing.T) {
 		{unixes + ".anyToSockaddr", ""}, // every family of addresses
 		{"unicode.PrintRanges", ""},
 		{"os.StartProcess", ""},
+		{"go:itab.os.dirFS,io/fs.FS", ""},
 		{"errors.As", ""}, // reflection; errors.AsType does without
 	}
 	for _, call := range strings.Fields("none status start do") {

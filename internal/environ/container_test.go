@@ -1,12 +1,11 @@
 package environ
 
 import (
-	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-	"testing/fstest"
 )
 
 const (
@@ -33,11 +32,17 @@ const (
 	otherPIDNS = "pid:[4026532599]"
 )
 
-func (m machine) root() fs.FS {
-	root := fstest.MapFS{}
+// in writes the files below a directory.
+func (m machine) in(t *testing.T, dir string) root {
+	t.Helper()
+	dir += "/"
 	file := func(name, data string) {
-		if data != "" {
-			root[name] = &fstest.MapFile{Data: []byte(data)}
+		err := os.MkdirAll(filepath.Dir(dir+name), 0o755)
+		if err == nil {
+			err = os.WriteFile(dir+name, []byte(data), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
 	file("proc/self/cgroup", m.self)
@@ -45,12 +50,18 @@ func (m machine) root() fs.FS {
 	file("proc/self/mountinfo", m.mounts)
 	file("proc/1/environ", m.init)
 	if m.pidns != "" {
-		root["proc/self/ns/pid"] = &fstest.MapFile{Data: []byte(m.pidns), Mode: fs.ModeSymlink}
+		err := os.MkdirAll(dir+"proc/self/ns", 0o755)
+		if err == nil {
+			err = os.Symlink(m.pidns, dir+"proc/self/ns/pid")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	for name, data := range m.files {
-		root[name] = &fstest.MapFile{Data: []byte(data)}
+		file(name, data)
 	}
-	return root
+	return root(dir)
 }
 
 func (m machine) getenv(name string) string { return m.env[name] }
@@ -157,7 +168,7 @@ func TestContainer(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := container(tt.root(), tt.getenv); got != tt.want {
+			if got := container(tt.in(t, t.TempDir()), tt.getenv); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
@@ -185,9 +196,10 @@ func FuzzContainer(f *testing.F) {
 	f.Add([]byte("0::/docker/"+id64+"\n"), []byte(dockerRoot), []byte{}, "podman")
 	f.Add([]byte("::\n0:\n\n1:a:b:c\n"), []byte(" - \n1 2 3 4 / 6 - overlay\n1 2 3 / /etc/hosts 6 -  \n"), []byte("container"), "\x00")
 	f.Add([]byte("0::/"), []byte(etc(plainRoot, "/containers/"+id64)), []byte("container=\x00container=a"), "A B")
+	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, cgroup, mounts, init []byte, env string) {
 		m := machine{self: string(cgroup), mounts: string(mounts), init: string(init), env: map[string]string{"container": env}}
-		got := container(m.root(), m.getenv)
+		got := container(m.in(t, dir), m.getenv)
 		if !name.MatchString(got) {
 			t.Errorf("got %q", got)
 		}

@@ -24,7 +24,7 @@ func PID1() bool { return os.Getpid() == 1 }
 // Container names the evidence that this process runs in a container: "docker",
 // "podman", "kubernetes", "lxc", "ecs", "containerd", "cri-o", or what the
 // container's manager calls itself. It is empty outside.
-func Container() string { return container(os.DirFS("/"), os.Getenv) }
+func Container() string { return container("/", os.Getenv) }
 
 // Here says where this process is.
 func Here() Place {

@@ -2,36 +2,34 @@ package environ
 
 import (
 	"bytes"
-	"io/fs"
 	"os"
 	"strconv"
 	"strings"
 )
 
 func (f *facts) look() {
-	root := os.DirFS("/")
 	// A /proc of another PID namespace has other numbers.
-	if self, err := fs.ReadLink(root, "proc/self"); err != nil || self != strconv.Itoa(f.pid) {
+	if self, err := os.Readlink("/proc/self"); err != nil || self != strconv.Itoa(f.pid) {
 		return
 	}
-	f.cgroup = string(read(root, "proc/self/cgroup"))
-	f.parent, _ = readProcess(root, f.ppid)
+	f.cgroup = string(root("/").read("proc/self/cgroup"))
+	f.parent, _ = readProcess(f.ppid)
 }
 
 // lookAround is for what is not about this process and its parent.
 func (f *facts) lookAround() {
 	f.container = func() bool { return Container() != "" }
-	f.processes = func() []process { return readProcesses(os.DirFS("/")) }
+	f.processes = readProcesses
 }
 
 // readProcesses leaves out what is hidden, and what has ended: nobody's container lives
 // by that.
-func readProcesses(root fs.FS) []process {
-	entries, _ := fs.ReadDir(root, "proc")
+func readProcesses() []process {
+	entries, _ := os.ReadDir("/proc")
 	var all []process
 	for _, e := range entries {
 		if pid, err := strconv.Atoi(e.Name()); err == nil {
-			if p, ok := readProcess(root, pid); ok {
+			if p, ok := readProcess(pid); ok {
 				all = append(all, p)
 			}
 		}
@@ -39,15 +37,15 @@ func readProcesses(root fs.FS) []process {
 	return all
 }
 
-func readProcess(root fs.FS, pid int) (p process, ok bool) {
-	dir := "proc/" + strconv.Itoa(pid) + "/"
-	p, ok = parseStat(read(root, dir+"stat"))
+func readProcess(pid int) (p process, ok bool) {
+	dir := root("/proc/" + strconv.Itoa(pid) + "/")
+	p, ok = parseStat(dir.read("stat"))
 	if !ok || p.pid != pid {
 		return process{}, false
 	}
-	p.cgroup = string(read(root, dir+"cgroup"))
+	p.cgroup = string(dir.read("cgroup"))
 	if p.name == "init" || p.name == "systemd" {
-		p.args = strings.Split(strings.TrimSuffix(string(read(root, dir+"cmdline")), "\x00"), "\x00")
+		p.args = strings.Split(strings.TrimSuffix(string(dir.read("cmdline")), "\x00"), "\x00")
 	}
 	return p, true
 }

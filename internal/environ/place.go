@@ -1,7 +1,7 @@
 package environ
 
 import (
-	"cmp"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -114,10 +114,13 @@ func (f *facts) first() Place {
 	if all[i].serviceManager() && !f.outside(all[i]) {
 		return Shell // each service has a cgroup of its own
 	}
-	all = slices.DeleteFunc(all, func(p process) bool { return p.cgroup != f.cgroup || p.smallInit() })
-	oldest := slices.MinFunc(append(all, process{start: ^uint64(0)}), func(a, b process) int {
-		return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.pid, b.pid))
-	})
+	oldest := process{start: math.MaxUint64}
+	for _, p := range all {
+		older := p.start < oldest.start || p.start == oldest.start && p.pid < oldest.pid
+		if older && p.cgroup == f.cgroup && !p.smallInit() {
+			oldest = p
+		}
+	}
 	if oldest.pid == f.pid {
 		return First
 	}
