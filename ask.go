@@ -153,7 +153,10 @@ func (d *Daemon) cannotAsk(pid int, err error) *Error {
 	e := d.fail("reload", fault.Say(text, ErrUnsupported, err))
 	e.PID = pid
 	e.Hint = fmt.Sprintf("It listens to its own user and root, in its network namespace. Send SIGHUP to process %d from where it runs.", pid)
-	if errors.Is(err, control.ErrStranger) {
+	switch {
+	case errors.Is(err, control.ErrElsewhere):
+		e.Hint = fmt.Sprintf("Ask from where it runs, or send SIGHUP to process %d.", pid)
+	case errors.Is(err, control.ErrStranger):
 		e.Hint = "Somebody else has taken the daemon's name; SIGHUP reaches it nevertheless."
 	}
 	return e

@@ -110,6 +110,24 @@ func (s *reloader) controlName() string {
 	return fmt.Sprintf("@daemonocle/%x:%x", uint64(st.Dev), st.Ino)
 }
 
+// Names of sockets are those of a network namespace.
+func TestReloadFromAnotherNetwork(t *testing.T) {
+	if os.Getuid() != 0 {
+		testkit.Skip(t, "root", "only root can have a network namespace for itself")
+	}
+	s := newReloader(t, "detached", orders["set up"])
+	pid := s.up()
+	asker := s.tool("util-linux", "unshare", "--net", self(t), "reload")
+	asker.Env = append(asker.Env, "TESTKIT_NODEATH=1")
+	got := s.begin(asker).wait()
+	want := fmt.Sprintf("ERROR: Process %d cannot be asked (the daemon is in another network namespace)\nhint: Ask from where it runs, or send SIGHUP to process %d.\n", pid, pid)
+	if got != (ending{"Reloading foo ... FAILED\n", want, 1}) {
+		t.Errorf("got %+v, want %q", got, want)
+	}
+	s.untouched(t, pid, "")
+	s.down()
+}
+
 func TestStrangerWhoTakesTheDaemonsName(t *testing.T) {
 	for _, owner := range []bool{true, false} {
 		t.Run(fmt.Sprint("owner=", owner), func(t *testing.T) {

@@ -35,6 +35,8 @@ type Answer struct {
 var (
 	// ErrNobody: nobody listens.
 	ErrNobody = errors.New("the daemon does not listen")
+	// ErrElsewhere: nobody listens, nor could the asker reach the daemon.
+	ErrElsewhere = errors.New("the daemon is in another network namespace")
 	// ErrStranger: somebody else has the daemon's name.
 	ErrStranger = errors.New("another process answers in the daemon's name")
 	// ErrUnanswered: the daemon has gone, or has handed over meanwhile.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -138,6 +139,9 @@ func (a *Asker) Close() { a.file.Close() }
 // Ask asks the daemon with that PID. ctx bounds the wait for the answer.
 func Ask(ctx context.Context, id string, pid int, r Request) (Answer, error) {
 	f, err := connect(ctx, id)
+	if errors.Is(err, ErrNobody) && elsewhere(pid) {
+		err = ErrElsewhere
+	}
 	if err != nil {
 		return Answer{}, err
 	}
@@ -160,6 +164,14 @@ func Ask(ctx context.Context, id string, pid int, r Request) (Answer, error) {
 		return Answer{}, fmt.Errorf("ask the daemon: %w", err)
 	}
 	return decodeAnswer(line)
+}
+
+// elsewhere reports whether the process is in another network namespace, as far as may be
+// known: names of sockets are those of one.
+func elsewhere(pid int) bool {
+	own, err := os.Readlink("/proc/self/ns/net")
+	its, unknown := os.Readlink("/proc/" + strconv.Itoa(pid) + "/ns/net")
+	return err == nil && unknown == nil && its != own
 }
 
 func connect(ctx context.Context, id string) (*os.File, error) {

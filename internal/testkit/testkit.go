@@ -93,7 +93,7 @@ const (
 var (
 	// Patience is how long a test waits for what must happen before it calls it
 	// a failure. Passing tests never wait that long.
-	Patience = scaled(30 * time.Second)
+	Patience = scaled(2 * time.Minute)
 
 	// Settle is how long a test watches for what must not happen. It costs this
 	// time in every passing run, and a short one can only miss a failure, never

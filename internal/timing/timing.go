@@ -60,8 +60,9 @@ const (
 
 // A reload.
 const (
-	// ControlOpens: a daemon that has just become one may take so long until it listens.
-	ControlOpens = 2 * time.Second
+	// ControlOpens: a daemon that has just become one may take so long until it listens, and
+	// one that is about to hand over until the other does.
+	ControlOpens = 5 * time.Second
 	// AskerSpeaks: an asker may take so long to say what he wants.
 	AskerSpeaks = 5 * time.Second
 	// SwapTakes: a process that is ready may take so long for a few system calls.
