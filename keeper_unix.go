@@ -482,6 +482,7 @@ func (k *keeper) step(c phase.Call) phase.Deed {
 	if !ok {
 		go k.complain("keep the daemon", fmt.Errorf("call %d cannot come in state %d", c, k.phase))
 	}
+	phase.Taken(k, k.phase, c, t)
 	k.phase = t.To
 	return t.Do
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle"
+	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/testkit"
 )
 
@@ -23,7 +24,10 @@ import (
 // in init.
 var helpers = map[string]func(){"prog": prog}
 
-func TestMain(m *testing.M) { testkit.Main(m, helpers) }
+func TestMain(m *testing.M) {
+	phase.Trace = testkit.Recorder()
+	testkit.Main(m, helpers)
+}
 
 // prog is a program with one daemon, as a user would write it: its arguments go
 // to Do. The environment says what the daemon is like: D_NAME, D_PIDFILE and so

@@ -117,6 +117,7 @@ func (l *life) step(e phase.Event, by demand) phase.Do {
 		l.complainSoon("take the next step", fmt.Errorf("event %d cannot happen in state %d", e, l.phase))
 		return 0
 	}
+	phase.Taken(l, l.phase, e, s)
 	l.phase = s.To
 	if s.Do&phase.Note != 0 {
 		l.signal = by.sig
@@ -152,6 +153,7 @@ func (l *life) hear(n phase.News) {
 		l.complainSoon("hear news", fmt.Errorf("news %d cannot come in state %d", n, l.verdict))
 		return
 	}
+	phase.Taken(l, l.verdict, n, t)
 	l.verdict = t.To
 	if t.Do&phase.KeepFiles != 0 {
 		l.undo.Keep()

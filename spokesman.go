@@ -32,6 +32,7 @@ func (s *spokesman) become(c phase.Claim) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := s.said.Next(c)
+	phase.Taken(s, s.said, c, next)
 	s.said = next.To
 	if !next.Say {
 		return false

@@ -558,6 +558,7 @@ func (a *attempt) step(sign phase.Sign) phase.Order {
 	if !ok {
 		a.d.complain("start", fmt.Errorf("sign %d cannot come in state %d", sign, a.phase))
 	}
+	phase.Taken(a, a.phase, sign, c)
 	a.phase = c.To
 	if c.Do&phase.ShowLine != 0 {
 		a.begin()

@@ -269,6 +269,7 @@ func (d *Daemon) pursue(ctx context.Context, op string, r pidfile.Report, act fu
 		if !ok {
 			return phase.Refused, r, d.about(op, r.PID, fmt.Errorf("sight %d cannot come in state %d", sight, f))
 		}
+		phase.Taken(d, f, sight, next)
 		f = next
 		switch {
 		case f == phase.Unnamed:

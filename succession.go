@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/control"
@@ -60,7 +60,9 @@ type succession struct {
 	watchdog time.Duration
 	askers   []*control.Asker
 
-	phase   atomic.Uint32 // a phase.TakeOver
+	mu    sync.Mutex // never held while anything waits, nor while another lock is asked for
+	phase phase.TakeOver
+
 	settled chan struct{} // closed when it is clear whether this process is the daemon
 }
 
@@ -74,9 +76,8 @@ func inherit(c *launch.Child) *succession {
 	}
 	s := &succession{
 		generation: c.Generation, readyFirst: c.ReadyFirst, jailed: c.Jailed, predecessor: c.Predecessor,
-		settled: make(chan struct{}), keeper: -1, handlers: newHandlers(),
+		phase: phase.Rising, settled: make(chan struct{}), keeper: -1, handlers: newHandlers(),
 	}
-	s.phase.Store(uint32(phase.Rising))
 	// Whose lock it is may be signalled.
 	s.handlers.install(signals.HangUp)
 	s.handlers.install(signals.Reopen)
@@ -121,7 +122,11 @@ func inherit(c *launch.Child) *succession {
 // jailed: this process's root directory is already what ChrootDir names.
 func jailed() bool { return inherited != nil && inherited.jailed }
 
-func (s *succession) state() phase.TakeOver { return phase.TakeOver(s.phase.Load()) }
+func (s *succession) state() phase.TakeOver {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.phase
+}
 
 // pending: this process is a successor, and not the daemon.
 func (s *succession) pending() bool { return s != nil && s.state().Pending() }
@@ -131,13 +136,12 @@ func (s *succession) others() bool { return s != nil && s.state().Others() }
 
 // move makes the move that the happening leads to, and gives what follows.
 func (s *succession) move(h phase.Happening) (do phase.Act, ok bool) {
-	for {
-		old := s.state()
-		m, ok := old.Next(h)
-		if s.phase.CompareAndSwap(uint32(old), uint32(m.To)) {
-			return m.Do, ok
-		}
-	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m, ok := s.phase.Next(h)
+	phase.Taken(s, s.phase, h, m)
+	s.phase = m.To
+	return m.Do, ok
 }
 
 // happens makes a move, and does what follows from it.

@@ -90,7 +90,9 @@ func TestEveryHappeningOfATakeOverHasARule(t *testing.T) {
 				why = "it is the end of what Become means"
 			case (h == Works || h == Waits) && !rising && !dropped:
 				why = "the set-up is done once"
-			case dead && says && !(s == DroppedAlone && h == WireEnds):
+			case s == DroppedAlone && (h == Leaves || h == Insist || h == Releases):
+				why = "that is not said any more to one that is dropped"
+			case dead && says && s != DroppedAlone:
 				why = "the wire has ended"
 			case rising && h != Works && h != Waits && h != WireEnds && h != Cancelled:
 				why = "nothing else is said, or waited for, before the set-up is done"

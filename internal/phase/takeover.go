@@ -154,14 +154,16 @@ var takeOver = [takeOvers][happenings]Move{
 		Cancelled: {Dropped, 0},
 		Ends:      {Dropped, 0},
 	},
-	DroppedAlone: {
-		Works:    {DroppedAlone, 0},
-		Waits:    {DroppedAlone, 0},
-		Granted:  {DroppedAlone, 0},
-		WireEnds: {DroppedAlone, 0},
-		Gone:     {DroppedAlone, 0},
-		Late:     {DroppedAlone, 0},
-		Ends:     {DroppedAlone, 0},
+	DroppedAlone: { // what the predecessor has said before its death may be heard after that
+		Works:     {DroppedAlone, 0},
+		Waits:     {DroppedAlone, 0},
+		Granted:   {DroppedAlone, 0},
+		Asks:      {DroppedAlone, 0},
+		WireEnds:  {DroppedAlone, 0},
+		Gone:      {DroppedAlone, 0},
+		Late:      {DroppedAlone, 0},
+		Cancelled: {DroppedAlone, 0},
+		Ends:      {DroppedAlone, 0},
 	},
 }
 

@@ -3,8 +3,8 @@ package phase
 import (
 	"flag"
 	"fmt"
-	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -19,24 +19,39 @@ import (
 // word is what one process says to the other.
 type word uint8
 
+// Of the successor to the predecessor, and of the stage and the daemon to the launcher.
 const (
-	_         word = iota
-	running        // successor: set up
-	nowReady       // successor: its worker is
-	took           // successor
-	leaving        // predecessor
-	asks           // predecessor: release, in the order after
-	release        // predecessor: release, in the order ready first
-	cancelled      // predecessor
+	_        word = iota
+	names         // the stage's
+	claimsIt      // from here on the daemon's, or the successor's
+	locksIt
+	runsIt
+	readyIt
+	failsIt
+	took
+)
 
-	names      // stage, to the launcher
-	claimsIt   // daemon, to the launcher
-	locksIt    // the same
-	runsIt     // the same
-	readyIt    // the same
-	failsIt    // the same
-	releasesIt // launcher
-	cancelsIt  // launcher
+// Of the predecessor to the successor.
+const (
+	_       word = iota
+	leaving      // in the order after
+	asks         // the same: release
+	release      // the same, in the order ready first
+	goOn         // in that order
+	cancelled
+)
+
+// Of the launcher to the daemon.
+const (
+	_ word = iota
+	releasesIt
+	cancelsIt
+)
+
+// What it is for who hears it.
+var (
+	happening = [...]Happening{leaving: Leaves, asks: Asks, release: Releases, goOn: Insist, cancelled: Cancelled}
+	heardAs   = [...]Sign{names: Names, claimsIt: Claims, locksIt: Locks, runsIt: Runs, readyIt: IsReady, failsIt: Fails}
 )
 
 // kind is who is there beside the daemon.
@@ -60,6 +75,15 @@ const (
 	begun
 )
 
+// stage is how far the stage is, whose word may come after the daemon's first one.
+type stage uint8
+
+const (
+	over    stage = iota // it has said all, or is dead
+	forking              // it has not started the daemon
+	forked
+)
+
 // mail is what is on its way, the oldest word in the lowest bits.
 type mail uint32
 
@@ -76,14 +100,26 @@ func (m mail) with(w word) mail {
 type at uint8
 
 const (
-	idle      at = iota
-	rising       // a successor comes up
-	swapping     // it is being given the lock
-	asking       // the worker has ended; does it take over?
-	departing    // it does
+	idle       at = iota
+	rising        // a successor comes up
+	swapping      // it is being given the lock
+	killing       // the same, in vain
+	ending        // it must not be; all will be as before
+	endingLast    // the same, and then this process ends
+	asking        // the worker has ended; does it take over?
+	departing     // it does
 	departed
 	again // it died; another one comes up
 	gone
+)
+
+// bye says how far a successor is at its end.
+type bye uint8
+
+const (
+	_      bye = iota
+	ended      // its worker
+	saidSo     // Ends
 )
 
 // world is one moment.
@@ -95,9 +131,12 @@ type world struct {
 	ended bool // its worker
 	kept  bool // an end, while it is not clear whose
 
-	life    Life // of the successor, of which only Working, Stopping and CutOff are played
+	brings  Launch // the successor, as the predecessor knows it
+	life    Life   // its own
+	end     bye
 	take    TakeOver
 	there   bool // it lives
+	setUp   bool
 	wire    bool // and has not heard the end of the wire
 	waits   bool // for the lock
 	told    bool // SIGTERM was sent to it
@@ -116,7 +155,7 @@ type world struct {
 	verdict  Verdict
 	undone   bool // its start is cancelled
 	hangs    bool // in its main
-	stage    bool // it lives
+	stage    stage
 	launcher bool // it lives
 	launch   Launch
 	toL      mail
@@ -143,6 +182,8 @@ type world struct {
 	asked   bool // somebody has asked for the end
 	crashed bool
 	own     bool // a worker has ended by itself
+	said    bool // the worker has said that it is ready
+	tried   bool // somebody's patience: something takes too long in a reload, or is not wanted any more
 }
 
 func (w world) oldLives() bool { return w.at != gone }
@@ -162,6 +203,45 @@ type walker struct {
 	rules
 	faults faults
 	bad    func(w world, what string)
+	took   func(a taken) // hears of each step
+}
+
+// who has a state of one of the tables.
+type who uint8
+
+const (
+	aDaemon      who = iota // Life: the daemon, or the predecessor
+	aVerdict                // Verdict: the same one's
+	aLauncher               // Launch
+	aPredecessor            // Launch: of the successor
+	anHeir                  // Life: the successor
+	aSuccessor              // TakeOver
+	aKeeper                 // Keep
+	aStop                   // Follow
+
+	whos
+)
+
+// steps are those that were taken: by whom, in which state, at which event.
+type steps [whos][32][32]bool
+
+func (s *steps) count() (n int) {
+	for _, states := range s {
+		for _, events := range states {
+			for _, is := range events {
+				if is {
+					n++
+				}
+			}
+		}
+	}
+	return n
+}
+
+// taken is a step.
+type taken struct {
+	who          who
+	state, event uint8
 }
 
 // faults are mistakes of the code around the tables.
@@ -174,13 +254,14 @@ type faults struct {
 }
 
 func (k walker) step(w *world, e Event) Do {
+	k.took(taken{aDaemon, uint8(w.old), uint8(e)})
 	s, ok := k.life(w.old, e)
 	if !ok {
 		k.bad(*w, "old: "+eventNames[e])
 	}
 	w.old = s.To
-	if s.Do&CancelSuccessor != 0 && w.there {
-		w.toNew = w.toNew.with(cancelled)
+	if s.Do&CancelSuccessor != 0 {
+		w.cancels()
 	}
 	if s.Do&PassOn != 0 && w.there {
 		w.told = true
@@ -195,6 +276,7 @@ func (k walker) step(w *world, e Event) Do {
 }
 
 func (k walker) happens(w *world, h Happening) {
+	k.took(taken{aSuccessor, uint8(w.take), uint8(h)})
 	m, ok := k.take(w.take, h)
 	if !ok {
 		k.bad(*w, "new: "+happeningNames[h])
@@ -207,14 +289,17 @@ func (k walker) follow(w *world, do Act) {
 	if do&AskForLock != 0 {
 		w.waits = true
 	}
-	if do&SayTook != 0 && w.oldLives() {
-		w.toOld = w.toOld.with(took)
+	if do&WriteNumber != 0 && !w.lockOld {
+		w.lockNew = true
+	}
+	if do&SayTook != 0 {
+		w.tells(took)
 	}
 	if do&StartTimer != 0 {
 		w.timer = true
 	}
 	if do&EndSelf != 0 {
-		w.life = CutOff
+		k.lives(w, End)
 	}
 	if do&Become != 0 {
 		if w.oldLives() && w.lockOld {
@@ -224,29 +309,62 @@ func (k walker) follow(w *world, do Act) {
 			k.bad(*w, "it becomes the daemon while the old one works")
 		}
 		w.lockNew = true
-		k.happens(w, Done)
-		w.was = true
 		if w.kind == kept {
 			w.toK = w.keeper
-		}
-		if w.kind == managed && w.unit == 1 {
-			w.unit = 2
-		}
-		if !w.first {
-			w.life = Working
 		}
 	}
 }
 
+// lives is a step in the successor's life.
+func (k walker) lives(w *world, e Event) {
+	k.took(taken{anHeir, uint8(w.life), uint8(e)})
+	s, ok := k.life(w.life, e)
+	if !ok {
+		k.bad(*w, "new: "+eventNames[e])
+	}
+	w.life = s.To
+}
+
+// raises is what the predecessor hears of the successor that it brings up.
+func (k walker) raises(w *world, g Sign) {
+	k.took(taken{aPredecessor, uint8(w.brings), uint8(g)})
+	c, ok := k.launch(w.brings, g)
+	if !ok {
+		k.bad(*w, "old: "+launchNames[w.brings]+", "+signNames[g])
+	}
+	w.brings = c.To
+}
+
+// tells is a word of the successor's, which is not heard any more once it is to end.
+func (w *world) tells(word word) {
+	if w.oldLives() && w.at != killing && w.at != ending && w.at != endingLast {
+		w.toOld = w.toOld.with(word)
+	}
+}
+
+func (w *world) cancels() {
+	if w.there {
+		w.toNew = w.toNew.with(cancelled)
+	}
+}
+
+// ends is the begin of the end of a successor, which hears of it, and is killed if need be.
+func (w *world) ends(at at) {
+	w.cancels()
+	w.at, w.toOld = at, 0
+}
+
 // spawn is a new successor.
 func (w *world) spawn() {
-	w.there, w.wire, w.waits, w.told, w.timer, w.life, w.take, w.toNew, w.toOld = true, true, false, false, false, ComingUp, Rising, 0, 0
+	w.there, w.wire, w.waits, w.told, w.timer, w.take, w.toNew, w.toOld = true, true, false, false, false, Rising, 0, 0
+	w.brings, w.life, w.end, w.setUp = Named, ComingUp, 0, false
 	w.newK = w.kind == kept
 }
 
 // lost is the end of the successor.
 func (w *world) lost() {
 	w.there, w.lockNew, w.timer, w.waits, w.toNew, w.newK = false, false, false, false, 0, false
+	w.life, w.end, w.setUp, w.told = 0, 0, false, false
 	if w.unit == 2 {
 		w.unit = 3
 		if w.oldLives() {
@@ -264,12 +382,12 @@ func (w *world) leaves() {
 	}
 }
 
-// next are all the moments that can follow.
-func (k walker) next(w world) (list []world) {
+// each gives all the moments that can follow.
+func (k walker) each(w world, yield func(world)) {
 	add := func(f func(*world)) {
 		n := w
 		f(&n)
-		list = append(list, n)
+		yield(n)
 	}
 	if w.oldLives() {
 		// Somebody asks for the end of the daemon, once: of a process that finishes what it
@@ -282,7 +400,7 @@ func (k walker) next(w world) (list []world) {
 		if !w.crashed {
 			add(func(n *world) {
 				n.crashed = true
-				n.heir = n.there && n.take != Dropped && n.life != CutOff && !strings.Contains(n.toNew.String(), "c")
+				n.heir = n.there && n.take != Dropped && n.life != CutOff && !n.toNew.has(cancelled)
 				n.leaves()
 				n.heir = n.heir && n.there
 			})
@@ -294,26 +412,23 @@ func (k walker) next(w world) (list []world) {
 				k.step(n, WorkerEnded)
 			})
 		}
+		if !w.reloaded && w.at == idle && w.old == Working && !w.ended {
+			add(func(n *world) { n.reloaded, n.at = true, rising; n.spawn() })
+		}
 		fails := func(n *world) { // the reload; a successor that lives is ended
 			if n.at == swapping {
-				n.lockOld = true
-				do := k.step(n, Failed)
-				n.at = idle
-				if do&Repeat != 0 && n.kept {
-					n.kept = false
-					k.step(n, End)
-				}
+				n.ends(killing)
+			} else {
+				n.ends(ending)
 			}
-			n.at = idle
-			n.lost()
 		}
 		first, rest := word(w.toOld&15), w.toOld>>4
 		switch {
 		case w.at == idle && w.ended && w.old.Left() && !w.first:
 			add(func(n *world) { // depart
 				if n.old == Recalled {
-					n.lost()
-					n.leaves()
+					k.step(n, Depart)
+					n.ends(endingLast)
 					return
 				}
 				n.at = asking
@@ -328,10 +443,29 @@ func (k walker) next(w world) (list []world) {
 				}
 				n.leaves()
 			})
-		case w.at == rising && first == running && !w.first || w.at == rising && first == nowReady:
+		case (w.at == rising || w.at == again) && first == claimsIt:
+			add(func(n *world) { n.toOld = rest; k.raises(n, Claims) })
+		case (w.at == rising || w.at == again) && first == failsIt:
+			add(func(n *world) {
+				n.toOld = rest
+				k.raises(n, Fails)
+				if n.at == again {
+					n.ends(endingLast)
+					return
+				}
+				fails(n)
+			})
+		case w.at == rising && first == runsIt && w.first:
+			add(func(n *world) { n.toOld = rest; k.raises(n, Runs) })
+		case w.at == rising && first == runsIt || w.at == rising && first == readyIt:
 			add(func(n *world) {
 				n.toOld = rest
 				e := Leave
+				if n.first {
+					k.raises(n, IsReady)
+				} else {
+					k.raises(n, Runs)
+				}
 				if n.first {
 					e = Hand
 				}
@@ -358,21 +492,34 @@ func (k walker) next(w world) (list []world) {
 				}
 				n.kept, n.at = false, idle
 			})
+		case w.at == killing:
+			add(func(n *world) {
+				n.lost()
+				n.at, n.lockOld = idle, true
+				if do := k.step(n, Failed); do&Repeat != 0 && n.kept {
+					n.kept = false
+					k.step(n, End)
+				}
+			})
+		case w.at == ending:
+			add(func(n *world) { n.lost(); n.at = idle })
+		case w.at == endingLast:
+			add(func(n *world) { n.lost(); n.leaves() })
 		case w.at == asking && first == took:
 			add(func(n *world) { n.toOld = rest; n.at = departing })
 		case w.at == departing:
 			add(func(n *world) {
 				k.step(n, Depart)
 				if n.at = departed; n.old == Recalled {
-					n.lost()
+					n.ends(endingLast)
 				} else if n.unit == 1 && !k.faults.noMain {
 					n.unit = 2
 				}
 			})
 		case w.at == departed:
 			add(func(n *world) { n.leaves() })
-		case w.at == again && first == running:
-			add(func(n *world) { n.toOld = rest; n.at = asking; n.toNew = n.toNew.with(asks) })
+		case w.at == again && first == runsIt:
+			add(func(n *world) { n.toOld = rest; k.raises(n, Runs); n.at = asking; n.toNew = n.toNew.with(asks) })
 		case first != 0: // not what it waits for
 			add(func(n *world) { n.toOld = rest })
 		}
@@ -395,11 +542,14 @@ func (k walker) next(w world) (list []world) {
 				})
 			}
 		}
-		if w.at == again && w.old == Recalled || w.at == asking && w.old == Recalled {
-			add(func(n *world) { n.lost(); n.leaves() })
+		if w.at == again && w.old == Recalled {
+			add(func(n *world) { n.ends(endingLast) })
 		}
-		if w.at == swapping { // it takes too long
-			add(fails)
+		if !w.tried && (w.at == rising || w.at == swapping) {
+			add(func(n *world) { n.tried = true; fails(n) })
+		}
+		if !w.tried && w.at == swapping {
+			add(func(n *world) { n.tried = true; n.toNew = n.toNew.with(goOn) })
 		}
 	}
 	k.nextOutside(w, add)
@@ -408,77 +558,107 @@ func (k walker) next(w world) (list []world) {
 			add(func(n *world) { n.crashed = true; n.lost() })
 		}
 		first, rest := word(w.toNew&15), w.toNew>>4
-		if h, ok := map[word]Happening{leaving: Leaves, asks: Asks, release: Releases, cancelled: Cancelled}[first]; ok {
-			add(func(n *world) { n.toNew = rest; k.happens(n, h) })
+		if h := happening[first]; first != 0 {
+			add(func(n *world) {
+				n.toNew = rest
+				k.happens(n, h)
+				n.wire = n.wire && h != Releases // nobody listens any more
+			})
 		}
 		if w.wire && !w.oldLives() && first == 0 {
 			add(func(n *world) { n.wire = false; k.happens(n, WireEnds) })
 		}
-		if w.life == ComingUp && (w.take == Rising || w.take == RisingAlone) {
+		if !w.setUp {
 			add(func(n *world) {
-				if n.oldLives() {
-					n.toOld = n.toOld.with(running)
-				}
+				n.setUp = true
+				n.tells(claimsIt)
+				n.tells(runsIt)
 				if n.first {
 					k.happens(n, Works)
-					n.life = Working
 				} else {
 					k.happens(n, Waits)
 				}
 			})
+			if !w.own && w.oldLives() {
+				add(func(n *world) { n.own = true; n.tells(claimsIt); n.tells(failsIt); n.lost() })
+			}
 		}
-		if w.first && w.life == Working && w.oldLives() && w.at == rising && !strings.Contains(w.toOld.String(), "r") {
-			add(func(n *world) { n.toOld = n.toOld.with(nowReady) })
+		if w.setUp && !w.life.Begun() && (w.first || w.take == Daemon) {
+			add(func(n *world) { k.lives(n, Begin) })
 		}
-		if w.waits && !w.lockOld && !w.lockNew {
+		if w.first && w.life == Working && w.oldLives() && w.at == rising && !w.toOld.has(readyIt) && w.brings < Up {
+			add(func(n *world) { n.tells(readyIt) })
+		}
+		if w.waits && !w.lockOld {
 			add(func(n *world) { n.lockNew, n.waits = true, false; k.happens(n, Granted) })
 		}
-		if !w.first && !w.oldLives() && (w.take == Waiting || w.take == Promised || w.take == Counted || w.take == Orphan) {
+		if !w.first && w.setUp && !w.oldLives() && w.take != TakingOver && w.take != Daemon {
 			add(func(n *world) { k.happens(n, Gone) })
 		}
 		if w.timer && (w.oldLives() || k.faults.lateDead) { // else it is Gone instead
 			add(func(n *world) { n.timer = false; k.happens(n, Late) })
 		}
-		if !w.own && w.life == Working && (w.take == Asking || w.take == Took || w.take == Daemon) {
-			add(func(n *world) { n.own, n.life = true, Stopping })
-		}
-		// SIGTERM has its effect where the worker has begun, and the rest of an end.
-		if w.told && w.life == Working {
-			add(func(n *world) { n.told = false; n.life = Stopping })
-		}
-		if w.life == Stopping || w.life == CutOff {
-			if w.take == Rising || w.take == RisingAlone || w.take == Waiting || w.take == Promised || w.take == Counted || w.take == Orphan {
-				if w.life == CutOff {
-					add(func(n *world) { n.lost() })
+		if w.take == TakingOver {
+			add(func(n *world) {
+				k.happens(n, Done)
+				n.was = true
+				if n.kind == managed && n.unit == 1 {
+					n.unit = 2
 				}
-			} else {
-				add(func(n *world) {
-					k.happens(n, Ends)
-					if n.take != Took && n.take != TakingOver { // else it waits until it is clear
-						n.lost()
-					}
-				})
-			}
+			})
 		}
-		if w.take == Dropped || w.take == DroppedAlone {
+		if w.life.Begun() && w.end == 0 && (w.life.Ending() || !w.own) {
+			add(func(n *world) {
+				n.own = n.own || !w.life.Ending()
+				n.end = ended
+				k.lives(n, WorkerEnded)
+			})
+		}
+		if w.told {
+			add(func(n *world) { n.told = false; k.lives(n, End) })
+		}
+		if w.life == CutOff && !w.setUp { // the set-up sees that
+			add(func(n *world) { n.lost() })
+		}
+		if w.end == ended {
+			add(func(n *world) { n.end = saidSo; k.happens(n, Ends) })
+		}
+		if w.end == saidSo && w.take != Took && w.take != TakingOver { // else it waits until it is clear
+			add(func(n *world) { n.lost() })
+		}
+		if (w.take == Dropped || w.take == DroppedAlone) && !w.first {
 			add(func(n *world) { n.lost() })
 		}
 	}
-	return list
 }
 
-func (m mail) String() string {
-	var b strings.Builder
+func (m mail) has(w word) bool {
 	for ; m != 0; m >>= 4 {
-		b.WriteByte(" .rtlsecNCLRYFXD"[m&15])
+		if word(m&15) == w {
+			return true
+		}
 	}
-	return b.String()
+	return false
+}
+
+// begins is the first moment of a kind.
+func begins(kind kind, first bool) world {
+	w := world{first: first, kind: kind, old: Working, lockOld: true, start: begun, verdict: Settled, keeper: kind == kept}
+	switch kind {
+	case detached:
+		w = world{first: first, kind: kind, old: ComingUp, at: gone, verdict: Early, launcher: true, stage: forking, launch: Launched}
+	case kept:
+		w.keep, w.oldK = Tending, true
+	case managed:
+		w.unit = 1
+	}
+	return w
 }
 
 // visit goes through all moments in which so much has come from outside, and gives how many there
 // are and what is wrong. With first
 // it ends when something is.
-func visit(r rules, f faults, kinds []kind, most int, first bool) (states int, found []string) {
+func visit(r rules, f faults, kinds []kind, most int, first bool) (states int, found []string, reached steps) {
 	seenFault := map[string]bool{}
 	fault := func(w world, what string) {
 		if !seenFault[what] {
@@ -486,7 +666,8 @@ func visit(r rules, f faults, kinds []kind, most int, first bool) (states int, f
 			found = append(found, fmt.Sprintf("%s: old %s at %d, new %s (%s), launcher %s, keeper %s, stop %s, %+v", what, lifeNames[w.old], w.at, takeOverNames[w.take], lifeNames[w.life], launchNames[w.launch], keepNames[w.keep], followNames[w.follow], w))
 		}
 	}
-	k := walker{r, f, fault}
+	var steps []taken
+	k := walker{r, f, fault, func(a taken) { steps = append(steps, a) }}
 	ids := map[world]int32{}
 	var worlds []world
 	var follow [][]int32
@@ -502,25 +683,25 @@ func visit(r rules, f faults, kinds []kind, most int, first bool) (states int, f
 	well := map[[2]bool]bool{}
 	for _, kind := range kinds {
 		for _, first := range []bool{true, false} {
-			w := world{first: first, kind: kind, old: Working, at: rising, lockOld: true, start: begun, verdict: Settled, keeper: kind == kept}
-			w.spawn()
-			switch kind {
-			case detached:
-				w = world{first: first, kind: kind, old: ComingUp, at: gone, verdict: Early, launcher: true, stage: true, launch: Launched}
-			case kept:
-				w.keep, w.oldK = Tending, true
-			case managed:
-				w.unit = 1
-			}
-			id(w)
+			id(begins(kind, first))
 		}
 	}
+	var list []world
 	for i := 0; i < len(worlds); i++ {
 		if first && len(found) > 0 {
-			return len(worlds), found
+			return len(worlds), found, reached
 		}
 		w := worlds[i]
-		list := slices.DeleteFunc(k.next(w), func(n world) bool { return n.comes() > most })
+		list = list[:0]
+		k.each(w, func(n world) {
+			if n.comes() <= most {
+				list = append(list, n)
+				for _, a := range steps {
+					reached[a.who][a.state][a.event] = true
+				}
+			}
+			steps = steps[:0]
+		})
 		check(w, list, fault)
 		var to []int32
 		for _, n := range list {
@@ -535,7 +716,7 @@ func visit(r rules, f faults, kinds []kind, most int, first bool) (states int, f
 	// Nothing is blocked for ever: an end is reached from everywhere, without another crash, and
 	// without anybody who asks for one.
 	back := make([][]int32, len(worlds))
-	reached := make([]bool, len(worlds))
+	ended := make([]bool, len(worlds))
 	var ends []int32
 	for i, list := range follow {
 		over := true
@@ -547,36 +728,36 @@ func visit(r rules, f faults, kinds []kind, most int, first bool) (states int, f
 		}
 		if over {
 			ends = append(ends, int32(i))
-			reached[i] = true
+			ended[i] = true
 		}
 	}
 	for len(ends) > 0 {
 		n := ends[0]
 		ends = ends[1:]
 		for _, p := range back[n] {
-			if !reached[p] {
-				reached[p] = true
+			if !ended[p] {
+				ended[p] = true
 				ends = append(ends, p)
 			}
 		}
 	}
 	for i := range worlds {
-		if !reached[i] {
+		if !ended[i] {
 			fault(worlds[i], "no way leads to an end")
 		}
 	}
-	return len(worlds), found
+	return len(worlds), found, reached
 }
 
 // outside is what has come from outside.
-func (w world) outside() [7]bool {
-	return [7]bool{w.crashed, w.asked, w.own, w.ctrlC, w.reloaded, w.verdict.SaidReady(), w.follow != 0}
+func (w world) outside() [8]bool {
+	return [8]bool{w.tried, w.crashed, w.asked, w.own, w.ctrlC, w.reloaded, w.said, w.follow != 0}
 }
 
 var mostEvents = flag.Int("events", 2, "how many crashes, signals, cancels and ends come in one walk; a reload and a stop are more")
 
 func (w world) comes() (n int) {
-	for _, is := range []bool{w.crashed, w.asked, w.own, w.ctrlC} {
+	for _, is := range []bool{w.tried, w.crashed, w.asked, w.own, w.ctrlC} {
 		if is {
 			n++
 		}
@@ -585,6 +766,7 @@ func (w world) comes() (n int) {
 }
 
 func (k walker) news(w *world, n News) {
+	k.took(taken{aVerdict, uint8(w.verdict), uint8(n)})
 	t, ok := k.verdict(w.verdict, n)
 	if !ok {
 		k.bad(*w, "verdict: "+newsNames[n])
@@ -594,7 +776,7 @@ func (k walker) news(w *world, n News) {
 		w.say(readyIt)
 	}
 	if t.Do&CancelStart != 0 {
-		if w.toL.String() != strings.ReplaceAll(w.toL.String(), "Y", "") || w.launch == Up {
+		if w.toL.has(readyIt) || w.launch == Up {
 			k.bad(*w, "a start is cancelled that is ready")
 		}
 		w.undone = !w.old.Ending()
@@ -625,16 +807,21 @@ func (k walker) nextOutside(w world, add func(func(*world))) {
 
 // nextBirth is the launched daemon until its worker works, and what it hears.
 func (k walker) nextBirth(w world, add func(func(*world))) {
-	if w.stage {
-		born := func(n *world) { n.stage, n.at, n.start, n.dWire = false, idle, inMain, true }
-		add(func(n *world) { born(n); n.say(names) })
-		if !w.crashed {
-			add(func(n *world) { n.crashed, n.stage = true, false })
-			add(func(n *world) { n.crashed = true; born(n) })
-		}
-		return
+	switch w.stage {
+	case forking:
+		add(func(n *world) { n.stage, n.at, n.start, n.dWire = forked, idle, inMain, true })
+	case forked:
+		add(func(n *world) {
+			n.stage = over
+			if n.launcher {
+				n.toL = n.toL.with(names)
+			}
+		})
 	}
-	if !w.oldLives() {
+	if w.stage != over && !w.crashed {
+		add(func(n *world) { n.crashed, n.stage = true, over })
+	}
+	if !w.oldLives() || w.stage != over && w.start != inMain { // it comes before the first word, or after, when it is no matter
 		return
 	}
 	dies := func(n *world) { n.say(failsIt); n.leaves() }
@@ -670,7 +857,7 @@ func (k walker) nextBirth(w world, add func(func(*world))) {
 			})
 		case begun:
 			if !w.verdict.SaidReady() && !w.old.Ending() {
-				add(func(n *world) { k.news(n, SaysReady) })
+				add(func(n *world) { n.said = true; k.news(n, SaysReady) })
 			}
 		}
 		if w.start < begun && !w.own {
@@ -695,9 +882,6 @@ func (k walker) nextBirth(w world, add func(func(*world))) {
 			add(func(n *world) { n.dWire = false; k.news(n, Decides) })
 		}
 	}
-	if !w.reloaded && w.at == idle && w.old == Working && !w.ended {
-		add(func(n *world) { n.reloaded, n.at = true, rising; n.spawn() })
-	}
 }
 
 func (k walker) nextLauncher(w world, add func(func(*world))) {
@@ -713,12 +897,12 @@ func (k walker) nextLauncher(w world, add func(func(*world))) {
 	l := w.launch
 	first := word(w.toL & 15)
 	ended := l == Vanished || l == Hushed || l == Mute || l == RecallEnds
-	hangsUp := !ended && first == 0 && !w.stage && !(w.oldLives() && w.dWire)
+	hangsUp := !ended && first == 0 && w.stage == over && !(w.oldLives() && w.dWire)
 	switch {
 	case ended && !w.oldLives():
 		sign(Exits)
 	case first != 0:
-		g := map[word]Sign{names: Names, claimsIt: Claims, locksIt: Locks, runsIt: Runs, readyIt: IsReady, failsIt: Fails}[first]
+		g := heardAs[first]
 		add(func(n *world) {
 			n.toL >>= 4
 			if g != Names || l.Unnamed() {
@@ -735,7 +919,7 @@ func (k walker) nextLauncher(w world, add func(func(*world))) {
 	if !w.ctrlC && !l.Recalled() {
 		add(func(n *world) { n.ctrlC = true; k.sees(n, CallOff) })
 	}
-	if w.toL == 0 && !w.stage && !hangsUp && (!waits || w.late && (l == Vanished || l == Hushed)) {
+	if w.toL == 0 && w.stage == over && !hangsUp && (!waits || w.late && (l == Vanished || l == Hushed)) {
 		sign(Tires)
 	}
 	if !w.first && (l == Running || l == Mute) {
@@ -746,6 +930,7 @@ func (k walker) nextLauncher(w world, add func(func(*world))) {
 // sees is what follows from a sign for the launcher.
 func (k walker) sees(w *world, g Sign) {
 	was := w.launch
+	k.took(taken{aLauncher, uint8(was), uint8(g)})
 	c, ok := k.launch(was, g)
 	if !ok {
 		k.bad(*w, "launcher: "+launchNames[w.launch]+", "+signNames[g])
@@ -761,7 +946,7 @@ func (k walker) sees(w *world, g Sign) {
 		w.crashed = w.crashed || w.there // its successor does not hear why
 		w.leaves()
 	}
-	if (w.launch == Up || w.launch == Lived) && w.oldLives() && w.at != swapping && !w.lockOld && !w.lockNew && !w.crashed && !w.own && !w.asked && !w.undone {
+	if (w.launch == Up || w.launch == Lived) && w.oldLives() && w.at != swapping && w.at != killing && !w.lockOld && !w.lockNew && !w.crashed && !w.own && !w.asked && !w.undone {
 		k.bad(*w, "a start says OK, and nobody finds the daemon")
 	}
 	if w.launch.Over() {
@@ -803,6 +988,7 @@ func (k walker) nextKeeper(w world, add func(func(*world))) {
 
 // calls is what follows from a call for the keeper.
 func (k walker) calls(w *world, c Call) {
+	k.took(taken{aKeeper, uint8(w.keep), uint8(c)})
 	t, ok := k.keep(w.keep, c)
 	if !ok {
 		k.bad(*w, "keeper: "+keepNames[w.keep]+", "+callNames[c])
@@ -845,6 +1031,7 @@ func (k walker) nextStop(w world, add func(func(*world))) {
 	lives := w.target == 1 && w.oldLives() || w.target == 2 && w.there
 	sight := func(s Sight, what func(*world)) {
 		add(func(n *world) {
+			k.took(taken{aStop, uint8(n.follow), uint8(s)})
 			to, ok := k.rules.follow(n.follow, s)
 			if !ok {
 				k.bad(*n, "stop: "+followNames[n.follow]+", "+sightNames[s])
@@ -950,6 +1137,9 @@ func check(w world, list []world, fault func(world, string)) {
 	if w.follow != 0 && !w.follow.Over() {
 		fault(w, "a stop waits")
 	}
+	if w.oldLives() && (w.at == rising || w.at == swapping) {
+		fault(w, "a reload waits for its time to be over")
+	}
 	if w.there && !newIs {
 		fault(w, "a successor is left over")
 	}
@@ -958,11 +1148,23 @@ func check(w world, list []world, fault func(world, string)) {
 	}
 }
 
-func TestWalkThroughAReload(t *testing.T) {
+// walked is what the walk has come through, with the rules as they are.
+var walked = sync.OnceValue(func() (w struct {
+	states  int
+	found   []string
+	reached steps
+	took    time.Duration
+}) {
 	begin := time.Now()
-	states, found := visit(theRules, faults{}, []kind{bare, detached, kept, managed}, *mostEvents, false)
-	t.Logf("%d states in %v", states, time.Since(begin).Round(time.Millisecond))
-	for i, f := range found {
+	w.states, w.found, w.reached = visit(theRules, faults{}, []kind{bare, detached, kept, managed}, *mostEvents, false)
+	w.took = time.Since(begin)
+	return w
+})
+
+func TestWalkThroughAReload(t *testing.T) {
+	w := walked()
+	t.Logf("%d states in %v, with %d steps of somebody in a state at an event", w.states, w.took.Round(time.Millisecond), w.reached.count())
+	for i, f := range w.found {
 		if i < 20 {
 			t.Error(f)
 		}
@@ -1077,9 +1279,9 @@ func TestWalkFindsMistakes(t *testing.T) {
 			had++
 		}
 		begin := time.Now()
-		states, found := visit(r, f, []kind{tt.kind}, 1, true)
+		states, found, _ := visit(r, f, []kind{tt.kind}, 1, true)
 		if len(found) == 0 {
-			states, found = visit(r, f, []kind{tt.kind}, 2, true)
+			states, found, _ = visit(r, f, []kind{tt.kind}, 2, true)
 		}
 		if len(found) == 0 {
 			t.Errorf("%s, and the walk finds nothing in %d states", tt.what, states)
@@ -1118,7 +1320,7 @@ func TestWalkFindsWhatIsWrong(t *testing.T) {
 		}
 		r := theRules
 		r.life = life
-		if _, found := visit(r, faults{}, []kind{bare}, 2, true); len(found) == 0 {
+		if _, found, _ := visit(r, faults{}, []kind{bare}, 2, true); len(found) == 0 {
 			t.Errorf("%s, and the walk finds nothing", tt.what)
 		}
 	}
@@ -1147,7 +1349,7 @@ func TestWalkFindsWhatIsWrong(t *testing.T) {
 		}
 		r := theRules
 		r.take = take
-		if _, found := visit(r, faults{}, []kind{bare}, 2, true); len(found) == 0 {
+		if _, found, _ := visit(r, faults{}, []kind{bare}, 2, true); len(found) == 0 {
 			t.Errorf("%s, and the walk finds nothing", tt.what)
 		}
 	}

@@ -35,6 +35,7 @@
 //	TESTKIT_PATIENCE  factor for Patience and Settle, for slow machines: TESTKIT_PATIENCE=3
 //	TESTKIT_SYSTEMD   1: PID 1 is a systemd that is there for the tests; see .ci/systemd
 //	TESTKIT_MUST      comma-separated needs (root, pidns, ...): to skip for one of these is a failure
+//	TESTKIT_TRACE     a file for the steps that processes take; see Recorder
 //	GORACE            set by Main under -race: no second of sleep at each helper's exit
 //
 // # Systems
@@ -330,7 +331,7 @@ func HelperEnv(t testing.TB, name string) []string {
 	t.Helper()
 	use(t, name)
 	env := []string{envHelper + "=" + name}
-	for _, k := range []string{envSuite, envDeath, envNoDeath, envPatience, envRace} {
+	for _, k := range []string{envSuite, envDeath, envNoDeath, envPatience, envTrace, envRace} {
 		if v, ok := os.LookupEnv(k); ok {
 			env = append(env, k+"="+v)
 		}
