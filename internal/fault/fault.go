@@ -7,8 +7,8 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"strings"
 	"syscall"
+	"unicode"
 )
 
 // Sentinels. What each means stands where daemonocle exports it.
@@ -114,7 +114,7 @@ func Has[T error](err error) bool {
 func New(op, name string, err error) *Fault {
 	f := &Fault{Op: op, Name: name, Code: 1, Err: err, Capital: true}
 	if hint := NoFilesHint(err); hint != "" {
-		f.Hint = strings.ToUpper(hint[:1]) + hint[1:] + "."
+		f.Hint = string(unicode.ToUpper(rune(hint[0]))) + hint[1:] + "."
 	}
 	return f
 }

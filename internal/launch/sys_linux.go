@@ -137,24 +137,14 @@ func clearMask() (restore func()) {
 // inheritable lists the descriptors from 3 up that survive an exec: those that
 // the caller gave us, for Go makes its own close-on-exec.
 func inheritable() []int {
-	dir, err := retried.Open("/proc/self/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		return probe(1024)
 	}
-	defer unix.Close(dir)
 	var list []int
-	var names []string
-	b := make([]byte, 4096)
-	for {
-		n, err := retried.ReadDirent(dir, b)
-		if err != nil || n <= 0 {
-			break
-		}
-		_, _, names = unix.ParseDirent(b[:n], -1, names[:0])
-		for _, name := range names {
-			if fd, err := strconv.Atoi(name); err == nil && fd > 2 && fd != dir && survives(fd) {
-				list = append(list, fd)
-			}
+	for _, e := range entries { // the directory's own is closed meanwhile
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 && survives(fd) {
+			list = append(list, fd)
 		}
 	}
 	return list

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"syscall"
 
@@ -109,55 +110,30 @@ func (p procfs) threads(check func(tid string, st status) error) (int, error) {
 	}
 }
 
-func (p procfs) open(name string, flags int) (int, error) {
+func (p procfs) open(name string, flags int) (*os.File, error) {
 	fd, err := retried.Openat(int(p), name, unix.O_RDONLY|unix.O_CLOEXEC|flags, 0)
 	if err != nil {
-		return -1, fmt.Errorf("open proc/%s: %w", name, err)
+		return nil, fmt.Errorf("open proc/%s: %w", name, err)
 	}
-	return fd, nil
+	return os.NewFile(uintptr(fd), "proc/"+name), nil
 }
 
 func (p procfs) list(name string) ([]string, error) {
-	fd, err := p.open(name, unix.O_DIRECTORY)
+	dir, err := p.open(name, unix.O_DIRECTORY)
 	if err != nil {
 		return nil, err
 	}
-	defer unix.Close(fd)
-	var names []string
-	buf := make([]byte, 8192)
-	for {
-		n, err := retried.ReadDirent(fd, buf)
-		if err != nil {
-			return nil, fmt.Errorf("list proc/%s: %w", name, err)
-		}
-		if n == 0 {
-			return names, nil
-		}
-		_, _, names = unix.ParseDirent(buf[:n], -1, names)
-	}
+	defer dir.Close()
+	return dir.Readdirnames(-1)
 }
 
 func (p procfs) read(name string) ([]byte, error) {
-	fd, err := p.open(name, 0)
+	f, err := p.open(name, 0)
 	if err != nil {
 		return nil, err
 	}
-	defer unix.Close(fd)
-	data, err := io.ReadAll(reader(fd))
-	if err != nil {
-		return nil, fmt.Errorf("read proc/%s: %w", name, err)
-	}
-	return data, nil
-}
-
-type reader int
-
-func (fd reader) Read(b []byte) (int, error) {
-	n, err := retried.Read(int(fd), b)
-	if n == 0 && err == nil && len(b) > 0 {
-		err = io.EOF
-	}
-	return max(n, 0), err
+	defer f.Close()
+	return io.ReadAll(f)
 }
 
 // prove is called on a locked thread, see tryRoot.

@@ -38,14 +38,6 @@ func Getdents(fd int, b []byte) (n int, err error) {
 	}
 }
 
-func ReadDirent(fd int, b []byte) (n int, err error) {
-	for {
-		if n, err = unix.ReadDirent(fd, b); err != unix.EINTR {
-			return n, err
-		}
-	}
-}
-
 func Dup3(from, to, flags int) (err error) {
 	for {
 		if err = unix.Dup3(from, to, flags); err != unix.EINTR {
