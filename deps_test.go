@@ -330,6 +330,7 @@ func TestWhatIsNotCalledIsNotLinked(t *testing.T) {
 		{unixes + ".anyToSockaddr", ""}, // every family of addresses
 		{unixes + ".ParseDirent", ""},   // package os has another
 		{"unicode.PrintRanges", ""},
+		{"unicode.Lo", ""},
 		{"os.StartProcess", ""},
 		{"go:itab.os.dirFS,io/fs.FS", ""},
 		{"errors.As", ""}, // reflection; errors.AsType does without

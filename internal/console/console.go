@@ -50,6 +50,7 @@ import (
 	"sync"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 )
@@ -586,7 +587,8 @@ func colorSequence(s string) int {
 // Capitalize makes the first letter upper-case, or rather title-case, if the
 // text begins with an ordinary word. A path, a quoted name, an option, an
 // acronym, a word in mixed case or with digits is somebody's name, and is left
-// alone.
+// alone. What is not ASCII is judged by its case alone: the tables of what is a
+// letter, which many scripts have without a case, would be 8 KB.
 func Capitalize(s string) string {
 	word := s
 	if i := strings.IndexFunc(s, unicode.IsSpace); i >= 0 {
@@ -600,11 +602,11 @@ func Capitalize(s string) string {
 		case r == unicode.ReplacementChar:
 			return s
 		case i == 0:
-			if !unicode.IsLower(r) {
+			if unicode.ToUpper(r) == r {
 				return s
 			}
 			first, size = r, len(string(r))
-		case !unicode.IsLower(r) && !inner && !unicode.Is(unicode.Mn, r) && !unicode.Is(unicode.Lo, r):
+		case r < utf8.RuneSelf && (r < 'a' || r > 'z') && !inner, unicode.ToLower(r) != r:
 			return s
 		}
 	}
