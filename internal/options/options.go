@@ -274,7 +274,7 @@ func (o *Option) one(v reflect.Value, text string) error {
 	case o.fd && v.Int() < 3:
 		return fmt.Errorf("%q is no descriptor from 3 up", text)
 	case (o.zero != 0 || o.from0) && v.Int() < 0:
-		return fmt.Errorf("%q is negative", text)
+		return Negative(text)
 	case o.zero != 0 && v.Int() == 0:
 		v.SetInt(o.zero)
 	}
@@ -339,6 +339,9 @@ func notA(kind, text string, err error) error {
 	}
 	return fmt.Errorf("%q is not %s", text, kind)
 }
+
+// Negative says that a value cannot be less than 0.
+func Negative(text string) error { return fmt.Errorf("%q is negative", text) }
 
 // ParseDuration reads "10s", and a bare number as seconds.
 func ParseDuration(text string) (time.Duration, error) {

@@ -145,7 +145,7 @@ func (c *commands) finish(root *cobra.Command) {
 		cmd.ValidArgsFunction = completeNames
 		if cmd.Name() == "start" {
 			c.start = cmd
-			cmd.Use = "start [--name NAME] [options] -- PROGRAM [ARG]...\n  " + root.Name() + " start NAME..."
+			cmd.Use = "start [flags] -- PROGRAM [ARG]...\n  " + root.Name() + " start NAME... [flags]"
 			c.given.add(cmd, true)
 		}
 	}
@@ -321,7 +321,7 @@ func (e *wrongUse) Unwrap() error { return daemonocle.ErrUsage }
 
 // own makes a command that is not an action of a daemon.
 func own(use, short, long string, do func(cmd *cobra.Command, args []string) error) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Long: strings.TrimSpace(short + "\n\n" + long), SilenceErrors: true, SilenceUsage: true}
+	cmd := &cobra.Command{Use: use, Short: short, Long: strings.TrimSpace(short + "\n\n" + strings.TrimSpace(long)), SilenceErrors: true, SilenceUsage: true}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return outputOf(cmd).Explain(do(cmd, args)) }
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		hint := fmt.Sprintf("See %q", cmd.CommandPath()+" --help")

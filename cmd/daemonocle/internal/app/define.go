@@ -301,8 +301,13 @@ func portAddress(text string) (string, error) {
 // parseDuration reads a time of more than 0, as the actions' options do.
 func parseDuration(text string) (time.Duration, error) {
 	d, err := options.ParseDuration(text)
-	if err != nil || d <= 0 {
-		return 0, fmt.Errorf("%q is no duration, such as 10 (seconds) or 1m30s", text)
+	switch {
+	case err != nil:
+		return 0, err
+	case d < 0:
+		return 0, options.Negative(text)
+	case d == 0:
+		return 0, fmt.Errorf("%q is no time at all", text)
 	}
 	return d, nil
 }

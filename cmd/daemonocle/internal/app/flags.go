@@ -24,7 +24,7 @@ type value struct {
 }
 
 func (f *value) Set(text string) error {
-	if text == "" {
+	if text == "" && f.meta != "DURATION" { // which is read as an action's
 		return errors.New("the value is empty")
 	}
 	if err := f.set(text); err != nil {

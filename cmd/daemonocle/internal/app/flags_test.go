@@ -113,6 +113,58 @@ func TestEveryBadValueIsNamed(t *testing.T) {
 	}
 }
 
+// All options that take a time are read by one parser: what is wrong with one is said in the
+// same words, whoever has made the option.
+func TestEveryTimeIsRefusedInTheSameWords(t *testing.T) {
+	said := map[string]map[string][]string{} // by value and words
+	eachFlag(func(path []string, f *pflag.Flag) {
+		if f.Value.Type() != "DURATION" && f.Name != "timeout" {
+			return
+		}
+		for _, value := range []string{"soon", "1h30", "5 s", "", "-1", "-1m", "1e10", "99999999999999999999h", "nan", "."} {
+			args := append(slices.Clone(path), "--"+f.Name+"="+value)
+			_, stderr, code := executed(args...)
+			first, _, _ := strings.Cut(stderr, "\n")
+			words, is := strings.CutPrefix(first, "ERROR: Option --"+f.Name+": ")
+			if !is || code != 2 {
+				t.Errorf("%q: exit code %d, %q", args, code, stderr)
+			}
+			if said[value] == nil {
+				said[value] = map[string][]string{}
+			}
+			said[value][words] = append(said[value][words], strings.Join(args, " "))
+		}
+	})
+	for value, words := range said {
+		if len(words) != 1 {
+			t.Errorf("%q is refused in different words: %q", value, words)
+		}
+	}
+}
+
+// What a command takes is said once, and in one word.
+func TestUsageLines(t *testing.T) {
+	commands := map[string][]string{}
+	eachFlag(func(path []string, _ *pflag.Flag) { commands[strings.Join(path, " ")] = path })
+	for name, path := range commands {
+		help, stderr, code := executed(append(slices.Clone(path), "--help")...)
+		_, rest, _ := strings.Cut(help, "Usage:\n")
+		usage, _, _ := strings.Cut(rest, "\n\n")
+		if code != 0 || stderr != "" || usage == "" {
+			t.Errorf("%q: exit code %d, %q, %q", name, code, help, stderr)
+		}
+		for line := range strings.Lines(usage) {
+			n := strings.Count(line, "[flags]")
+			if strings.Contains(line, "options") || n > 1 || n == 0 && len(path) > 0 && !strings.HasPrefix(name, "completion") {
+				t.Errorf("%q: %q", name, line)
+			}
+		}
+		if strings.Contains(help, "\n\n\n") && !strings.HasPrefix(name, "completion") {
+			t.Errorf("%q has empty lines: %q", name, help)
+		}
+	}
+}
+
 // What a shell shows beside an option is the sentence of its help.
 func TestCompletionShowsWhatHelpDoes(t *testing.T) {
 	commands := map[string][]string{}

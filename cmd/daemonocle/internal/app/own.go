@@ -25,7 +25,7 @@ func runCommand() *cobra.Command {
 	var given definitionFlags
 	var quiet bool
 	o := daemonocle.StartOptions{Debug: true}
-	cmd := own("run [options] -- PROGRAM [ARG]...", "Run a program in the foreground.", `
+	cmd := own("run [flags] -- PROGRAM [ARG]...", "Run a program in the foreground.", `
 It is prepared as by start. Its output goes where this command's goes, which says what
 it does itself on stderr. Under a service manager this very process becomes the program.
 Nothing is remembered. With --name it is the daemon of that name while it runs, and not
