@@ -94,7 +94,7 @@ func (c *Call) Builtin(ctx context.Context, options any) error {
 			return c.Daemon.call(ctx, a, c.Output, c.Args, func() (any, error) { return a.typed(options) })
 		}
 	}
-	return c.Daemon.fail(c.action, fmt.Errorf("there is no built-in action %q", c.action))
+	return public(c.Daemon.plan.Fail(c.action, fmt.Errorf("there is no built-in action %q", c.action)))
 }
 
 // Color says whether to use colours.
@@ -343,7 +343,7 @@ func (d *Daemon) dispatch(ctx context.Context, out Output, name string, args []s
 			return d.call(ctx, a, out, args, func() (any, error) { return options(a) })
 		}
 	}
-	e := d.fail(name, fault.Say(fmt.Sprintf("invalid action %q", name), ErrUnknownAction))
+	e := d.plan.Fail(name, fault.Say(fmt.Sprintf("invalid action %q", name), ErrUnknownAction))
 	e.Hint = "The actions are " + strings.Join(d.Actions(), ", ") + "."
 	return newPrinter(d, out).failed(e)
 }
@@ -363,7 +363,7 @@ func unexpected(args []string) error {
 // refused is the error for arguments to a worker that takes none.
 func (d *Daemon) refused(op string, args []string) error {
 	if err := unexpected(args); err != nil && d.plan.NoArgs {
-		return d.misused(op, err)
+		return d.plan.Misused(op, err)
 	}
 	return nil
 }
@@ -375,7 +375,7 @@ func (d *Daemon) call(ctx context.Context, a Action, out Output, args []string, 
 		err = unexpected(args)
 	}
 	if err != nil {
-		return c.printer().failed(d.misused(a.name, err))
+		return c.printer().failed(d.plan.Misused(a.name, err))
 	}
 	if a.builtin {
 		return a.run(ctx, c, o)
@@ -457,5 +457,5 @@ func (d *Daemon) usage() error {
 	for _, a := range d.actions() {
 		c.Line(strings.TrimRight(fmt.Sprintf("  %-*s  %s", width, a.name, a.help), " "))
 	}
-	return MarkShown(d.misused("do", errors.New("no action was named")))
+	return MarkShown(public(d.plan.Misused("do", errors.New("no action was named"))))
 }

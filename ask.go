@@ -43,7 +43,8 @@ type Reloaded struct {
 // one goes on), ErrStopping if it was told to stop before it was done, or ErrUnsupported where the daemon cannot be asked: as another program,
 // or from another network namespace. The end of ctx ends the waiting and nothing else.
 func (d *Daemon) RequestReload(ctx context.Context, o ReloadOptions) (Reloaded, error) {
-	return d.requestReload(ctx, o, watcher{})
+	r, err := d.requestReload(ctx, o, watcher{})
+	return r, public(err)
 }
 
 func (d *Daemon) requestReload(ctx context.Context, o ReloadOptions, w watcher) (r Reloaded, err error) {
@@ -54,12 +55,12 @@ func (d *Daemon) requestReload(ctx context.Context, o ReloadOptions, w watcher) 
 	case waitingForClaim():
 		return Reloaded{Skipped: true}, nil
 	case o.Timeout < 0:
-		return r, d.negative(op, o.Timeout)
+		return r, d.plan.Negative(op, o.Timeout)
 	case o.Timeout == 0:
 		o.Timeout = d.plan.StartTimeout + d.plan.StopTimeout + timing.KillShows
 	}
 	if d.foreign != nil {
-		e := d.fail(op, fault.Say("the daemon is another program, which cannot replace itself", ErrUnsupported))
+		e := d.plan.Fail(op, fault.Say("the daemon is another program, which cannot replace itself", ErrUnsupported))
 		e.Hint = "Send it the signal on which it reads its configuration again, or restart it."
 		return r, e
 	}
@@ -83,13 +84,13 @@ func (d *Daemon) requestReload(ctx context.Context, o ReloadOptions, w watcher) 
 		case err != nil:
 			return r, end(err)
 		case f.State != pidfile.Running && !begun:
-			return r, d.notRunning(op)
+			return r, d.plan.NotRunning(op)
 		case f.State != pidfile.Running || begun && home != "" && f.Inode != home:
-			e := d.fail(op, fault.Say("the daemon has ended meanwhile", ErrDied))
+			e := d.plan.Fail(op, fault.Say("the daemon has ended meanwhile", ErrDied))
 			e.PID = seen.PID
 			return r, end(e)
 		case f.PID == os.Getpid():
-			return r, end(d.fail(op, fault.Say("the daemon calls Reload instead", ErrInside)))
+			return r, end(d.plan.Fail(op, fault.Say("the daemon calls Reload instead", ErrInside)))
 		case f.PID <= 0 || f.Unproved:
 			return r, end(d.unnamed(op, f))
 		}
@@ -132,7 +133,7 @@ func (d *Daemon) requestReload(ctx context.Context, o ReloadOptions, w watcher) 
 	}
 }
 
-func (d *Daemon) toldToStop(pid int) *Error {
+func (d *Daemon) toldToStop(pid int) *fault.Fault {
 	e := d.relay("reload", fault.Say(d.plan.Name+" was told to stop, and is not reloaded", ErrStopping))
 	e.PID = pid
 	return e
@@ -148,9 +149,9 @@ func (d *Daemon) pause(ctx context.Context, pid int) {
 	}
 }
 
-func (d *Daemon) cannotAsk(pid int, err error) *Error {
+func (d *Daemon) cannotAsk(pid int, err error) *fault.Fault {
 	text := fmt.Sprintf("process %d cannot be asked (%v)", pid, err)
-	e := d.fail("reload", fault.Say(text, ErrUnsupported, err))
+	e := d.plan.Fail("reload", fault.Say(text, ErrUnsupported, err))
 	e.PID = pid
 	e.Hint = fmt.Sprintf("It listens to its own user and root, in its network namespace. Send SIGHUP to process %d from where it runs.", pid)
 	switch {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/daemonocle/daemonocle/internal/fault"
 )
 
 // The beginnings and ends of what Go's runtime and the C library really write.
@@ -81,7 +83,7 @@ func TestHintWhereNoDescriptorIsLeft(t *testing.T) {
 		syscall.EMFILE: "Raise the limit of open files (ulimit -n).", syscall.ENFILE: "The whole machine has too many files open.", syscall.ENOENT: "",
 		&os.PathError{Op: "open", Path: "/", Err: syscall.EMFILE}: "Raise the limit of open files (ulimit -n).",
 	} {
-		if got := failed("start", "foo", fmt.Errorf("look: %w", err), true).Hint; got != want {
+		if got := fault.New("start", "foo", fmt.Errorf("look: %w", err)).Hint; got != want {
 			t.Errorf("%v: got %q", err, got)
 		}
 	}

@@ -1,7 +1,6 @@
 package daemonocle
 
 import (
-	"context"
 	"errors"
 	"strconv"
 	"strings"
@@ -9,8 +8,6 @@ import (
 
 	"github.com/daemonocle/daemonocle/internal/console"
 	"github.com/daemonocle/daemonocle/internal/fault"
-	"github.com/daemonocle/daemonocle/internal/paths"
-	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/signals"
 	"github.com/daemonocle/daemonocle/internal/usercode"
 )
@@ -66,13 +63,9 @@ var (
 	ErrUnsupported = fault.ErrUnsupported
 )
 
-// Exit codes of Do beyond 0 and 1 and the daemon's own; see docs/CONTRACT.md.
-const (
-	exitUsage         = 2
-	exitStillStarting = 75 // EX_TEMPFAIL of sysexits.h: try later
-	exitCancelled     = 130
-	exitPipe          = 141 // as if SIGPIPE had ended it
-)
+// exitPipe is the exit code of an answer that nobody reads: as if SIGPIPE had ended the
+// program.
+const exitPipe = 141
 
 // Error is what the methods of Daemon return.
 type Error struct {
@@ -164,43 +157,33 @@ func ExitCode(err error) int {
 		if failed.Code == 0 {
 			return 1
 		}
-		return leave(failed.Code)
+		return fault.ExitStatus(failed.Code)
 	}
 	if exit, is := errors.AsType[*ExitError](err); is {
-		return leave(exit.code())
+		return fault.ExitStatus(exit.code())
 	}
 	return 1
 }
 
-// leave turns a code, where -N is signal N, into what a process can exit with.
-func leave(code int) int {
-	if code < 0 {
-		return (128 - code) & 0xff
+// public gives what the rooms report the type that users know it by. Whatever is handed to
+// the program goes through it: what exported methods return, and what is logged and printed.
+func public(err error) error {
+	if f, is := err.(*fault.Fault); is {
+		return (*Error)(f)
 	}
-	return code & 0xff
+	return err
 }
 
-// fail is an error in our own words, which begin it.
-func (d *Daemon) fail(op string, err error) *Error {
-	return failed(op, d.plan.Name, err, true)
+// relay is a fault that begins with a name, or with the program's words.
+func (d *Daemon) relay(op string, err error) *fault.Fault {
+	f := d.plan.Relay(op, err)
+	f.Capital = ours(err)
+	return f
 }
 
-// relay is an error that begins with a name, or is the program's.
-func (d *Daemon) relay(op string, err error) *Error {
-	return failed(op, d.plan.Name, err, ours(err))
-}
+func (g *Group) fail(op string, err error) *fault.Fault { return fault.New(op, g.name, err) }
 
-func (g *Group) fail(op string, err error) *Error {
-	return failed(op, g.name, err, true)
-}
-
-func failed(op, name string, err error, capital bool) *Error {
-	f := fault.New(op, name, err)
-	f.Capital = capital
-	return (*Error)(f)
-}
-
-// ours reports whether an error, which is no *Error, begins with our own words.
+// ours reports whether an error, which is no fault, begins with our own words.
 func ours(err error) bool {
 	switch e := err.(type) {
 	case interface{ ours() bool }:
@@ -220,7 +203,7 @@ func (e *ExitError) ours() bool   { return e.Message == "" }
 // inLine is what an ERROR or WARNING line says of an error.
 func inLine(err error) string {
 	capital := ours(err)
-	if e, is := err.(*Error); is {
+	if e, is := public(err).(*Error); is {
 		err, capital = e.Err, e.Capital
 	}
 	if capital {
@@ -229,37 +212,9 @@ func inLine(err error) string {
 	return fault.TextOf(err)
 }
 
-// misused is for a call that cannot be meant, before anything is tried.
-func (d *Daemon) misused(op string, err error) *Error { return d.fail(op, err).misused() }
-
-func (e *Error) misused() *Error {
-	e.Err = fault.Say(e.Err.Error(), ErrUsage, e.Err)
-	e.Code = exitUsage
-	return e
-}
-
-// cancelled words the end of a caller's context.
-func (d *Daemon) cancelled(ctx context.Context) *Error {
-	e := d.fail("start", fault.Say("start was cancelled", ErrStartCancelled, context.Cause(ctx)))
-	e.Code = exitCancelled
-	return e
-}
-
 func plural(n int, one, many string) string {
 	if n == 1 {
 		return one
 	}
 	return strings.ReplaceAll(many, "%d", strconv.Itoa(n))
-}
-
-// cause is for an error whose path is named already.
-func cause(err error) string {
-	if link, is := errors.AsType[*paths.LinkError](err); is {
-		return "symbolic link " + link.Path + " belongs to user " + proc.Username(link.UID)
-	}
-	return fault.Cause(err).Error()
-}
-
-func (d *Daemon) linkHint(setting string) string {
-	return "Remove the link, give it to root, or set " + d.plan.Setting(setting) + " to another path."
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/paths"
+	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/template"
 	"github.com/daemonocle/daemonocle/internal/timing"
 )
@@ -179,7 +180,7 @@ type programError struct {
 func (e *programError) Error() string {
 	why := e.err.Error()
 	if !fault.IsSaid(e.err) {
-		why = cause(e.err)
+		why = plan.Cause(e.err)
 	}
 	return "unable to execute " + e.name + " (" + why + ")"
 }
@@ -198,7 +199,7 @@ func (p *program) check(d *Daemon) error {
 	if err == nil {
 		return nil
 	}
-	e := d.fail("start", err)
+	e := d.plan.Fail("start", err)
 	if odd, is := errors.AsType[*programError](err); is {
 		e.Hint = odd.hint
 	}
@@ -287,7 +288,7 @@ func (p *program) work(ctx context.Context) error {
 	}
 	err := p.become(ctx, l)
 	if odd, is := errors.AsType[*programError](err); is && l.link != nil && !l.foreground {
-		m := failureMessage(odd)
+		m := plan.FailureMessage(odd)
 		m.Hint = odd.hint
 		l.link.Send(m)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/limits"
+	"github.com/daemonocle/daemonocle/internal/plan"
 )
 
 // checkInterpreter looks at what the first line of a script names: the kernel
@@ -35,7 +36,7 @@ func checkInterpreter(path string) error {
 		return nil
 	}
 	if err := executable(words[0]); err != nil {
-		return &programError{path, fault.Say("its interpreter "+words[0]+": "+cause(err), err), "Install the interpreter, or correct the first line of the script."}
+		return &programError{path, fault.Say("its interpreter "+words[0]+": "+plan.Cause(err), err), "Install the interpreter, or correct the first line of the script."}
 	}
 	return nil
 }
@@ -51,12 +52,12 @@ func (p *program) raise(l *life) error {
 	}
 	for _, limit := range p.Limits {
 		if err := limits.Raise(limit.Resource, limit.Hard); err != nil {
-			return l.d.cannot("raise a resource limit of", p.Name, err, "Start as root, or ask for less.")
+			return l.cannot("raise a resource limit of", p.Name, err, "Start as root, or ask for less.")
 		}
 	}
 	if p.Nice != 0 {
 		if err := limits.Renice(p.Nice); err != nil {
-			return l.d.cannot("set the niceness of", p.Name, err, "Only root can lower it.")
+			return l.cannot("set the niceness of", p.Name, err, "Only root can lower it.")
 		}
 	}
 	return nil

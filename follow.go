@@ -15,6 +15,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/logtail"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
+	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/timing"
 )
@@ -47,22 +48,22 @@ const defaultLines = 20
 // It may be called by any process, whether the daemon runs or not. Symbolic links are
 // followed like those of the daemon's start.
 func (d *Daemon) Logs(ctx context.Context, w io.Writer, o LogsOptions) error {
-	return showLogs(ctx, w, []*Daemon{d}, o, d.fail)
+	return public(showLogs(ctx, w, []*Daemon{d}, o, d.plan.Fail))
 }
 
 // Logs shows the log files of all workers as one; see Daemon.Logs.
 func (g *Group) Logs(ctx context.Context, w io.Writer, o LogsOptions) error {
 	list, err := g.all()
 	if err != nil {
-		return g.fail("read logs of", err)
+		return public(g.fail("read logs of", err))
 	}
-	return showLogs(ctx, w, list, o, g.fail)
+	return public(showLogs(ctx, w, list, o, g.fail))
 }
 
 // hasLogs reports whether the daemon has files to show.
 func (d *Daemon) hasLogs() bool { return d.plan.Stdout != nil || d.plan.Stderr != nil }
 
-func showLogs(ctx context.Context, w io.Writer, list []*Daemon, o LogsOptions, fail func(string, error) *Error) error {
+func showLogs(ctx context.Context, w io.Writer, list []*Daemon, o LogsOptions, fail func(string, error) *fault.Fault) error {
 	sources := sourcesOf(list, o)
 	if len(sources) == 0 {
 		e := fail("read logs of", errors.New("what the daemon writes goes to no file that could be shown"))
@@ -105,7 +106,7 @@ func showLogs(ctx context.Context, w io.Writer, list []*Daemon, o LogsOptions, f
 }
 
 // unread says why log files are not shown.
-func unread(err error, fail func(string, error) *Error) *Error {
+func unread(err error, fail func(string, error) *fault.Fault) *fault.Fault {
 	path, is := errors.AsType[*fs.PathError](err)
 	if !is || path.Op == "write" {
 		return fail("read logs of", fmt.Errorf("print the lines: %w", err))
@@ -114,7 +115,7 @@ func unread(err error, fail func(string, error) *Error) *Error {
 	if is {
 		path.Path = "" // the link is named
 	}
-	e := fail("read logs of", fault.Say(strings.TrimSpace("unable to read log file "+path.Path)+" ("+cause(err)+")", err))
+	e := fail("read logs of", fault.Say(strings.TrimSpace("unable to read log file "+path.Path)+" ("+plan.Cause(err)+")", err))
 	switch {
 	case link != nil:
 		e.Hint = "Remove the link, or give it to root."
@@ -244,7 +245,7 @@ func (b *birth) forget() {
 // logs is the action. One that follows ends with Ctrl-C, and well.
 func (v *printer) logs(ctx context.Context, o LogsOptions, show func(context.Context, io.Writer, LogsOptions) error) error {
 	if v.out.JSON && o.Follow {
-		return v.failed(v.d.misused("logs", errors.New("what is followed has no end, and an object has one")))
+		return v.failed(v.d.plan.Misused("logs", errors.New("what is followed has no end, and an object has one")))
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()

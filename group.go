@@ -16,6 +16,7 @@ import (
 
 	"github.com/daemonocle/daemonocle/internal/console"
 	"github.com/daemonocle/daemonocle/internal/environ"
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/pyjson"
@@ -244,15 +245,15 @@ func (g *Group) Start(ctx context.Context, o StartOptions) ([]Started, error) {
 	}
 	list, err := g.all()
 	if err != nil {
-		return nil, g.fail("start", err)
+		return nil, public(g.fail("start", err))
 	}
 	started, errs := make([]Started, len(list)), make([]error, len(list))
 	if err := g.startAll(ctx, list, o, make([]watcher, len(list)), func(i int, s Started, err error) {
 		started[i], errs[i] = s, err
 	}); err != nil {
-		return nil, err
+		return nil, public(err)
 	}
-	return started, errors.Join(errs...)
+	return started, joined(errs)
 }
 
 // startAll calls over for each, in any order and from any goroutine.
@@ -297,14 +298,14 @@ func (g *Group) startAll(ctx context.Context, list []*Daemon, o StartOptions, wa
 }
 
 // cannotStart: what takes the place of this process can be only one.
-func (g *Group) cannotStart(o StartOptions) *Error {
-	var e *Error
+func (g *Group) cannotStart(o StartOptions) *fault.Fault {
+	var e *fault.Fault
 	switch place := where(); {
 	case o.NotifyFD != 0:
-		e = g.fail("start", errors.New("only one worker can say that it is ready")).misused()
+		e = g.fail("start", errors.New("only one worker can say that it is ready")).Misused()
 		e.Hint = "Name one of them, as with --worker-id."
 	case o.Debug:
-		e = g.fail("start", errors.New("only one worker can be in the foreground")).misused()
+		e = g.fail("start", errors.New("only one worker can be in the foreground")).Misused()
 		e.Hint = "Name one of them, as with --worker-id."
 	case place == environ.Init:
 		e = g.fail("start", errors.New("PID 1 can start only one worker"))
@@ -331,13 +332,22 @@ func (g *Group) Stop(ctx context.Context, o StopOptions) ([]Stopped, error) {
 	}
 	list, err := g.all()
 	if err != nil {
-		return nil, g.fail("stop", err)
+		return nil, public(g.fail("stop", err))
 	}
 	stopped, errs := make([]Stopped, len(list)), make([]error, len(list))
 	stopAll(ctx, "stop", list, o, make([]stopWatcher, len(list)), func(i int, s Stopped, err error) {
 		stopped[i], errs[i] = s, err
 	})
-	return stopped, errors.Join(errs...)
+	return stopped, joined(errs)
+}
+
+// joined is what users get of the errors of several daemons.
+func joined(errs []error) error {
+	list := make([]error, len(errs))
+	for i, err := range errs {
+		list[i] = public(err)
+	}
+	return errors.Join(list...)
 }
 
 // stopAll calls over for each, in any order and from any goroutine.
@@ -364,11 +374,11 @@ func (g *Group) Restart(ctx context.Context, o RestartOptions) ([]Restarted, err
 	}
 	list, err := g.all()
 	if err != nil {
-		return nil, g.fail("restart", err)
+		return nil, public(g.fail("restart", err))
 	}
 	r := newRestarting(list)
 	if err := r.mayRestart(ctx, g, o, watcher{}); err != nil {
-		return nil, err
+		return nil, public(err)
 	}
 	stopAll(ctx, "restart", list, o.Stop, make([]stopWatcher, len(list)), func(i int, s Stopped, err error) { r.stopped(ctx, i, s, err) })
 	left, at := r.left()
@@ -376,9 +386,9 @@ func (g *Group) Restart(ctx context.Context, o RestartOptions) ([]Restarted, err
 		err = g.startAll(ctx, left, o.Start, r.watchers(make([]watcher, len(left))), func(i int, s Started, err error) { r.started(at[i], s, err) })
 	}
 	if err != nil {
-		return nil, err
+		return nil, public(err)
 	}
-	return r.results, errors.Join(r.errs...)
+	return r.results, joined(r.errs)
 }
 
 // restarting collects what becomes of a restart.
@@ -408,7 +418,7 @@ func (r *restarting) watchers(list []watcher) []watcher {
 // run, since they are the same program.
 func (r *restarting) mayRestart(ctx context.Context, g *Group, o RestartOptions, w watcher) error {
 	if g.cfg.Worker == nil {
-		return r.list[0].noWorker("restart")
+		return r.list[0].plan.NoWorker("restart")
 	}
 	if err := r.list[0].startTimeout("restart", &o.Start); err != nil {
 		return err
@@ -457,7 +467,7 @@ func (r *restarting) started(i int, s Started, err error) {
 func (g *Group) RequestReload(ctx context.Context, o ReloadOptions) ([]Reloaded, error) {
 	list, err := g.all()
 	if err != nil {
-		return nil, g.fail("reload", err)
+		return nil, public(g.fail("reload", err))
 	}
 	var results []Reloaded
 	var errs []error
@@ -473,17 +483,21 @@ func (g *Group) RequestReload(ctx context.Context, o ReloadOptions) ([]Reloaded,
 func (g *Group) Status(ctx context.Context, o StatusOptions) ([]Status, error) {
 	list, err := g.all()
 	if err != nil {
-		return nil, g.fail("status", err)
+		return nil, public(g.fail("status", err))
 	}
 	all, errs := statusAll(ctx, list, o, make([]watcher, len(list)))
-	return all, errors.Join(errs...)
+	return all, joined(errs)
 }
 
 // StatusAll is Status for any daemons: it looks at the machine's processes once, and
 // measures their CPU use in one window. The errors are in the order of the daemons,
 // nil where there is none.
 func StatusAll(ctx context.Context, o StatusOptions, daemons ...*Daemon) ([]Status, []error) {
-	return statusAll(ctx, daemons, o, make([]watcher, len(daemons)))
+	all, errs := statusAll(ctx, daemons, o, make([]watcher, len(daemons)))
+	for i, err := range errs {
+		errs[i] = public(err)
+	}
+	return all, errs
 }
 
 // Do runs the action that args[0] names on all workers, prints a line for each in
@@ -602,7 +616,7 @@ func (g *Group) dispatch(ctx context.Context, out Output, name string, args []st
 	}
 	list, err := g.chosen(given)
 	if err != nil {
-		return newPrinter(some, out).failed(g.fail(name, err).misused())
+		return newPrinter(some, out).failed(g.fail(name, err).Misused())
 	}
 	c := &groupPrinter{g: g, out: out.steady(), list: list}
 	if !a.builtin {
@@ -615,7 +629,7 @@ func (g *Group) dispatch(ctx context.Context, out Output, name string, args []st
 		err = unexpected(args)
 	}
 	if err != nil {
-		return newPrinter(some, out).failed(g.fail(name, err).misused())
+		return newPrinter(some, out).failed(g.fail(name, err).Misused())
 	}
 	switch o := o.(type) {
 	case StartOptions:
@@ -821,7 +835,7 @@ func (c *groupPrinter) status(ctx context.Context, o StatusOptions) error {
 			v.lines = lines
 		}
 		c.errs[i] = v.reported(statuses[i], errs[i])
-		e, is := errors.AsType[*Error](c.errs[i])
+		e, is := errors.AsType[*fault.Fault](c.errs[i])
 		gone := is && e.Code == exitPipe
 		if errors.Is(c.errs[i], ErrNotRunning) && !c.out.JSON && !c.out.Quiet {
 			c.errs[i] = nil // the text says it

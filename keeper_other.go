@@ -7,5 +7,5 @@ import "context"
 func (d *Daemon) keep(_ context.Context, w watcher) (Started, error) {
 	w.begin()
 	w.settle(false)
-	return Started{}, d.fail("start", ErrUnsupported)
+	return Started{}, d.plan.Fail("start", ErrUnsupported)
 }

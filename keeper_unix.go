@@ -59,7 +59,7 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 	if err != nil {
 		w.begin()
 		w.settle(false)
-		return Started{}, d.fail("start", err)
+		return Started{}, d.plan.Fail("start", err)
 	}
 	defer l.Close()
 	a.l = l
@@ -118,11 +118,11 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 	if status.Code == 0 || status.Code < 0 && k.hasForwarded(syscall.Signal(-status.Code)) {
 		return s, nil
 	}
-	e := d.fail("start", fault.Say(exitText(status), ErrDied))
+	e := d.plan.Fail("start", fault.Say(exitText(status), ErrDied))
 	if sudden {
 		k.spokesman.tell(sdnotify.Status(e.Err.Error()))
 	}
-	e.PID, e.Code, e.Shown = s.PID, leave(status.Code), true
+	e.PID, e.Code, e.Shown = s.PID, fault.ExitStatus(status.Code), true
 	return s, e
 }
 
@@ -382,7 +382,7 @@ func (k *keeper) setUp(a *attempt) error {
 			return err
 		}
 		if err != nil {
-			return k.d.fail("start", err)
+			return k.d.plan.Fail("start", err)
 		}
 		k.hear(m)
 		done, _, err := a.heard(m)

@@ -4,7 +4,6 @@ package daemonocle
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"path/filepath"
 	"strings"
@@ -48,7 +47,7 @@ func (l *life) layoutDirs() []layoutDir {
 func (l *life) checkLayout() error {
 	d := l.d
 	for _, dir := range l.layoutDirs() {
-		if err := d.safe(dir); err != nil {
+		if err := l.lookSafe(dir); err != nil {
 			return err
 		}
 	}
@@ -57,7 +56,7 @@ func (l *life) checkLayout() error {
 	}
 	err := (paths.Name{Root: d.plan.PID.Root, Path: filepath.Dir(d.plan.PID.Path)}).Owned(d.plan.Trusted())
 	if odd, is := errors.AsType[*paths.UnsafeError](err); is {
-		return d.unsafe(odd, "PIDFile")
+		return d.plan.Unsafe(l.op, odd, "PIDFile")
 	}
 	return nil
 }
@@ -77,41 +76,31 @@ func (l *life) makeLayoutDirs(early bool) error {
 		switch {
 		case err == nil:
 		case dir.setting == "PIDFile":
-			return d.pidFileError("start", err)
+			return d.plan.PIDFileFault(l.op, err)
 		default:
 			hint := ""
 			if errors.Is(err, fs.ErrPermission) {
 				hint = "Run as a user who may create it, or set " + d.plan.Setting(dir.setting) + " to another path."
 			}
-			return d.cannot("create directory", dir.String(), err, hint)
+			return l.cannot("create directory", dir.String(), err, hint)
 		}
-		if err := d.safe(dir); err != nil {
+		if err := l.lookSafe(dir); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// safe words what is wrong with a directory of the layout. What cannot be looked
+// lookSafe words what is wrong with a directory of the layout. What cannot be looked
 // at cannot be used either, which the use will say.
-func (d *Daemon) safe(dir layoutDir) error {
+func (l *life) lookSafe(dir layoutDir) error {
+	d := l.d
 	err := dir.Safe(d.plan.Trusted())
 	if odd, is := errors.AsType[*paths.UnsafeError](err); is {
-		return d.unsafe(odd, dir.setting)
+		return d.plan.Unsafe(l.op, odd, dir.setting)
 	}
 	if link, is := errors.AsType[*paths.LinkError](err); is {
-		return d.cannot("use directory", link.Path, errors.New("it is a symbolic link that belongs to "+proc.Username(link.UID)), d.linkHint(dir.setting))
+		return l.cannot("use directory", link.Path, errors.New("it is a symbolic link that belongs to "+proc.Username(link.UID)), d.plan.LinkHint(dir.setting))
 	}
 	return nil
-}
-
-func (d *Daemon) unsafe(odd *paths.UnsafeError, setting string) *Error {
-	owner := proc.Username(odd.UID)
-	why := fmt.Sprintf("it belongs to %s: mode %04o", owner, odd.Mode.Perm())
-	remedy := "Give it to root or to the daemon's user (chown)"
-	if odd.Mode&0o002 != 0 {
-		why = fmt.Sprintf("everybody can write to it: mode %04o, owner %s", odd.Mode.Perm(), owner)
-		remedy = "Take the right to write from others (chmod o-w)"
-	}
-	return d.cannot("use directory", odd.Path, errors.New(why), remedy+", or set "+d.plan.Setting(setting)+" to another path.")
 }

@@ -58,7 +58,7 @@ func Listen(ctx context.Context, network, address string) (net.Listener, error) 
 		err = fmt.Errorf("%w (ports below 1024 are root's: start as root, and listen before the change of user)", err)
 	}
 	if link, ok := errors.AsType[*paths.LinkError](err); ok {
-		err = fault.Say("listen "+network+" "+address+": "+cause(link), err)
+		err = fault.Say("listen "+network+" "+address+": "+plan.Cause(link), err)
 	}
 	return ln, err
 }

@@ -22,10 +22,10 @@ import (
 func (d *Daemon) ReopenLogs() error {
 	l := d.life.Load()
 	if l == nil {
-		return d.fail("reopen logs of", fault.Say("only the daemon's own process has log files open", ErrOutside, ErrNotRunning))
+		return public(d.plan.Fail("reopen logs of", fault.Say("only the daemon's own process has log files open", ErrOutside, ErrNotRunning)))
 	}
 	if err := l.reopenLogs(); err != nil {
-		return d.fail("reopen logs of", err)
+		return public(d.plan.Fail("reopen logs of", err))
 	}
 	return nil
 }

@@ -181,6 +181,7 @@ func (v *printer) restart(ctx context.Context, o RestartOptions) error {
 }
 
 func (v *printer) restarted(r Restarted, o RestartOptions, err error) error {
+	err = public(err)
 	v.outcome(func() map[string]any {
 		m := startObject(r.Started, err)
 		failed, is := errors.AsType[*Error](err)
@@ -251,7 +252,7 @@ func (v *printer) reported(s Status, err error) error {
 		return v.unheard(err)
 	}
 	if !s.Running {
-		return &Error{Op: "status", Name: s.Name, Code: s.ExitCode(), Err: v.d.notRunning("status").Err, Shown: true}
+		return &Error{Op: "status", Name: s.Name, Code: s.ExitCode(), Err: v.d.plan.NotRunning("status").Err, Shown: true}
 	}
 	return nil
 }
@@ -273,6 +274,7 @@ func (v *printer) left(s Stopped, o StopOptions) {
 // finish prints what went wrong. What is fine for the command line is a warning
 // and no error.
 func (v *printer) finish(err error) error {
+	err = public(err)
 	e, is := errors.AsType[*Error](err)
 	switch {
 	case err == nil:
@@ -290,6 +292,7 @@ func (v *printer) finish(err error) error {
 }
 
 func (v *printer) warn(err error) {
+	err = public(err)
 	if e, is := errors.AsType[*Error](err); is {
 		err = e
 	}
@@ -297,6 +300,7 @@ func (v *printer) warn(err error) {
 }
 
 func (v *printer) failed(err error) error {
+	err = public(err)
 	v.explain(err)
 	return MarkShown(err)
 }
@@ -304,7 +308,7 @@ func (v *printer) failed(err error) error {
 // unheard: the answer did not reach who asked for it. One who has gone away need
 // not be told so.
 func (v *printer) unheard(err error) error {
-	e := v.d.fail("status", fmt.Errorf("print the answer: %w", err))
+	e := v.d.plan.Fail("status", fmt.Errorf("print the answer: %w", err))
 	if errors.Is(err, syscall.EPIPE) {
 		e.Code, e.Shown = exitPipe, true
 	}
@@ -313,6 +317,7 @@ func (v *printer) unheard(err error) error {
 
 // explain prints the error's line and what is known beyond it.
 func (v *printer) explain(err error) {
+	err = public(err)
 	e, is := errors.AsType[*Error](err)
 	switch {
 	case Shown(err):
@@ -337,6 +342,7 @@ func (v *printer) explain(err error) {
 
 // object prints the outcome for programs. Where nothing was tried there is none.
 func (v *printer) object(make func() map[string]any, err error) {
+	err = public(err)
 	if !v.out.JSON || errors.Is(err, ErrUsage) {
 		return
 	}

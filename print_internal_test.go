@@ -83,16 +83,16 @@ func TestOnlyOurOwnFirstWordIsCapitalised(t *testing.T) {
 			want string
 		}{
 			// Ours.
-			{d.fail("start", banana), "Banana"},
-			{d.fail("start", errors.New("PID file /x is locked")), "PID file /x is locked"},
-			{d.fail("start", errors.New("/x is a directory")), "/x is a directory"},
+			{d.plan.Fail("start", banana), "Banana"},
+			{d.plan.Fail("start", errors.New("PID file /x is locked")), "PID file /x is locked"},
+			{d.plan.Fail("start", errors.New("/x is a directory")), "/x is a directory"},
 			{g.fail("start", banana), "Banana"},
-			{g.fail("start", banana).misused(), "Banana"},
-			{d.misused("start", banana), "Banana"},
-			{d.noWorker("start"), "No worker is defined for daemon"},
-			{d.cancelled(context.Background()), "Start was cancelled"},
-			{d.reported("start", pidfile.Report{State: pidfile.Blocked, UID: -1}), "PID file  is locked by a process that cannot be named from here"},
-			{d.negative("stop", -1), "Timeout -1ns is negative"},
+			{g.fail("start", banana).Misused(), "Banana"},
+			{d.plan.Misused("start", banana), "Banana"},
+			{d.plan.NoWorker("start"), "No worker is defined for daemon"},
+			{d.plan.Cancelled("start", context.Background()), "Start was cancelled"},
+			{d.plan.Held("start", pidfile.Report{State: pidfile.Blocked, UID: -1}), "PID file  is locked by a process that cannot be named from here"},
+			{d.plan.Negative("stop", -1), "Timeout -1ns is negative"},
 			{d.about("stop", 7, banana), "Banana"},
 			{d.unnamedLeft("stop", nil), "What " + name + " has left behind cannot be named from here"},
 			{d.cannotAsk(7, control.ErrNobody), "Process 7 cannot be asked (the daemon does not listen)"},
@@ -108,9 +108,9 @@ func TestOnlyOurOwnFirstWordIsCapitalised(t *testing.T) {
 			{l.outcomeFrom(&programError{name: "/x", err: fs.ErrNotExist}).err, "Unable to execute /x (file does not exist)"},
 
 			// Names.
-			{d.notRunning("reload"), name + " is not running"},
-			{d.alreadyRunning("start", 7), name + " already running with PID 7"},
-			{d.reported("start", pidfile.Report{State: pidfile.Running, PID: 7}), name + " already running with PID 7"},
+			{d.plan.NotRunning("reload"), name + " is not running"},
+			{d.plan.AlreadyRunning("start", 7), name + " already running with PID 7"},
+			{d.plan.Held("start", pidfile.Report{State: pidfile.Running, PID: 7}), name + " already running with PID 7"},
 			{d.unnamed("stop", pidfile.Report{}), name + " runs, but its process cannot be named from here"},
 			{d.about("stop", 7, errStranger), name + " runs, but its process cannot be named from here"},
 			{d.toldToStop(7), name + " was told to stop, and is not reloaded"},
@@ -118,17 +118,17 @@ func TestOnlyOurOwnFirstWordIsCapitalised(t *testing.T) {
 			// Words of others.
 			{banana, "banana"},
 			{errors.Join(banana, odd), "banana\n  setting Name \"x\": banana"},
-			{fmt.Errorf("peel: %w", d.fail("start", banana)), "peel: daemonocle: start " + name + ": banana"},
+			{fmt.Errorf("peel: %w", d.plan.Fail("start", banana)), "peel: daemonocle: start " + name + ": banana"},
 			{fmt.Errorf("peel: %w", panicked), "peel: start hook panicked: coconut"},
 			{errors.Join(), ""},
 			{d.relay("start", banana), "banana"},
 			{d.relay("start", fmt.Errorf("peel: %w", panicked)), "peel: start hook panicked: coconut"},
-			{d.relay("start", d.notRunning("stop")), "daemonocle: stop " + name + ": " + name + " is not running"},
+			{d.relay("start", d.plan.NotRunning("stop")), "daemonocle: stop " + name + ": " + name + " is not running"},
 			{l.outcomeFrom(banana).err, "banana"},
 			{l.outcomeFrom(&ExitError{Message: "banana"}).err, "banana"},
 			{l.outcomeFrom(fmt.Errorf("peel: %w", &ExitError{Code: 3})).err, "peel: exit with code 3"},
 			{&Error{Err: banana}, "banana"},
-			{MarkShown(d.fail("start", banana)), ""},
+			{MarkShown(d.plan.Fail("start", banana)), ""},
 		} {
 			var errs bytes.Buffer
 			Output{Err: &errs, Out: &errs}.Explain(c.err)
@@ -150,19 +150,33 @@ func cancelledContext() context.Context {
 // TestWhoseWordsAreTravels: from the process in which an error arose to the one that prints it.
 func TestWhoseWordsAreTravels(t *testing.T) {
 	d := &Daemon{plan: &plan.Plan{Name: "myapp"}}
-	for _, err := range []*Error{
-		d.fail("start", errors.New("banana")),
-		d.fail("start", syscall.EACCES),
-		d.fail("start", fault.Say("banana", ErrBlocked)),
+	for _, err := range []*fault.Fault{
+		d.plan.Fail("start", errors.New("banana")),
+		d.plan.Fail("start", syscall.EACCES),
+		d.plan.Fail("start", fault.Say("banana", ErrBlocked)),
 		d.relay("start", errors.New("banana")),
 		d.relay("start", fs.ErrExist),
 		d.relay("start", fault.Say("banana", ErrBlocked)),
 		d.relay("start", fault.Say("banana", ErrAlreadyRunning)),
-		d.alreadyRunning("start", 7),
-		d.notRunning("start"),
+		d.plan.AlreadyRunning("start", 7),
+		d.plan.NotRunning("start"),
 	} {
-		if got := d.failureError(failureMessage(err)); got.Capital != err.Capital || inLine(got) != inLine(err) {
+		if got := d.plan.Failure("start", plan.FailureMessage(err)); got.Capital != err.Capital || inLine(got) != inLine(err) {
 			t.Errorf("%q became %q at the launcher", inLine(err), inLine(got))
 		}
 	}
 }
+
+// TestLoggerHearsPublicErrors: what has no caller is of the type that users know as well.
+func TestLoggerHearsPublicErrors(t *testing.T) {
+	var got []any
+	d := &Daemon{plan: &plan.Plan{Name: "myapp"}, code: code{Logger: logger(func(args []any) { got = args })}}
+	d.complain("reload", d.plan.Fail("reload", errors.New("banana")))
+	if _, is := got[3].(*Error); len(got) != 4 || !is {
+		t.Errorf("got %v, want an *Error", got)
+	}
+}
+
+type logger func(args []any)
+
+func (f logger) Error(_ string, args ...any) { f(args) }

@@ -41,12 +41,12 @@ func (d *Daemon) Reload(ctx context.Context) error {
 		if d.plan.PID == nil {
 			is = append(is, ErrNoPIDFile)
 		}
-		return d.fail("reload", fault.Say("Daemon.Reload should only be called by the daemon process itself", is...))
+		return public(d.plan.Fail("reload", fault.Say("Daemon.Reload should only be called by the daemon process itself", is...)))
 	}
 	w := l.request(nil)
 	defer context.AfterFunc(ctx, func() { l.cancelRequest(w) })()
 	<-w.done
-	return w.err
+	return public(w.err)
 }
 
 // Generation says whose worker it is whose context is asked: 1 after a start, one more
@@ -110,7 +110,7 @@ func (l *life) request(a *control.Asker) *request {
 			w.passOn(l)
 			w.answer(nil)
 		default:
-			w.answer(l.overtaken(l.d.fail("reload", errEnding)))
+			w.answer(l.overtaken(l.d.plan.Fail("reload", errEnding)))
 		}
 	case l.requests.serving == nil:
 		l.requests.serving = make(chan struct{})
@@ -122,7 +122,7 @@ func (l *life) request(a *control.Asker) *request {
 var errEnding = errors.New("the daemon is on its way out")
 
 // overtaken marks the error of a reload that a stop has overtaken.
-func (l *life) overtaken(e *Error) *Error {
+func (l *life) overtaken(e *fault.Fault) *fault.Fault {
 	if fault.Has[*SignalError](context.Cause(l.ctx)) {
 		e.Err = fault.Say(e.Err.Error(), e.Err, ErrStopping)
 	}
@@ -152,7 +152,7 @@ func (w *request) passOn(l *life) {
 // answer tells those who wait how it went.
 func (w *request) answer(err error) {
 	w.stop()
-	e, known := errors.AsType[*Error](err)
+	e, known := errors.AsType[*fault.Fault](err)
 	for _, a := range w.askers {
 		switch {
 		case err == nil:
@@ -310,7 +310,7 @@ func (l *life) reread() error {
 
 // inWords is a reload's error with the new process's reason.
 func inWords(err error) error {
-	e, is := errors.AsType[*Error](err)
+	e, is := errors.AsType[*Error](public(err)) // the program's own may have one in it
 	switch {
 	case !is:
 		return err

@@ -45,7 +45,8 @@ type Restarted struct {
 // cancellation while the old one is being stopped is ErrStartCancelled: it was told
 // to stop, and nothing is started.
 func (d *Daemon) Restart(ctx context.Context, o RestartOptions) (Restarted, error) {
-	return d.restart(ctx, o, stopWatcher{}, watcher{}, nil)
+	r, err := d.restart(ctx, o, stopWatcher{}, watcher{}, nil)
+	return r, public(err)
 }
 
 func (d *Daemon) restart(ctx context.Context, o RestartOptions, stopping stopWatcher, starting watcher, missing func(error)) (r Restarted, err error) {
@@ -56,7 +57,7 @@ func (d *Daemon) restart(ctx context.Context, o RestartOptions, stopping stopWat
 		return r, err
 	}
 	if d.code.Worker == nil {
-		return r, d.noWorker("restart")
+		return r, d.plan.NoWorker("restart")
 	}
 	if err := d.startTimeout("restart", &o.Start); err != nil {
 		return r, err
@@ -65,7 +66,7 @@ func (d *Daemon) restart(ctx context.Context, o RestartOptions, stopping stopWat
 		return r, err
 	}
 	if ctx, err = withNotifyFD(ctx, o.Start.NotifyFD); err != nil {
-		return r, d.misused("restart", err)
+		return r, d.plan.Misused("restart", err)
 	}
 	defer notifyFDOf(ctx).Close()
 	o.Start.NotifyFD = 0 // it is taken
@@ -75,7 +76,7 @@ func (d *Daemon) restart(ctx context.Context, o RestartOptions, stopping stopWat
 	var stopFailed error
 	stop := func(ctx context.Context) error {
 		if errors.Is(ctx.Err(), context.Canceled) {
-			stopFailed = d.cancelled(ctx)
+			stopFailed = d.plan.Cancelled("start", ctx)
 			return stopFailed
 		}
 		r.Stopped, stopFailed = d.stop(ctx, "restart", o.Stop, stopping)
@@ -193,7 +194,7 @@ func without(err, is error) error {
 
 // hinted adds to what an error says that can be done.
 func hinted(err error, hint string) error {
-	if e, is := errors.AsType[*Error](err); is {
+	if e, is := errors.AsType[*fault.Fault](err); is {
 		e.Hint = strings.TrimSpace(e.Hint + " " + hint)
 	}
 	return err
@@ -205,10 +206,13 @@ func (d *Daemon) interrupted(ctx context.Context, s Stopped, err error) error {
 	if !errors.Is(ctx.Err(), context.Canceled) || err != nil && !errors.Is(err, context.Cause(ctx)) {
 		return err
 	}
-	e := d.cancelled(ctx)
+	op := "start"
+	if err != nil && s.PID != 0 {
+		op = "restart" // the half that it is about
+	}
+	e := d.plan.Cancelled(op, ctx)
 	switch {
 	case err != nil && s.PID != 0:
-		e.Op = "restart" // the half that it is about
 		e.Err = fault.Say(fmt.Sprintf("restart was cancelled: process %d was told to stop, and will not be started again", s.PID), e.Err)
 	case s.PID != 0:
 		e.Err = fault.Say(fmt.Sprintf("restart was cancelled: process %d was stopped, and will not be started again", s.PID), e.Err)

@@ -156,7 +156,7 @@ func (d *Daemon) couldBe(pids []int) []int {
 }
 
 // unnamedLeft is for what was left behind and could not be ended; pids may be empty.
-func (d *Daemon) unnamedLeft(op string, pids []int) *Error {
+func (d *Daemon) unnamedLeft(op string, pids []int) *fault.Fault {
 	what := "what " + d.plan.Name + " has left behind cannot be named from here"
 	if len(pids) > 0 {
 		var who []string
@@ -166,7 +166,7 @@ func (d *Daemon) unnamedLeft(op string, pids []int) *Error {
 		what = plural(len(pids), "a process that "+d.plan.Name+" has left behind cannot be named from here: ",
 			"%d processes that "+d.plan.Name+" has left behind cannot be named from here: ") + strings.Join(who, ", ")
 	}
-	e := d.fail(op, fault.Say(what, ErrHeldElsewhere))
+	e := d.plan.Fail(op, fault.Say(what, ErrHeldElsewhere))
 	e.Hint = "Only processes of the daemon's own say that it belongs to them: look who has the PID file open, as with fuser, and end what is the daemon's with kill."
 	if d.plan.Stranger() {
 		e.Hint = "Only user " + proc.Username(d.plan.ID.UID) + ", who may not end it, says that it belongs to the daemon: look who has the PID file open, as with fuser, and end what is the daemon's with kill."

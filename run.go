@@ -23,6 +23,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
+	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
 	"github.com/daemonocle/daemonocle/internal/signals"
@@ -34,6 +35,7 @@ import (
 // life is the daemon's own life, in the process that runs the worker.
 type life struct {
 	d    *Daemon
+	op   string // start, run or reload: what its errors are about
 	args []string
 	link *launch.Child // to the launcher or keeper; nil if nobody launched us
 
@@ -99,6 +101,14 @@ type life struct {
 type demand struct {
 	sig   syscall.Signal // 0: it was not by a signal
 	cause error
+}
+
+// fail is an error in our own words, which begin it.
+func (l *life) fail(err error) *fault.Fault { return l.d.plan.Fail(l.op, err) }
+
+// cannot is for a system call that was refused.
+func (l *life) cannot(act, thing string, err error, hint string) *fault.Fault {
+	return l.d.plan.Cannot(l.op, act, thing, err, hint)
 }
 
 // state is how far this process is.
@@ -203,9 +213,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 		return err
 	}
 	if err := d.check(ctx, "run", nil); err != nil {
-		return err
+		return public(err)
 	}
-	return d.runHere(withSockets(ctx, d.plan.Member), ctx, "run", nil, nil)
+	return public(d.runHere(withSockets(ctx, d.plan.Member), ctx, "run", nil, nil))
 }
 
 // runHere is a life without a launcher. The worker's context has the values of
@@ -213,11 +223,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 // failed before, and not at all if it ends well before; nil: nobody wants to know.
 func (d *Daemon) runHere(ctx, until context.Context, op string, args []string, started func(ok bool)) error {
 	if d.code.Worker == nil {
-		return d.noWorker(op)
+		return d.plan.NoWorker(op)
 	}
-	l := newLife(ctx, d, nil, true, args)
+	l := newLife(ctx, d, op, nil, true, args)
 	if l == nil {
-		return d.fail(op, fault.Say("the daemon runs in this process already", ErrAlreadyRunning, ErrInside))
+		return d.plan.Fail(op, fault.Say("the daemon runs in this process already", ErrAlreadyRunning, ErrInside))
 	}
 	l.started = started
 	stop := context.AfterFunc(until, func() { l.end(0, context.Cause(until)) })
@@ -228,9 +238,8 @@ func (d *Daemon) runHere(ctx, until context.Context, op string, args []string, s
 	if err := l.setUp(); err != nil {
 		l.takeBack()
 		l.release()
-		if e, is := errors.AsType[*Error](err); is {
-			e.Op = op
-			l.tell(sdnotify.Status(e.Err.Error()))
+		if f, is := errors.AsType[*fault.Fault](err); is {
+			l.tell(sdnotify.Status(f.Err.Error()))
 		}
 		l.awaitMessages()
 		l.sayStarted(false)
@@ -242,7 +251,6 @@ func (d *Daemon) runHere(ctx, until context.Context, op string, args []string, s
 	stopCounting()
 	l.release()
 	if err != nil {
-		err.Op = op
 		l.tell(sdnotify.Status(err.Err.Error()))
 		l.awaitMessages()
 		l.sayStarted(false)
@@ -281,7 +289,7 @@ func (d *Daemon) claim(ctx context.Context, args []string) (done bool, err error
 	for _, f := range c.Files() {
 		socketsOf(ctx).Hand(f)
 	}
-	l := newLife(ctx, d, c, c.Foreground, args)
+	l := newLife(ctx, d, "start", c, c.Foreground, args)
 	if l.succession != nil {
 		go l.listenToPredecessor()
 	} else {
@@ -292,11 +300,11 @@ func (d *Daemon) claim(ctx context.Context, args []string) (done bool, err error
 }
 
 // newLife gives nil if the daemon lives in this process already.
-func newLife(ctx context.Context, d *Daemon, link *launch.Child, foreground bool, args []string) *life {
-	l := &life{phase: phase.ComingUp, verdict: phase.Early, d: d, link: link, foreground: foreground, args: args, sockets: socketsOf(ctx), abrupt: make(chan syscall.Signal, 1), released: make(chan struct{}),
+func newLife(ctx context.Context, d *Daemon, op string, link *launch.Child, foreground bool, args []string) *life {
+	l := &life{phase: phase.ComingUp, verdict: phase.Early, d: d, op: op, link: link, foreground: foreground, args: args, sockets: socketsOf(ctx), abrupt: make(chan syscall.Signal, 1), released: make(chan struct{}),
 		gate: make(chan struct{}), listened: make(chan struct{}), safe: make(chan struct{}), installed: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{})}
 	if link != nil && inherited != nil {
-		l.succession, l.watchdog.limit = inherited, inherited.watchdog
+		l.op, l.succession, l.watchdog.limit = "reload", inherited, inherited.watchdog
 	}
 	l.watched = link != nil && foreground && (l.succession == nil || l.succession.keeper >= 0)
 	if l.watched {
@@ -321,7 +329,7 @@ func newLife(ctx context.Context, d *Daemon, link *launch.Child, foreground bool
 func (l *life) live() int {
 	if err := l.setUp(); err != nil {
 		l.takeBack()
-		l.link.Send(failureMessage(err))
+		l.link.Send(plan.FailureMessage(err))
 		l.sendLastWords()
 		return 1
 	}
@@ -355,7 +363,7 @@ func (l *life) live() int {
 	l.tell(sdnotify.Status(err.Err.Error()))
 	l.report(err)
 	l.sendLastWords()
-	return ExitCode(err)
+	return ExitCode(public(err))
 }
 
 // sendLastWords waits for last words that are still on their way.
@@ -401,7 +409,7 @@ func (l *life) sayRunning() {
 }
 
 // report says why the daemon dies, to whoever can hear it.
-func (l *life) report(err *Error) {
+func (l *life) report(err *fault.Fault) {
 	l.mu.Lock()
 	listens := l.verdict.Undecided()
 	l.mu.Unlock()
@@ -550,7 +558,7 @@ func (l *life) end(sig syscall.Signal, cause error) {
 }
 
 // work runs the worker and says goodbye. The process is set up.
-func (l *life) work() *Error {
+func (l *life) work() *fault.Fault {
 	<-l.installed
 	if l.held != nil && l.d.foreign == nil {
 		l.inode = l.held.Inode()
@@ -749,7 +757,7 @@ func dumpGoroutines() {
 // the process ends with, nil if all is well.
 type outcome struct {
 	Shutdown
-	err *Error
+	err *fault.Fault
 }
 
 // callWorker is a goroutine of its own, which a runtime.Goexit of the worker ends
@@ -775,7 +783,7 @@ func (l *life) callWorker(ended chan<- outcome) {
 func (l *life) panicked(v any, stack []byte) outcome {
 	text := fmt.Sprint(v)
 	fmt.Fprintf(os.Stderr, "panic: %s\n\n%s", text, stack)
-	e := l.d.fail("run", errors.New("dying due to unhandled panic: "+text))
+	e := l.fail(errors.New("dying due to unhandled panic: " + text))
 	if err, ok := v.(error); ok {
 		l.hintAtDirectory(e, err)
 	}
@@ -799,16 +807,16 @@ func (l *life) outcomeFrom(err error) outcome {
 	case asked || err == nil:
 		return outcome{Shutdown: Shutdown{"Shutting down normally", 0}}
 	case !exits:
-		return l.outcome("Dying due to unhandled error: "+err.Error(), 1, err.Error(), l.d.relay("run", err))
+		return l.outcome("Dying due to unhandled error: "+err.Error(), 1, err.Error(), l.d.relay(l.op, err))
 	case exit.Message != "":
-		return l.outcome("Exiting with message: "+exit.Message, exit.code(), exit.Message, l.d.relay("run", err))
+		return l.outcome("Exiting with message: "+exit.Message, exit.code(), exit.Message, l.d.relay(l.op, err))
 	case exit.code() != 0:
-		return l.outcome(fmt.Sprintf("Exiting with non-zero exit code %d", exit.Code), exit.Code, "", l.d.relay("run", err))
+		return l.outcome(fmt.Sprintf("Exiting with non-zero exit code %d", exit.Code), exit.Code, "", l.d.relay(l.op, err))
 	}
 	return outcome{Shutdown: Shutdown{"Shutting down normally", 0}}
 }
 
-func (l *life) outcome(message string, code int, reason string, e *Error) outcome {
+func (l *life) outcome(message string, code int, reason string, e *fault.Fault) outcome {
 	e.PID, e.Code, e.Reason = os.Getpid(), code, reason
 	l.hintAtDirectory(e, e.Err)
 	return outcome{Shutdown{message, code}, e}
@@ -816,7 +824,7 @@ func (l *life) outcome(message string, code int, reason string, e *Error) outcom
 
 // hintAtDirectory says where the worker is, if it has died of a relative path: main, and the hooks in
 // the launcher, are in the directory of whoever has called the program.
-func (l *life) hintAtDirectory(e *Error, cause error) {
+func (l *life) hintAtDirectory(e *fault.Fault, cause error) {
 	if path := missing(cause); path != "" && !filepath.IsAbs(path) && e.Hint == "" {
 		e.Hint = fmt.Sprintf("The worker's directory is %s, and %s is not there: give the absolute path, or set %s.", l.d.plan.WorkDir, path, l.d.plan.Setting("WorkDir"))
 	}
@@ -844,10 +852,10 @@ func (l *life) abandoned() outcome {
 	sig := l.signal
 	l.mu.Unlock()
 	if sig == 0 {
-		return l.outcome("Shutting down normally", 1, "", l.d.fail("run", errors.New("the worker was abandoned")))
+		return l.outcome("Shutting down normally", 1, "", l.fail(errors.New("the worker was abandoned")))
 	}
 	err := fmt.Errorf("the worker was abandoned after %s", signals.Name(sig))
-	return l.outcome("Terminated by "+signals.Name(sig), -int(sig), "", l.d.fail("run", err))
+	return l.outcome("Terminated by "+signals.Name(sig), -int(sig), "", l.fail(err))
 }
 
 // callHook gives the shutdown hook its one call. One that hangs is left behind
@@ -915,7 +923,7 @@ func (l *life) complain(act string, err error) { l.d.complain(act, err) }
 
 func (d *Daemon) complain(act string, err error) {
 	if log := d.code.Logger; log != nil {
-		log.Error(act, "daemon", d.plan.Name, "error", err)
+		log.Error(act, "daemon", d.plan.Name, "error", public(err))
 		return
 	}
 	say(os.Stderr).Error(console.Capitalize(act) + ": " + err.Error())

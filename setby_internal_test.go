@@ -46,14 +46,14 @@ func TestHintsNameWhatTheOperatorSets(t *testing.T) {
 			hint     string
 			settings []string
 		}{
-			{d.pidFileError("start", &pidfile.UntrustedError{}).Hint, []string{"PIDFile"}},
-			{d.pidFileError("start", &pidfile.BusyError{Report: pidfile.Report{State: pidfile.Blocked, PID: 1}}).Hint, []string{"PIDFile"}},
-			{d.pidFileError("start", odd).Hint, []string{"PIDFile"}},
-			{d.pidFileError("start", link).Hint, []string{"PIDFile"}},
-			{d.pidFileError("start", fmt.Errorf("open: %w", fs.ErrPermission)).Hint, []string{"PIDFile"}},
-			{d.unsafe(odd, "StdoutFile").Hint, []string{"StdoutFile"}},
-			{d.linkHint("WorkDir"), []string{"WorkDir"}},
-			{d.linkHint("ChrootDir"), []string{"ChrootDir"}},
+			{d.plan.PIDFileFault("start", &pidfile.UntrustedError{}).Hint, []string{"PIDFile"}},
+			{d.plan.PIDFileFault("start", &pidfile.BusyError{Report: pidfile.Report{State: pidfile.Blocked, PID: 1}}).Hint, []string{"PIDFile"}},
+			{d.plan.PIDFileFault("start", odd).Hint, []string{"PIDFile"}},
+			{d.plan.PIDFileFault("start", link).Hint, []string{"PIDFile"}},
+			{d.plan.PIDFileFault("start", fmt.Errorf("open: %w", fs.ErrPermission)).Hint, []string{"PIDFile"}},
+			{d.plan.Unsafe("start", odd, "StdoutFile").Hint, []string{"StdoutFile"}},
+			{d.plan.LinkHint("WorkDir"), []string{"WorkDir"}},
+			{d.plan.LinkHint("ChrootDir"), []string{"ChrootDir"}},
 			{refused.Hint(d.plan.Setting("User", "Group")), []string{"User", "Group"}},
 			{late(watcher{}), []string{"StartTimeout"}},
 		} {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 
-	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/usercode"
 )
 
@@ -22,22 +21,17 @@ func (l *life) setUp() error {
 		}
 	}
 	if len(problems) > 0 {
-		return d.fail("run", errors.Join(problems...))
+		return l.fail(errors.Join(problems...))
 	}
 	if d.plan.WorkDir != `\` && d.plan.WorkDir != "/" {
 		if err := os.Chdir(d.plan.WorkDir); err != nil {
-			return d.fail("run", err)
+			return l.fail(err)
 		}
 	}
 	if hook := d.code.Hooks.Privileged; hook != nil {
 		if err := usercode.Call("privileged hook", func() error { return hook(l.ctx) }); err != nil {
-			return d.fail("run", err)
+			return l.fail(err)
 		}
 	}
 	return nil
 }
-
-func (d *Daemon) pidFileError(op string, err error) *Error { return d.fail(op, err) }
-
-func failureMessage(err error) launch.Message        { return launch.Message{} }
-func (d *Daemon) failureError(launch.Message) *Error { return d.fail("start", ErrUnsupported) }

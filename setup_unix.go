@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"syscall"
 
@@ -17,7 +16,6 @@ import (
 	"github.com/daemonocle/daemonocle/internal/limits"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/phase"
-	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/privs"
 	"github.com/daemonocle/daemonocle/internal/usercode"
 )
@@ -72,7 +70,7 @@ func (l *life) setUp() error {
 		}
 		// Who is asked to end before the predecessor counts on him ends alone.
 		if err := context.Cause(l.ctx); errors.Is(err, ErrStartCancelled) || err != nil && l.succession.others() {
-			return d.fail("start", err)
+			return l.fail(err)
 		}
 	}
 	return nil
@@ -86,7 +84,7 @@ func (l *life) takePIDFile() error {
 			err = paths.CheckPrivate(d.plan.Private)
 		}
 		if err != nil {
-			return d.cannot("create", d.plan.Private, err, "Set "+d.plan.Setting("PIDFile")+", or XDG_RUNTIME_DIR to a directory of your own.")
+			return l.cannot("create", d.plan.Private, err, "Set "+d.plan.Setting("PIDFile")+", or XDG_RUNTIME_DIR to a directory of your own.")
 		}
 	}
 	if err := l.makeLayoutDirs(true); err != nil {
@@ -98,7 +96,7 @@ func (l *life) takePIDFile() error {
 	<-l.safe // from here on others know whom to signal
 	held, err := d.plan.PID.Acquire(l.ctx, d.plan.Owner(), &l.undo)
 	if err != nil {
-		return d.pidFileError("start", err)
+		return d.plan.PIDFileFault(l.op, err)
 	}
 	l.held = held
 	if l.link != nil {
@@ -114,57 +112,17 @@ func (l *life) waitAtGate() error {
 	select {
 	case <-l.gate:
 	case <-l.ctx.Done():
-		return l.d.fail("start", context.Cause(l.ctx))
+		return l.fail(context.Cause(l.ctx))
 	}
 	return nil
 }
 
 func (l *life) inheritPIDFile() error {
 	if err := l.succession.broken; err != nil {
-		return l.d.fail("reload", err)
+		return l.d.plan.Fail("reload", err)
 	}
 	l.held = l.succession.held
 	return nil
-}
-
-// pidFileError words what can be wrong with a PID file.
-func (d *Daemon) pidFileError(op string, err error) *Error {
-	if busy, is := errors.AsType[*pidfile.BusyError](err); is {
-		return d.reported(op, busy.Report)
-	}
-	if fault.Has[*pidfile.UntrustedError](err) {
-		e := d.fail(op, fault.Say(err.Error(), ErrBlocked, err))
-		e.Hint = "Remove it, or set " + d.plan.Setting("PIDFile") + " to another path."
-		return e
-	}
-	if unsafe, is := errors.AsType[*paths.UnsafeError](err); is {
-		e := d.unsafe(unsafe, "PIDFile")
-		e.Op = op
-		return e
-	}
-	if fault.Has[*paths.LinkError](err) {
-		e := d.cannot("use PID file", d.plan.PIDPath(), err, d.linkHint("PIDFile"))
-		e.Op = op
-		return e
-	}
-	e := d.cannot("use PID file", d.plan.PIDPath(), err, "")
-	e.Op = op
-	if errors.Is(err, fs.ErrPermission) {
-		e.Hint = "Run as a user who may use " + filepath.Dir(d.plan.PIDPath()) + ", or set " + d.plan.Setting("PIDFile") + " to another path."
-	}
-	return e
-}
-
-func (d *Daemon) cannot(act, thing string, err error, hint string) *Error {
-	text := "unable to " + act
-	if thing != "" {
-		text += " " + thing
-	}
-	e := d.fail("start", fault.Say(text+" ("+cause(err)+")", err))
-	if hint != "" {
-		e.Hint = hint
-	}
-	return e
 }
 
 func (l *life) takeStreams() error {
@@ -174,22 +132,22 @@ func (l *life) takeStreams() error {
 	d := l.d
 	if d.plan.ChrootDir != "" {
 		if _, err := (paths.Name{Root: d.plan.ChrootDir, Path: os.DevNull}).Stat(); err != nil {
-			return d.fail("start", fault.Say(`the "/dev/null" device does not exist. It must be created within the chroot directory for the daemon to function correctly.`, err))
+			return l.fail(fault.Say(`the "/dev/null" device does not exist. It must be created within the chroot directory for the daemon to function correctly.`, err))
 		}
 	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
-		return d.cannot("open", os.DevNull, err, "")
+		return l.cannot("open", os.DevNull, err, "")
 	}
 	out, errFile, err := openLogs(d.plan.Stdout, d.plan.Stderr, d.plan.Owner(), &l.undo)
 	if err != nil {
 		null.Close()
-		return d.cannotOpenLog(err)
+		return l.cannotOpenLog(err)
 	}
 	for _, f := range []*os.File{out, errFile} {
 		if f != nil {
 			if err := launch.HasRoom(f); err != nil {
-				return d.cannot("write to log file", f.Name(), err, "Make room on the disk, or set another path.")
+				return l.cannot("write to log file", f.Name(), err, "Make room on the disk, or set another path.")
 			}
 		}
 	}
@@ -201,9 +159,8 @@ func (l *life) takeStreams() error {
 
 // putStreams puts the files, or null, in the place of the standard streams.
 func (l *life) putStreams(out, errFile, null *os.File) error {
-	d := l.d
 	if err := launch.Redirect(int(null.Fd()), 0); err != nil {
-		return d.cannot("redirect", "stdin", err, "")
+		return l.cannot("redirect", "stdin", err, "")
 	}
 	var err error
 	if out == nil {
@@ -212,7 +169,7 @@ func (l *life) putStreams(out, errFile, null *os.File) error {
 		err = putOn(1, out)
 	}
 	if err != nil {
-		return d.cannot("redirect", "stdout", err, "")
+		return l.cannot("redirect", "stdout", err, "")
 	}
 	if errFile == nil {
 		l.stderrLater(null)
@@ -221,7 +178,7 @@ func (l *life) putStreams(out, errFile, null *os.File) error {
 	null.Close()
 	stderr := logMessage(launch.Stderr, errFile)
 	if err := putOn(2, errFile); err != nil {
-		return d.cannot("redirect", "stderr", err, "")
+		return l.cannot("redirect", "stderr", err, "")
 	}
 	l.link.Send(stderr)
 	return nil
@@ -238,7 +195,7 @@ func (l *life) stderrLater(f *os.File) {
 	}
 }
 
-func (d *Daemon) cannotOpenLog(err error) *Error {
+func (l *life) cannotOpenLog(err error) *fault.Fault {
 	thing := "log file"
 	if path, is := errors.AsType[*fs.PathError](err); is {
 		thing += " " + path.Path
@@ -247,7 +204,7 @@ func (d *Daemon) cannotOpenLog(err error) *Error {
 	if fault.Has[*paths.LinkError](err) {
 		hint = "Remove the link, give it to root, or set another path."
 	}
-	return d.cannot("open", thing, err, hint)
+	return l.cannot("open", thing, err, hint)
 }
 
 // inheritStreams opens the log files anew, as a start does, or goes on with those that the
@@ -263,7 +220,7 @@ func (l *life) inheritStreams() error {
 		return nil
 	}
 	if err != nil {
-		return d.cannotOpenLog(err)
+		return l.cannotOpenLog(err)
 	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrPermission) {
@@ -271,7 +228,7 @@ func (l *life) inheritStreams() error {
 		null, err = launch.Duplicate(0, os.DevNull)
 	}
 	if err != nil {
-		return d.cannot("open", os.DevNull, err, "")
+		return l.cannot("open", os.DevNull, err, "")
 	}
 	theirs.Close()
 	return l.putStreams(out, errFile, null)
@@ -307,7 +264,7 @@ func (l *life) privileged() error {
 	}
 	err := usercode.Call("privileged hook", func() error { return hook(l.ctx) })
 	if err != nil {
-		return l.d.relay("start", err)
+		return l.d.relay(l.op, err)
 	}
 	return nil
 }
@@ -317,7 +274,7 @@ func (l *life) confine() error {
 	d := l.d
 	change, err := privs.Prepare(d.plan.ID)
 	if err != nil {
-		return d.fail("start", err)
+		return l.fail(err)
 	}
 	defer change.Close()
 	if d.plan.Stranger() {
@@ -327,12 +284,12 @@ func (l *life) confine() error {
 		if err := (paths.Name{Path: dir}).Chroot(); err != nil {
 			hint := ""
 			if fault.Has[*paths.LinkError](err) {
-				hint = d.linkHint("ChrootDir")
+				hint = d.plan.LinkHint("ChrootDir")
 			}
 			if errors.Is(err, syscall.EPERM) {
 				hint = "Only root can change the root directory; start as root, or do without " + d.plan.Setting("ChrootDir") + "."
 			}
-			return d.cannot("change root directory", "", err, hint)
+			return l.cannot("change root directory", "", err, hint)
 		}
 	}
 	if d.foreign != nil {
@@ -341,60 +298,21 @@ func (l *life) confine() error {
 			return err
 		}
 	} else if err := limits.NoCoreDumps(); err != nil {
-		return d.cannot("switch off core dumps", "", err, "")
+		return l.cannot("switch off core dumps", "", err, "")
 	}
 	if err := (paths.Name{Path: d.plan.WorkDir}).Chdir(); err != nil {
 		hint := ""
 		if fault.Has[*paths.LinkError](err) {
-			hint = d.linkHint("WorkDir")
+			hint = d.plan.LinkHint("WorkDir")
 		}
-		return d.cannot("change working directory", "", err, hint)
+		return l.cannot("change working directory", "", err, hint)
 	}
 	if err := change.Drop(); err != nil {
-		e := d.fail("start", err)
+		e := l.fail(err)
 		if refused, is := errors.AsType[*privs.Error](err); is {
 			e.Hint = refused.Hint(d.plan.Setting("User", "Group"))
 		}
 		return e
 	}
 	return nil
-}
-
-// failureMessage carries the error of a set-up to the launcher.
-func failureMessage(err error) launch.Message {
-	m := launch.Message{Kind: launch.Failed, Text: err.Error()}
-	if e, is := errors.AsType[*Error](err); is {
-		m.Text, m.Hint, m.PID = e.Err.Error(), e.Hint, e.PID
-		switch {
-		case errors.Is(err, ErrAlreadyRunning):
-			m.Kind = launch.Held
-		case !e.Capital:
-			m.Kind = launch.Refused
-		case errors.Is(err, ErrBlocked):
-			m.Kind = launch.Blocked
-		}
-	}
-	if errno, is := errors.AsType[syscall.Errno](err); is {
-		m.Code = int(errno)
-	}
-	return m
-}
-
-// failureError is what the launcher makes of it.
-func (d *Daemon) failureError(m launch.Message) *Error {
-	kinds := map[launch.Kind]error{launch.Held: ErrAlreadyRunning, launch.Blocked: ErrBlocked}
-	var is []error
-	if kind := kinds[m.Kind]; kind != nil {
-		is = append(is, kind)
-	}
-	if m.Code != 0 {
-		is = append(is, syscall.Errno(m.Code))
-	}
-	e := d.relay("start", fault.Say(m.Text, is...))
-	e.Capital = m.Kind == launch.Failed || m.Kind == launch.Blocked
-	e.PID = m.PID
-	if m.Hint != "" {
-		e.Hint = m.Hint
-	}
-	return e
 }

@@ -21,15 +21,20 @@ import (
 // The errors are *Error and wrap ErrNotRunning, ErrNoPIDFile, or what the kernel
 // said, such as fs.ErrPermission.
 func (d *Daemon) Signal(ctx context.Context, sig syscall.Signal) (pid int, err error) {
+	pid, err = d.signal(ctx, sig)
+	return pid, public(err)
+}
+
+func (d *Daemon) signal(ctx context.Context, sig syscall.Signal) (pid int, err error) {
 	const op = "signal"
 	r, err := d.look(ctx, op, watcher{})
 	switch {
 	case err != nil:
 		return 0, err
 	case r.State != pidfile.Running:
-		return 0, d.notRunning(op)
+		return 0, d.plan.NotRunning(op)
 	case r.PID == os.Getpid():
-		return 0, d.fail(op, fault.Say("the daemon cannot signal itself this way", ErrInside))
+		return 0, d.plan.Fail(op, fault.Say("the daemon cannot signal itself this way", ErrInside))
 	case r.PID <= 0 || r.Unproved:
 		return 0, d.unnamed(op, r)
 	}
@@ -45,7 +50,7 @@ func (d *Daemon) Signal(ctx context.Context, sig syscall.Signal) (pid int, err e
 	})
 	switch {
 	case end == phase.NotThere:
-		return 0, d.notRunning(op)
+		return 0, d.plan.NotRunning(op)
 	case err != nil:
 		return 0, err
 	}

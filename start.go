@@ -100,7 +100,8 @@ func (w watcher) settle(ok bool) {
 // Reason and Stderr say why), ErrBlocked, ErrNoWorker, what a system call of the
 // set-up said, or the start hook's own.
 func (d *Daemon) Start(ctx context.Context, o StartOptions) (Started, error) {
-	return d.start(ctx, o, watcher{})
+	s, err := d.start(ctx, o, watcher{})
+	return s, public(err)
 }
 
 func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started, error) {
@@ -113,7 +114,7 @@ func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started,
 	}
 	ctx, err := withNotifyFD(ctx, o.NotifyFD)
 	if err != nil {
-		return Started{}, d.misused("start", err)
+		return Started{}, d.plan.Misused("start", err)
 	}
 	defer notifyFDOf(ctx).Close()
 	ctx = withSockets(ctx, d.plan.Member)
@@ -208,10 +209,10 @@ func (d *Daemon) prepare(ctx context.Context, o *StartOptions, w watcher) error 
 	}
 	o.Debug = o.Debug || d.plan.Foreground
 	if d.code.Worker == nil {
-		return d.noWorker("start")
+		return d.plan.NoWorker("start")
 	}
 	if d.life.Load() != nil {
-		return d.alreadyRunning("start", os.Getpid())
+		return d.plan.AlreadyRunning("start", os.Getpid())
 	}
 	if err := d.mayStart(ctx, w); err != nil {
 		if !errors.Is(err, ErrAlreadyRunning) {
@@ -246,26 +247,12 @@ func (d *Daemon) prepare(ctx context.Context, o *StartOptions, w watcher) error 
 // startTimeout completes and checks how long to wait.
 func (d *Daemon) startTimeout(op string, o *StartOptions) error {
 	if o.Timeout < 0 {
-		return d.negative(op, o.Timeout)
+		return d.plan.Negative(op, o.Timeout)
 	}
 	if o.Timeout == 0 {
 		o.Timeout = d.plan.StartTimeout
 	}
 	return nil
-}
-
-func (d *Daemon) noWorker(op string) *Error {
-	return d.fail(op, fault.Say("no worker is defined for daemon", ErrNoWorker))
-}
-
-func (d *Daemon) alreadyRunning(op string, pid int) *Error {
-	text := d.plan.Name + " already running"
-	if pid > 0 {
-		text += fmt.Sprintf(" with PID %d", pid)
-	}
-	e := d.relay(op, fault.Say(text, ErrAlreadyRunning))
-	e.PID = pid
-	return e
 }
 
 // mayStart looks at the PID file. The daemon decides; this is to answer early.
@@ -278,36 +265,17 @@ func (d *Daemon) mayStart(ctx context.Context, w watcher) error {
 		return err
 	}
 	if r.State == pidfile.Running || r.State == pidfile.Blocked {
-		return d.reported("start", r)
+		return d.plan.Held("start", r)
 	}
 	return nil
 }
 
-// reported is the error for a PID file that somebody holds.
-func (d *Daemon) reported(op string, r pidfile.Report) *Error {
-	if r.State == pidfile.Running {
-		return d.alreadyRunning(op, r.PID)
-	}
-	text := "PID file " + d.plan.PIDPath() + " is locked by "
-	if r.PID > 0 {
-		text += fmt.Sprintf("process %d", r.PID)
-		if r.UID >= 0 {
-			text += " of user " + proc.Username(r.UID)
-		}
-	} else {
-		text += "a process that cannot be named from here"
-	}
-	e := d.fail(op, fault.Say(text, ErrBlocked))
-	e.PID = r.PID
-	e.Hint = "It is no daemon of this program; end that process, or set " + d.plan.Setting("PIDFile") + " to a path that others cannot read."
-	return e
-}
-
 // attempt is one detached start, seen from the launcher.
 type attempt struct {
-	d *Daemon
-	l *launch.Launch
-	w watcher
+	d  *Daemon
+	op string // start or reload: what its errors are about
+	l  *launch.Launch
+	w  watcher
 
 	phase   phase.Launch
 	begun   bool      // the line of w
@@ -332,7 +300,7 @@ type attempt struct {
 }
 
 func (d *Daemon) attempt(w watcher) *attempt {
-	return &attempt{d: d, w: w, phase: phase.Launched, logFrom: -1, absent: d.absent()}
+	return &attempt{d: d, op: "start", w: w, phase: phase.Launched, logFrom: -1, absent: d.absent()}
 }
 
 // detach starts daemons in one new session, and returns when it is known what
@@ -340,7 +308,7 @@ func (d *Daemon) attempt(w watcher) *attempt {
 func detach(ctx context.Context, timeout time.Duration, attempts []*attempt) {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		for _, a := range attempts {
-			a.refused(a.d.cancelled(ctx))
+			a.refused(a.d.plan.Cancelled("start", ctx))
 		}
 		return
 	}
@@ -361,7 +329,7 @@ func detach(ctx context.Context, timeout time.Duration, attempts []*attempt) {
 	if err != nil {
 		for _, a := range attempts {
 			a.endWatch()
-			e := a.d.fail("start", err)
+			e := a.d.plan.Fail("start", err)
 			if errors.Is(err, syscall.EMFILE) && len(attempts) > 1 {
 				e.Hint = "Raise the limit of open files (ulimit -n), or start fewer workers at once."
 			}
@@ -392,7 +360,7 @@ func detach(ctx context.Context, timeout time.Duration, attempts []*attempt) {
 }
 
 // refused: nothing was started.
-func (a *attempt) refused(err *Error) {
+func (a *attempt) refused(err *fault.Fault) {
 	a.begin()
 	a.w.settle(false)
 	a.tell(err)
@@ -408,7 +376,7 @@ func (a *attempt) decide(ctx context.Context, timeout time.Duration) {
 	}
 	if err != nil {
 		a.started.PID = 0
-		if e, is := errors.AsType[*Error](err); is && e.PID == 0 {
+		if e, is := errors.AsType[*fault.Fault](err); is && e.PID == 0 {
 			e.PID = a.l.PID()
 		}
 	}
@@ -467,7 +435,7 @@ func (a *attempt) wait(ctx context.Context, timeout time.Duration) (ready bool, 
 		err = a.late()
 	case phase.CalledOff:
 		if err == nil {
-			err = a.d.cancelled(ctx)
+			err = a.d.plan.Cancelled("start", ctx)
 		}
 	}
 	if watched && a.watch != nil {
@@ -620,7 +588,7 @@ func (a *attempt) hear(m launch.Message) (sign phase.Sign, is bool, err error) {
 			return phase.Fails, true, nil
 		}
 		a.gone(timing.FailureEnds)
-		e := a.d.failureError(m)
+		e := a.d.plan.Failure(a.op, m)
 		if m.Kind == launch.Failed || m.Kind == launch.Refused {
 			e.Stderr = a.lastLines()
 		}
@@ -661,9 +629,9 @@ func (a *attempt) died(s launch.Status) error {
 	default:
 		text += " before it was ready"
 	}
-	e := a.d.fail("start", fault.Say(text, ErrDied))
+	e := a.d.plan.Fail(a.op, fault.Say(text, ErrDied))
 	e.PID = a.l.PID()
-	e.Code = max(leave(s.Code), 1)
+	e.Code = max(fault.ExitStatus(s.Code), 1)
 	e.Reason, e.Hint = a.reason, a.hint
 	reason, lines := explain(a.output())
 	e.Stderr = lines
@@ -713,9 +681,9 @@ func (a *attempt) late() error {
 }
 
 // late is the error of a start whose daemon is not ready in time, and lives.
-func (d *Daemon) late(w watcher, who string) *Error {
-	e := d.fail("start", fault.Say("timed out while waiting for "+who+" to become ready", ErrStillStarting))
-	e.Code = exitStillStarting
+func (d *Daemon) late(w watcher, who string) *fault.Fault {
+	e := d.plan.Fail("start", fault.Say("timed out while waiting for "+who+" to become ready", ErrStillStarting))
+	e.Code = fault.ExitStillStarting
 	more := d.plan.Setting("StartTimeout")
 	if w.optioned && d.plan.SetBy["StartTimeout"] == "" {
 		more = "--wait"

@@ -85,7 +85,8 @@ func StatusFields() []string {
 // error. It may be called by any process, also the daemon itself, and any number
 // of times. It asks the kernel, never the daemon. ctx bounds the measuring.
 func (d *Daemon) Status(ctx context.Context, o StatusOptions) (Status, error) {
-	return d.status(ctx, o, watcher{})
+	s, err := d.status(ctx, o, watcher{})
+	return s, public(err)
 }
 
 // members finds the processes of a process group.
@@ -164,10 +165,10 @@ func (d *Daemon) view(ctx context.Context, o StatusOptions, wrong error, w watch
 	s := Status{Name: d.plan.Name, State: "dead", Fields: o.Fields}
 	s.StdoutFile, s.StderrFile = seen(d.plan.Stdout), seen(d.plan.Stderr)
 	if wrong != nil {
-		return nil, s, d.misused("status", wrong)
+		return nil, s, d.plan.Misused("status", wrong)
 	}
 	if o.Interval < 0 {
-		return nil, s, d.negative("status", o.Interval)
+		return nil, s, d.plan.Negative("status", o.Interval)
 	}
 	if o.Interval == 0 {
 		o.Interval = interval
@@ -213,7 +214,7 @@ func (v *view) failed(ctx context.Context, err error) (Status, error) {
 		next, _ := phase.Lost.Next(v.d.again(ctx, &v.report))
 		switch next {
 		case phase.Met: // it has let another process take its place
-			return v.d.Status(ctx, v.o)
+			return v.d.status(ctx, v.o, watcher{})
 		case phase.Unnamed:
 			s.Running, s.State = true, "unknown"
 			return s, nil

@@ -58,7 +58,8 @@ type Stopped struct {
 // wrap ErrNotRunning, ErrStopTimeout, ErrNoPIDFile, ErrManaged, or what the kernel said,
 // such as fs.ErrPermission.
 func (d *Daemon) Stop(ctx context.Context, o StopOptions) (Stopped, error) {
-	return d.stop(ctx, "stop", o, stopWatcher{})
+	s, err := d.stop(ctx, "stop", o, stopWatcher{})
+	return s, public(err)
 }
 
 // stopWatcher hears of a stop while it goes on. Its functions may be nil.
@@ -77,7 +78,7 @@ func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatch
 		return Stopped{Skipped: true}, nil
 	}
 	if o.Timeout < 0 {
-		return Stopped{}, d.negative(op, o.Timeout)
+		return Stopped{}, d.plan.Negative(op, o.Timeout)
 	}
 	if o.Timeout == 0 {
 		o.Timeout = d.plan.StopTimeout
@@ -90,17 +91,17 @@ func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatch
 		return Stopped{}, err
 	}
 	if r.State != pidfile.Running && op == "restart" && !o.Force {
-		return Stopped{}, d.notRunning(op)
+		return Stopped{}, d.plan.NotRunning(op)
 	}
 	if r.State != pidfile.Running {
 		s := Stopped{Left: d.orphans(r)}
 		if r.Orphaned && o.Force {
 			return d.endOrphans(ctx, op, r, s)
 		}
-		return s, d.notRunning(op)
+		return s, d.plan.NotRunning(op)
 	}
 	if r.PID == os.Getpid() {
-		return Stopped{}, d.fail(op, fault.Say("the daemon cannot stop itself this way: let its worker return", ErrInside))
+		return Stopped{}, d.plan.Fail(op, fault.Say("the daemon cannot stop itself this way: let its worker return", ErrInside))
 	}
 	if r.PID <= 0 || r.Unproved {
 		return Stopped{}, d.unnamed(op, r)
@@ -128,7 +129,7 @@ func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatch
 	switch {
 	case end == phase.NotThere:
 		d.plan.PID.Remove()
-		return Stopped{}, d.notRunning(op)
+		return Stopped{}, d.plan.NotRunning(op)
 	case s.PID == 0:
 		return Stopped{}, err
 	}
@@ -173,7 +174,7 @@ func (d *Daemon) endOrphans(ctx context.Context, op string, r pidfile.Report, s 
 		return s, d.unnamedLeft(op, nil)
 	}
 	d.plan.PID.Remove()
-	return s, d.notRunning(op)
+	return s, d.plan.NotRunning(op)
 }
 
 // killDraining is for earlier generations of a daemon that is gone, which finish their work
@@ -307,12 +308,6 @@ func (d *Daemon) again(ctx context.Context, before *pidfile.Report) phase.Sight 
 	return phase.Sees
 }
 
-func (d *Daemon) negative(op string, timeout time.Duration) *Error {
-	e := d.misused(op, fmt.Errorf("timeout %v is negative", timeout))
-	e.Hint = "Use 0 for the default, or a positive duration."
-	return e
-}
-
 // look is where every action from outside begins. A stale file is removed, and
 // one that does not name the running daemon is repaired, as far as we may.
 func (d *Daemon) look(ctx context.Context, op string, w watcher) (pidfile.Report, error) {
@@ -321,11 +316,11 @@ func (d *Daemon) look(ctx context.Context, op string, w watcher) (pidfile.Report
 		if what == "" {
 			what = op
 		}
-		return pidfile.Report{}, d.fail(op, fault.Say("cannot "+what+" daemon without PID file", ErrNoPIDFile))
+		return pidfile.Report{}, d.plan.Fail(op, fault.Say("cannot "+what+" daemon without PID file", ErrNoPIDFile))
 	}
 	r, err := d.plan.PID.Look(ctx)
 	if err != nil {
-		return r, d.pidFileError(op, err)
+		return r, d.plan.PIDFileFault(op, err)
 	}
 	if r.Orphaned && !d.leaves(op, r) {
 		// The daemon lives, and a number that is nobody's was written over its own.
@@ -369,12 +364,8 @@ func (d *Daemon) orphans(r pidfile.Report) []int {
 	return d.couldBe(d.plan.PID.Left(r))
 }
 
-func (d *Daemon) notRunning(op string) *Error {
-	return d.relay(op, fault.Say(d.plan.Name+" is not running", ErrNotRunning))
-}
-
 // unnamed: a daemon runs, but which process it is cannot be told from here.
-func (d *Daemon) unnamed(op string, r pidfile.Report) *Error {
+func (d *Daemon) unnamed(op string, r pidfile.Report) *fault.Fault {
 	e := d.relay(op, fault.Say(d.plan.Name+" runs, but its process cannot be named from here", ErrHeldElsewhere))
 	e.Hint = "Try as root, and from the PID namespace in which it was started."
 	switch {
@@ -391,11 +382,11 @@ func (d *Daemon) unnamed(op string, r pidfile.Report) *Error {
 	return e
 }
 
-func (d *Daemon) about(op string, pid int, err error) *Error {
+func (d *Daemon) about(op string, pid int, err error) *fault.Fault {
 	if errors.Is(err, errStranger) {
 		return d.unnamed(op, pidfile.Report{Unproved: true})
 	}
-	e := d.fail(op, err)
+	e := d.plan.Fail(op, err)
 	e.PID = pid
 	return e
 }
@@ -461,16 +452,18 @@ func (d *Daemon) await(ctx context.Context, op string, h target, timeout time.Du
 // Wait returns when the running daemon is gone: nil, or an error that wraps
 // ErrNotRunning if there was none, or ErrHeldElsewhere if it cannot be told who is the
 // daemon now. It may be called by any process but the daemon's own. ctx bounds the wait.
-func (d *Daemon) Wait(ctx context.Context) error {
+func (d *Daemon) Wait(ctx context.Context) error { return public(d.wait(ctx)) }
+
+func (d *Daemon) wait(ctx context.Context) error {
 	r, err := d.look(ctx, "wait for", watcher{})
 	if err != nil {
 		return err
 	}
 	switch {
 	case r.State != pidfile.Running:
-		return d.notRunning("wait for")
+		return d.plan.NotRunning("wait for")
 	case r.PID == os.Getpid():
-		return d.fail("wait for", fault.Say("the daemon cannot wait for itself", ErrInside))
+		return d.plan.Fail("wait for", fault.Say("the daemon cannot wait for itself", ErrInside))
 	case r.PID <= 0 || r.Unproved:
 		return d.unnamed("wait for", r)
 	}

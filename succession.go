@@ -267,7 +267,7 @@ func (l *life) awaitTurn() bool {
 // giveUp says that the predecessor does not end in time.
 func (l *life) giveUp() {
 	l.sayReloaded(false)
-	e := l.d.fail("reload", fault.Say(fmt.Sprintf("previous process (PID %d) did NOT exit during reload", l.succession.predecessor), ErrStopTimeout))
+	e := l.d.plan.Fail("reload", fault.Say(fmt.Sprintf("previous process (PID %d) did NOT exit during reload", l.succession.predecessor), ErrStopTimeout))
 	e.PID = l.succession.predecessor
 	say(os.Stderr).Error(inLine(e))
 	l.answer(control.Answer{Err: e.Err.Error(), PID: e.PID, Capital: e.Capital})

@@ -53,8 +53,7 @@ func (l *life) replace(w *request) error {
 		l.held.Unexpect()
 	}
 	working := !l.state().Ending()
-	if e, is := errors.AsType[*Error](err); is {
-		e.Op = "reload"
+	if e, is := errors.AsType[*fault.Fault](err); is {
 		if !working {
 			l.overtaken(e)
 		}
@@ -73,9 +72,9 @@ func (l *life) refuseUnready() error {
 	state := l.state()
 	switch {
 	case state.Ending():
-		return l.overtaken(l.d.fail("reload", errEnding))
+		return l.overtaken(l.d.plan.Fail("reload", errEnding))
 	case !state.Begun() || l.succession.pending():
-		return l.d.fail("reload", errors.New("the daemon is not set up yet"))
+		return l.d.plan.Fail("reload", errors.New("the daemon is not set up yet"))
 	}
 	return nil
 }
@@ -84,9 +83,9 @@ func (l *life) refuseUnready() error {
 func (l *life) refuseUnwatched() error {
 	switch {
 	case l.d.plan.PID == nil:
-		return l.d.fail("reload", fault.Say("cannot reload daemon without PID file", ErrNoPIDFile))
+		return l.d.plan.Fail("reload", fault.Say("cannot reload daemon without PID file", ErrNoPIDFile))
 	case l.held == nil || l.link == nil && l.manager.Load() == nil:
-		e := l.d.fail("reload", fault.Say("nobody watches over this process: a successor would be on its own", ErrUnsupported))
+		e := l.d.plan.Fail("reload", fault.Say("nobody watches over this process: a successor would be on its own", ErrUnsupported))
 		e.Hint = "Start the daemon instead of running it, or under a service manager that listens (Type=notify in systemd)."
 		return e
 	}
@@ -117,7 +116,7 @@ func (l *life) startSuccessor(askers []*control.Asker) (*successor, error) {
 	}
 	files, err := l.sockets.Files()
 	if err != nil {
-		return nil, d.fail("reload", err)
+		return nil, d.plan.Fail("reload", err)
 	}
 	defer closeAll(files)
 	for _, a := range askers {
@@ -130,13 +129,13 @@ func (l *life) startSuccessor(askers []*control.Asker) (*successor, error) {
 	l.held.Expect()
 	child, err := launch.Successor(h, pass, files, manager != nil)
 	if err != nil {
-		e := d.fail("reload", err)
+		e := d.plan.Fail("reload", err)
 		if errors.Is(err, syscall.EACCES) {
 			e.Hint = "The user that the daemon has become must be able to execute it."
 		}
 		return nil, e
 	}
-	return &successor{l, &attempt{d: d, l: child, phase: phase.Named, logFrom: -1}}, nil
+	return &successor{l, &attempt{d: d, op: "reload", l: child, phase: phase.Named, logFrom: -1}}, nil
 }
 
 // comeUp waits until the successor is ready, or set up if that is enough.
@@ -159,17 +158,17 @@ func (s *successor) comeUp(ctx context.Context) error {
 		status, lives := a.l.Wait(limit)
 		switch {
 		case ctx.Err() != nil:
-			e := d.fail("reload", fault.Say("the reload was given up", context.Cause(ctx)))
+			e := d.plan.Fail("reload", fault.Say("the reload was given up", context.Cause(ctx)))
 			if signal, is := errors.AsType[*SignalError](e); is {
 				e.Reason = signal.Error()
 			}
 			return e
 		case limit.Err() != nil:
-			e := d.fail("reload", fault.Say(fmt.Sprintf("timed out while waiting for the new process (PID %d)", a.l.PID()), ErrStillStarting, limit.Err()))
+			e := d.plan.Fail("reload", fault.Say(fmt.Sprintf("timed out while waiting for the new process (PID %d)", a.l.PID()), ErrStillStarting, limit.Err()))
 			e.PID, e.Reason, e.Stderr = a.l.PID(), a.note, a.lastLines()
 			return e
 		case lives != nil:
-			return d.fail("reload", fmt.Errorf("listen to the new process: %w", err))
+			return d.plan.Fail("reload", fmt.Errorf("listen to the new process: %w", err))
 		}
 		err = a.died(status)
 		a.cleanUp()
@@ -199,7 +198,7 @@ func (s *successor) handOver() error {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.step(phase.Leave, demand{cause: ErrReload})&phase.Refuse != 0 {
-			return l.d.fail("reload", errEnding)
+			return l.d.plan.Fail("reload", errEnding)
 		}
 		l.successor = s
 		s.a.l.Send(launch.Leaving)
@@ -211,7 +210,7 @@ func (s *successor) handOver() error {
 	refused := l.step(phase.Hand, demand{})&phase.Refuse != 0
 	l.mu.Unlock()
 	if refused {
-		return l.d.fail("reload", errEnding)
+		return l.d.plan.Fail("reload", errEnding)
 	}
 	err := s.swap()
 	l.mu.Lock()
@@ -285,7 +284,7 @@ func (s *successor) swap() error {
 		err = errors.Join(err, again)
 	}
 	go l.serveControl()
-	e := l.d.fail("reload", fault.Say(fmt.Sprintf("the new process (PID %d) did not take over: %v", a.l.PID(), err), ErrDied, err))
+	e := l.d.plan.Fail("reload", fault.Say(fmt.Sprintf("the new process (PID %d) did not take over: %v", a.l.PID(), err), ErrDied, err))
 	e.PID, e.Reason, e.Hint, e.Stderr = a.l.PID(), a.reason, a.hint, a.lastLines()
 	return e
 }

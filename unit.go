@@ -33,7 +33,7 @@ func (d *Daemon) place(ctx context.Context, o StartOptions) (environ.Place, erro
 	if refused == nil {
 		return p, nil
 	}
-	e := d.fail("start", refused)
+	e := d.plan.Fail("start", refused)
 	kind := "notify"
 	if d.foreign != nil {
 		kind = "exec" // the program speaks for itself, or not at all

@@ -44,7 +44,7 @@ func (p *program) prepareWatch(ctx context.Context, d *Daemon) (startWatch, erro
 	case *notifyProbe:
 		socket, err := sdnotify.Listen()
 		if err != nil {
-			return nil, d.fail("start", err)
+			return nil, d.plan.Fail("start", err)
 		}
 		w.socket = socket
 	}
@@ -199,7 +199,7 @@ func (w *programWatch) holds(ctx context.Context, a *attempt) error {
 	if err != nil || r.State == pidfile.Running && r.PID == pid {
 		return nil
 	}
-	e := a.d.fail("start", fault.Say("the program has closed the descriptor that holds the lock of the PID file, and was ended", ErrDied))
+	e := a.d.plan.Fail("start", fault.Say("the program has closed the descriptor that holds the lock of the PID file, and was ended", ErrDied))
 	e.PID = pid
 	e.Hint = "It closes what it inherits. Start a shell that waits for it instead."
 	w.tell(a, e)
@@ -213,7 +213,7 @@ func (w *programWatch) died(a *attempt, s launch.Status) error {
 	err := a.died(s)
 	left := w.end(a)
 	w.tell(a, err)
-	if e, is := errors.AsType[*Error](err); is && len(left) > 0 && s.Code == 0 {
+	if e, is := errors.AsType[*fault.Fault](err); is && len(left) > 0 && s.Code == 0 {
 		e.Reason = fmt.Sprintf("it went into the background by itself (PID %s), and was ended", list(left))
 		e.Hint = "Tell it to stay in the foreground; many programs have an option for that, such as -f, -n, --foreground or --nodaemon."
 	}
@@ -222,7 +222,7 @@ func (w *programWatch) died(a *attempt, s launch.Status) error {
 
 // tell adds what the program had to say to the error.
 func (w *programWatch) tell(a *attempt, err error) {
-	e, is := errors.AsType[*Error](err)
+	e, is := errors.AsType[*fault.Fault](err)
 	if !is {
 		return
 	}

@@ -119,6 +119,28 @@ func New(op, name string, err error) *Fault {
 	return f
 }
 
+// Misused makes it the fault of a call that cannot be meant.
+func (f *Fault) Misused() *Fault {
+	f.Err = Say(f.Err.Error(), ErrUsage, f.Err)
+	f.Code = ExitUsage
+	return f
+}
+
+// Exit codes of a command line beyond 0 and 1 and the daemon's own; see docs/CONTRACT.md.
+const (
+	ExitUsage         = 2
+	ExitStillStarting = 75 // EX_TEMPFAIL of sysexits.h: try later
+	ExitCancelled     = 130
+)
+
+// ExitStatus turns a code, where -N is signal N, into what a process can exit with.
+func ExitStatus(code int) int {
+	if code < 0 {
+		return (128 - code) & 0xff
+	}
+	return code & 0xff
+}
+
 // NoFilesHint is what to do where there was no descriptor left, whatever that was wanted
 // for; empty if the error is another.
 func NoFilesHint(err error) string {
