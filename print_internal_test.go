@@ -17,6 +17,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/plan"
+	"github.com/daemonocle/daemonocle/internal/rights"
 	"github.com/daemonocle/daemonocle/internal/usercode"
 )
 
@@ -112,7 +113,7 @@ func TestOnlyOurOwnFirstWordIsCapitalised(t *testing.T) {
 			{d.plan.AlreadyRunning("start", 7), name + " already running with PID 7"},
 			{d.plan.Held("start", pidfile.Report{State: pidfile.Running, PID: 7}), name + " already running with PID 7"},
 			{d.unnamed("stop", pidfile.Report{}), name + " runs, but its process cannot be named from here"},
-			{d.about("stop", 7, errStranger), name + " runs, but its process cannot be named from here"},
+			{d.about("stop", 7, rights.ErrStranger), name + " runs, but its process cannot be named from here"},
 			{d.toldToStop(7), name + " was told to stop, and is not reloaded"},
 
 			// Words of others.

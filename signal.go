@@ -10,6 +10,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
+	"github.com/daemonocle/daemonocle/internal/rights"
 )
 
 // Signal sends a signal to the daemon's process and returns its PID, such as
@@ -39,7 +40,7 @@ func (d *Daemon) signal(ctx context.Context, sig syscall.Signal) (pid int, err e
 		return 0, d.unnamed(op, r)
 	}
 	defer d.pin(&r)()
-	end, r, err := d.pursue(ctx, op, r, func(h target) (phase.Sight, error) {
+	end, r, err := d.pursue(ctx, op, r, func(h rights.Target) (phase.Sight, error) {
 		switch err := h.Signal(sig); {
 		case errors.Is(err, proc.ErrGone):
 			return phase.Misses, nil

@@ -19,6 +19,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
+	"github.com/daemonocle/daemonocle/internal/rights"
 	"github.com/daemonocle/daemonocle/internal/signals"
 	"github.com/daemonocle/daemonocle/internal/timing"
 	"github.com/daemonocle/daemonocle/internal/usercode"
@@ -701,7 +702,7 @@ func (a *attempt) kill() {
 	}
 	h.Signal(syscall.SIGKILL)
 	a.gone(timing.KillShows)
-	a.d.killGroup(a.l.PID())
+	rights.KillGroup(a.d.plan, a.l.PID())
 	if a.watch != nil {
 		a.watch.end(a)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/pyjson"
+	"github.com/daemonocle/daemonocle/internal/rights"
 )
 
 // StatusOptions are for one status.
@@ -151,7 +152,7 @@ type view struct {
 	s       Status
 	report  pidfile.Report
 	pid     int
-	h       target // of nobody: it is this process
+	h       rights.Target // of nobody: it is this process
 	window  time.Duration
 	sample  *proc.Sample
 	members int // of its process group; 0: they are hidden from the caller
@@ -223,7 +224,7 @@ func (v *view) failed(ctx context.Context, err error) (Status, error) {
 		return s, nil
 	}
 	s.Running, s.State = true, "unknown"
-	if errors.Is(err, errStranger) { // the kernel names it, but it is not the daemon's user's
+	if errors.Is(err, rights.ErrStranger) { // the kernel names it, but it is not the daemon's user's
 		return s, nil
 	}
 	s.PID = v.pid

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
+	"github.com/daemonocle/daemonocle/internal/rights"
 	"github.com/daemonocle/daemonocle/internal/signals"
 	"github.com/daemonocle/daemonocle/internal/timing"
 )
@@ -116,7 +118,7 @@ func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w stopWatch
 	defer d.pin(&r)()
 	s := Stopped{Unasked: unasked}
 	var refused []int // that should have been killed
-	end, r, err := d.pursue(ctx, op, r, func(h target) (phase.Sight, error) {
+	end, r, err := d.pursue(ctx, op, r, func(h rights.Target) (phase.Sight, error) {
 		if s.PID == 0 {
 			w.begin()
 		}
@@ -158,7 +160,7 @@ func (d *Daemon) endOrphans(ctx context.Context, op string, r pidfile.Report, s 
 		return s, d.unnamedLeft(op, left)
 	}
 	var refused []int
-	s.Left, refused = d.killAll(s.Left, func(pid int) bool { return d.plan.PID.IsLeft(r, pid) })
+	s.Left, refused = rights.KillAll(d.plan, s.Left, func(pid int) bool { return d.plan.PID.IsLeft(r, pid) })
 	if len(refused) > 0 {
 		return s, d.unnamedLeft(op, refused)
 	}
@@ -188,7 +190,7 @@ func (d *Daemon) killDraining(inode string) (killed, refused []int) {
 			continue
 		}
 		group, _, groupErr := proc.GroupID(pid)
-		t, err := d.named(h)
+		t, err := rights.Named(d.plan, h)
 		// Asked again, the handle is of the process that was named.
 		if err == nil && slices.Contains(d.plan.PID.Draining(inode), pid) {
 			err = t.Signal(syscall.SIGKILL)
@@ -196,7 +198,7 @@ func (d *Daemon) killDraining(inode string) (killed, refused []int) {
 				h.Wait(limit)
 				killed = append(killed, pid)
 				if groupErr == nil && group == pid {
-					more, not := d.killGroup(pid)
+					more, not := rights.KillGroup(d.plan, pid)
 					killed, refused = append(killed, more...), append(refused, not...)
 				}
 			}
@@ -210,7 +212,7 @@ func (d *Daemon) killDraining(inode string) (killed, refused []int) {
 }
 
 // stopOne ends one process; a daemon that is reloading may be several.
-func (d *Daemon) stopOne(ctx context.Context, op string, o StopOptions, w stopWatcher, h target, s *Stopped, refused *[]int) error {
+func (d *Daemon) stopOne(ctx context.Context, op string, o StopOptions, w stopWatcher, h rights.Target, s *Stopped, refused *[]int) error {
 	pid := h.PID()
 	group, _, err := proc.GroupID(pid)
 	leads := err == nil && group == pid
@@ -232,7 +234,7 @@ func (d *Daemon) stopOne(ctx context.Context, op string, o StopOptions, w stopWa
 	}
 	// While a member is left, the group's number cannot be given to another.
 	if leads && o.Force {
-		killed, not := d.killGroup(pid)
+		killed, not := rights.KillGroup(d.plan, pid)
 		s.Left, *refused = append(s.Left, killed...), append(*refused, not...)
 	} else if leads && !proc.Alive(pid) {
 		left, _ := proc.Group(pid)
@@ -243,9 +245,9 @@ func (d *Daemon) stopOne(ctx context.Context, op string, o StopOptions, w stopWa
 
 // pursue does act with the process that the report names; if that is gone with the one that
 // has its place, and so on. act says whether that process has ended. The report is of the last.
-func (d *Daemon) pursue(ctx context.Context, op string, r pidfile.Report, act func(target) (phase.Sight, error)) (phase.Follow, pidfile.Report, error) {
+func (d *Daemon) pursue(ctx context.Context, op string, r pidfile.Report, act func(rights.Target) (phase.Sight, error)) (phase.Follow, pidfile.Report, error) {
 	f := phase.Met
-	var h target
+	var h rights.Target
 	for {
 		var sight phase.Sight
 		var err error
@@ -361,7 +363,7 @@ func (d *Daemon) orphans(r pidfile.Report) []int {
 	if !r.Orphaned {
 		return nil
 	}
-	return d.couldBe(d.plan.PID.Left(r))
+	return rights.CouldBe(d.plan, d.plan.PID.Left(r))
 }
 
 // unnamed: a daemon runs, but which process it is cannot be told from here.
@@ -383,7 +385,7 @@ func (d *Daemon) unnamed(op string, r pidfile.Report) *fault.Fault {
 }
 
 func (d *Daemon) about(op string, pid int, err error) *fault.Fault {
-	if errors.Is(err, errStranger) {
+	if errors.Is(err, rights.ErrStranger) {
 		return d.unnamed(op, pidfile.Report{Unproved: true})
 	}
 	e := d.plan.Fail(op, err)
@@ -394,29 +396,29 @@ func (d *Daemon) about(op string, pid int, err error) *fault.Fault {
 // holder opens a handle of the process and asks again who holds the lock: if it
 // is still that number, the handle is of the process that held it, or of one
 // that is dead. Then it looks whose process that is.
-func (d *Daemon) holder(ctx context.Context, pid int) (target, error) {
+func (d *Daemon) holder(ctx context.Context, pid int) (rights.Target, error) {
 	h, err := proc.Open(pid)
 	if err != nil {
-		return target{}, err
+		return rights.Target{}, err
 	}
 	r, err := d.plan.PID.Look(ctx)
 	if err == nil && (r.State != pidfile.Running || r.PID != pid || r.Unproved) {
 		err = proc.ErrGone
 	}
-	var t target
+	var t rights.Target
 	if err == nil {
-		t, err = d.named(h)
+		t, err = rights.Named(d.plan, h)
 	}
 	if err != nil {
 		h.Close()
-		return target{}, err
+		return rights.Target{}, err
 	}
 	return t, nil
 }
 
 // terminate sends the stop signal and waits. A stopped process gets SIGCONT as well, for
 // it could not act on the other.
-func (d *Daemon) terminate(ctx context.Context, op string, h target, timeout time.Duration) error {
+func (d *Daemon) terminate(ctx context.Context, op string, h rights.Target, timeout time.Duration) error {
 	switch err := h.Signal(d.plan.StopSignal()); {
 	case errors.Is(err, proc.ErrGone):
 		return nil
@@ -428,7 +430,7 @@ func (d *Daemon) terminate(ctx context.Context, op string, h target, timeout tim
 		fmt.Sprintf("timed out while waiting for process (PID %d) to terminate", h.PID()), ErrStopTimeout))
 }
 
-func (d *Daemon) kill(ctx context.Context, op string, h target) error {
+func (d *Daemon) kill(ctx context.Context, op string, h rights.Target) error {
 	if err := h.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, proc.ErrGone) {
 		return d.about(op, h.PID(), err)
 	}
@@ -436,7 +438,7 @@ func (d *Daemon) kill(ctx context.Context, op string, h target) error {
 		fmt.Sprintf("process (PID %d) did not respond to SIGKILL for some reason", h.PID()), ErrStopTimeout))
 }
 
-func (d *Daemon) await(ctx context.Context, op string, h target, timeout time.Duration, late error) error {
+func (d *Daemon) await(ctx context.Context, op string, h rights.Target, timeout time.Duration, late error) error {
 	limit, stop := context.WithTimeout(ctx, timeout)
 	defer stop()
 	err := h.Wait(limit)
@@ -469,11 +471,41 @@ func (d *Daemon) wait(ctx context.Context) error {
 	}
 	// All generations of a daemon have one file, so one pin is enough for them.
 	defer d.pin(&r)()
-	_, _, err = d.pursue(ctx, "wait for", r, func(h target) (phase.Sight, error) {
+	_, _, err = d.pursue(ctx, "wait for", r, func(h rights.Target) (phase.Sight, error) {
 		if err := h.Wait(ctx); err != nil {
 			return phase.Denies, d.about("wait for", h.PID(), err)
 		}
 		return phase.Outlived, nil
 	})
 	return err
+}
+
+// unnamedLeft is for what was left behind and could not be ended; pids may be empty.
+func (d *Daemon) unnamedLeft(op string, pids []int) *fault.Fault {
+	what := "what " + d.plan.Name + " has left behind cannot be named from here"
+	if len(pids) > 0 {
+		var who []string
+		for _, pid := range pids {
+			who = append(who, who1(pid))
+		}
+		what = plural(len(pids), "a process that "+d.plan.Name+" has left behind cannot be named from here: ",
+			"%d processes that "+d.plan.Name+" has left behind cannot be named from here: ") + strings.Join(who, ", ")
+	}
+	e := d.plan.Fail(op, fault.Say(what, ErrHeldElsewhere))
+	e.Hint = "Only processes of the daemon's own say that it belongs to them: look who has the PID file open, as with fuser, and end what is the daemon's with kill."
+	if d.plan.Stranger() {
+		e.Hint = "Only user " + proc.Username(d.plan.ID.UID) + ", who may not end it, says that it belongs to the daemon: look who has the PID file open, as with fuser, and end what is the daemon's with kill."
+	}
+	return e
+}
+
+// who1 names a process and its user.
+func who1(pid int) string {
+	if h, err := proc.Open(pid); err == nil {
+		defer h.Close()
+		if ids, err := h.IDs(); err == nil {
+			return fmt.Sprintf("process %d of user %s", pid, proc.Username(ids.UID[1]))
+		}
+	}
+	return fmt.Sprintf("process %d", pid)
 }

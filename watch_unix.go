@@ -16,6 +16,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
+	"github.com/daemonocle/daemonocle/internal/rights"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
 	"github.com/daemonocle/daemonocle/internal/signals"
 	"github.com/daemonocle/daemonocle/internal/timing"
@@ -253,7 +254,7 @@ func (w *programWatch) end(a *attempt) []int {
 	for range 10 { // what is forking can be missed
 		var asked []*proc.Handle
 		for _, h := range remains(a.l.PID(), session) {
-			t, err := a.d.claimed(h)
+			t, err := rights.Claimed(a.d.plan, h)
 			if err == nil {
 				err = t.Signal(signal)
 			}
