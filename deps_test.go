@@ -39,6 +39,7 @@ var houseRules = map[string]struct {
 }{
 	"": {
 		[]string{
+			"internal/attempt",
 			"internal/console",
 			"internal/control",
 			"internal/environ",
@@ -65,6 +66,8 @@ var houseRules = map[string]struct {
 		},
 		"the root is the daemon; it stands on its rooms, which make the system calls, and brings its users no other module",
 	},
+	"internal/attempt": {[]string{"internal/fault", "internal/launch", "internal/paths", "internal/phase", "internal/plan", "internal/rights", "internal/signals", "internal/timing"},
+		"launcher and daemon both make processes; so it belongs to neither, and knows neither their actions nor the program's functions"},
 	"internal/console": {[]string{term, "internal/retried", unixes}, "it speaks; what it says is the callers' business"},
 	"internal/control": {[]string{"internal/retried", "internal/timing", unixes}, "it carries a question and an answer; what they are about is the daemon's business"},
 	"internal/environ": {[]string{"internal/retried", "internal/systemd", unixes}, "it judges where we are from the kernel's word alone; what a service's control group is called, one room knows"},

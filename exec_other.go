@@ -2,7 +2,11 @@
 
 package daemonocle
 
-import "context"
+import (
+	"context"
+
+	"github.com/daemonocle/daemonocle/internal/attempt"
+)
 
 func checkInterpreter(string) error { return nil }
 
@@ -11,6 +15,6 @@ func (p *program) raise(*life) error { return nil }
 // execute: here no process can become another program.
 func (p *program) execute(*life, string, []string, []string) error { return ErrUnsupported }
 
-func (p *program) prepareWatch(context.Context, *Daemon) (startWatch, error) {
+func (p *program) prepareWatch(context.Context, *Daemon) (attempt.Watch, error) {
 	return nil, ErrUnsupported
 }

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/attempt"
 	"github.com/daemonocle/daemonocle/internal/console"
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/fault"
@@ -272,7 +273,7 @@ func (g *Group) startAll(ctx context.Context, list []*Daemon, o StartOptions, wa
 	}
 	ctx = withSockets(ctx, list[0].plan.Member)
 	defer socketsOf(ctx).End()
-	var attempts []*attempt
+	var attempts []*attempt.Attempt
 	var once checkup
 	for i, d := range list {
 		if watchers[i].checkup == nil {
@@ -284,15 +285,12 @@ func (g *Group) startAll(ctx context.Context, list []*Daemon, o StartOptions, wa
 			continue
 		}
 		a := d.attempt(watchers[i])
-		a.over = func() {
-			a.started.Took = time.Since(began)
-			over(i, a.started, a.err)
-		}
+		a.Over = func() { over(i, Started{PID: a.PID, Ready: a.Ready, Took: time.Since(began)}, a.Err) }
 		attempts = append(attempts, a)
 		o.Timeout = own.Timeout
 	}
 	if len(attempts) > 0 {
-		detach(ctx, o.Timeout, attempts)
+		watchers[0].session(ctx, o.Timeout).Detach(ctx, attempts)
 	}
 	return nil
 }

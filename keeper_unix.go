@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/attempt"
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
@@ -43,17 +44,17 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP, syscall.SIGCONT, syscall.SIGPIPE)
 
 	a := d.attempt(w)
-	a.phase = phase.Named
+	a.Phase, a.Alone = phase.Named, true
 	if k.spokesman.needed() { // else nobody asks when a program is ready
-		if len(prepareWatches(ctx, []*attempt{a})) == 0 {
-			return Started{}, a.err
+		if !a.PrepareWatch(ctx) {
+			return Started{}, a.Err
 		}
-		defer a.endWatch()
+		defer a.EndWatch()
 	}
 	files, names, err := inheritance(ctx)
 	var l *launch.Launch
 	if err == nil {
-		l, err = launch.Foreground(launch.Hello{Key: d.plan.Key, Notify: a.notifyAddress(), Files: names}, files)
+		l, err = launch.Foreground(launch.Hello{Key: d.plan.Key, Notify: a.NotifyAddress(), Files: names}, files)
 	}
 	closeAll(files)
 	if err != nil {
@@ -62,7 +63,7 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 		return Started{}, d.plan.Fail("start", err)
 	}
 	defer l.Close()
-	a.l = l
+	a.Launch = l
 	k.first, k.generations = l, []*launch.Launch{l}
 	// A generation is the child of the one before it, until that ends.
 	defer proc.AdoptOrphans()()
@@ -370,14 +371,14 @@ func (k *keeper) hasForwarded(sig syscall.Signal) bool {
 }
 
 // setUp waits until the daemon is set up.
-func (k *keeper) setUp(a *attempt) error {
-	l := a.l
+func (k *keeper) setUp(a *attempt.Attempt) error {
+	l := a.Launch
 	for {
 		m, err := l.Receive(context.Background())
 		if errors.Is(err, io.EOF) {
 			status, _ := l.Wait(context.Background())
-			err := a.died(status)
-			a.cleanUp()
+			err := a.Died(status)
+			a.CleanUp()
 			k.w.settle(false)
 			return err
 		}
@@ -385,15 +386,15 @@ func (k *keeper) setUp(a *attempt) error {
 			return k.d.plan.Fail("start", err)
 		}
 		k.hear(m)
-		done, _, err := a.heard(m)
+		done, _, err := a.Heard(m)
 		switch {
 		case done:
 			if !errors.Is(err, ErrAlreadyRunning) {
-				a.begin()
+				a.Begin()
 				k.w.settle(false)
 			}
 			return err
-		case a.phase == phase.Running:
+		case a.Phase == phase.Running:
 			k.w.settle(true)
 			l.Send(launch.Release) // the worker may speak
 			return nil
@@ -414,9 +415,9 @@ func (k *keeper) hear(m launch.Message) {
 }
 
 // awaitReady is for the first generation, until ctx ends.
-func (k *keeper) awaitReady(ctx context.Context, a *attempt) {
-	if a.watch != nil {
-		if ready, can := a.watch.await(ctx, a); can {
+func (k *keeper) awaitReady(ctx context.Context, a *attempt.Attempt) {
+	if a.Watch != nil {
+		if ready, can := a.Watch.Await(ctx, a); can {
 			if ready {
 				k.spokesman.become(phase.IsUp)
 			}
@@ -694,4 +695,21 @@ func waitForGroup(pgid int) {
 		}
 		time.Sleep(time.Millisecond) // only if a member was born meanwhile
 	}
+}
+
+func eachMember(pgid int, do func(*proc.Handle)) []int {
+	members, _ := proc.Group(pgid)
+	var done []int
+	for _, pid := range members {
+		h, err := proc.Open(pid)
+		if err != nil {
+			continue
+		}
+		if group, _, err := proc.GroupID(pid); err == nil && group == pgid && !h.Gone() {
+			do(h)
+			done = append(done, pid)
+		}
+		h.Close()
+	}
+	return done
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/daemonocle/daemonocle/internal/launch"
+	"github.com/daemonocle/daemonocle/internal/attempt"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
 	"github.com/daemonocle/daemonocle/internal/usercode"
 )
@@ -105,21 +105,20 @@ type follower struct {
 }
 
 // follow opens the file that the daemon has opened; nil if that cannot be.
-func follow(path string, log launch.Message) *follower {
-	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0)
-	if err != nil {
+func follow(log *attempt.Log) *follower {
+	f := log.Open()
+	if f == nil {
 		return nil
 	}
-	if launch.Identity(f) != log.Text {
-		f.Close()
-		return nil
-	}
-	return &follower{f: f, at: int64(log.Code)}
+	return &follower{f: f, at: log.From}
 }
+
+// maxLine is how much of an unfinished line is remembered.
+const maxLine = 64 << 10
 
 // has reports whether one of the lines that have come matches.
 func (w *follower) has(matches func(string) bool) bool {
-	b := make([]byte, maxTail)
+	b := make([]byte, maxLine)
 	for {
 		n, _ := w.f.ReadAt(b, w.at)
 		if n == 0 {
@@ -128,7 +127,7 @@ func (w *follower) has(matches func(string) bool) bool {
 		w.at += int64(n)
 		lines := strings.Split(w.rest+string(b[:n]), "\n")
 		last := len(lines) - 1
-		w.rest = lines[last][max(len(lines[last])-maxTail, 0):]
+		w.rest = lines[last][max(len(lines[last])-maxLine, 0):]
 		for _, line := range lines[:last] {
 			if matches(strings.TrimSuffix(line, "\r")) {
 				return true

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/attempt"
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
@@ -115,7 +116,7 @@ func (d *Daemon) restart(ctx context.Context, o RestartOptions, stopping stopWat
 			if err == nil {
 				d.notified(ctx)
 			}
-			r.Started = a.started
+			r.Started = Started{PID: a.PID, Ready: a.Ready}
 			r.Started.Took = time.Since(began) - r.Stopped.Took
 			return r, d.down(err, r.Stopped)
 		}
@@ -159,7 +160,7 @@ var errTried = errors.New("tried")
 // trial shows, beside the daemon that runs, whether a start can be made. goOn lets the new
 // process go on when it has come as far as it can; nil: it is taken back. The attempt is
 // nil where a start makes no process.
-func (d *Daemon) trial(ctx context.Context, w watcher, timeout time.Duration, goOn func(context.Context) error) (*attempt, error) {
+func (d *Daemon) trial(ctx context.Context, w watcher, timeout time.Duration, goOn func(context.Context) error) (*attempt.Attempt, error) {
 	err := d.check(ctx, "start", w.checkup)
 	if err == nil && d.foreign != nil {
 		err = d.foreign.check(d)
@@ -171,12 +172,12 @@ func (d *Daemon) trial(ctx context.Context, w watcher, timeout time.Duration, go
 			gate = func(context.Context) error { return errTried }
 		}
 		a := d.attempt(own)
-		a.gate = gate
-		detach(withSockets(ctx, d.plan.Member), timeout, []*attempt{a})
-		if goOn != nil || errors.Is(a.err, errTried) {
-			return a, without(a.err, errTried)
+		a.Gate = gate
+		own.session(withSockets(ctx, d.plan.Member), timeout).Detach(ctx, []*attempt.Attempt{a})
+		if goOn != nil || errors.Is(a.Err, errTried) {
+			return a, without(a.Err, errTried)
 		}
-		err = a.err
+		err = a.Err
 	}
 	if err != nil {
 		w.begin()

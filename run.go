@@ -142,7 +142,7 @@ func (l *life) step(e phase.Event, by demand) phase.Do {
 		l.cancel(by.cause)
 	}
 	if s.Do&phase.CancelSuccessor != 0 {
-		l.successor.a.l.Send(launch.Cancel)
+		l.successor.a.Launch.Send(launch.Cancel)
 		if l.recall != nil {
 			l.recall()
 		}

@@ -38,10 +38,6 @@ func TestHintsNameWhatTheOperatorSets(t *testing.T) {
 		}
 		odd := &paths.UnsafeError{Path: "/x", UID: 1, Mode: fs.ModeDir | 0o777}
 		link := &paths.LinkError{Path: "/x", UID: 1}
-		late := func(w watcher) string {
-			e := d.late(w, "a process")
-			return e.Hint
-		}
 		for i, tt := range []struct {
 			hint     string
 			settings []string
@@ -55,7 +51,6 @@ func TestHintsNameWhatTheOperatorSets(t *testing.T) {
 			{d.plan.LinkHint("WorkDir"), []string{"WorkDir"}},
 			{d.plan.LinkHint("ChrootDir"), []string{"ChrootDir"}},
 			{refused.Hint(d.plan.Setting("User", "Group")), []string{"User", "Group"}},
-			{late(watcher{}), []string{"StartTimeout"}},
 		} {
 			for _, s := range tt.settings {
 				want := s
@@ -69,13 +64,6 @@ func TestHintsNameWhatTheOperatorSets(t *testing.T) {
 					t.Errorf("%d: %q names the field %s", i, tt.hint, s)
 				}
 			}
-		}
-		want := "--wait" // what any command line of the actions has
-		if operator {
-			want = setBy["StartTimeout"]
-		}
-		if hint := late(watcher{optioned: true}); !strings.Contains(hint, "raise "+want+" ") {
-			t.Errorf("%q does not name %s", hint, want)
 		}
 		if got := d.plan.Setting("PIDFile", "PIDFile"); strings.Contains(got, " and ") {
 			t.Errorf("named twice: %q", got)

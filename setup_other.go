@@ -9,8 +9,6 @@ import (
 	"github.com/daemonocle/daemonocle/internal/usercode"
 )
 
-const nonblock = 0 // what it is for is refused before
-
 // setUp refuses what needs a Unix kernel rather than do without it silently.
 func (l *life) setUp() error {
 	d := l.d

@@ -20,8 +20,6 @@ import (
 	"github.com/daemonocle/daemonocle/internal/usercode"
 )
 
-const nonblock = syscall.O_NONBLOCK
-
 // setUp makes this process what the settings say, in the order in which it is
 // safe: what needs privilege first, the proof that it is gone last. What it has
 // created before an error is in l.undo.

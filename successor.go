@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/attempt"
 	"github.com/daemonocle/daemonocle/internal/control"
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
@@ -21,7 +22,7 @@ import (
 // successor is the process that is to take this one's place, seen from here.
 type successor struct {
 	l *life
-	a *attempt
+	a *attempt.Attempt
 }
 
 // replace does one reload. An error means that all is as before.
@@ -37,7 +38,7 @@ func (l *life) replace(w *request) error {
 		s, err = l.startSuccessor(w.askers)
 	}
 	if err == nil {
-		l.lastSuccessor.Store(s.a.l)
+		l.lastSuccessor.Store(s.a.Launch)
 		if err = s.comeUp(w.ctx); err == nil {
 			err = s.handOver()
 		}
@@ -135,7 +136,7 @@ func (l *life) startSuccessor(askers []*control.Asker) (*successor, error) {
 		}
 		return nil, e
 	}
-	return &successor{l, &attempt{d: d, op: "reload", l: child, phase: phase.Named, logFrom: -1}}, nil
+	return &successor{l, &attempt.Attempt{Plan: d.plan, Op: "reload", Complain: d.complain, Launch: child, Phase: phase.Named}}, nil
 }
 
 // comeUp waits until the successor is ready, or set up if that is enough.
@@ -144,18 +145,18 @@ func (s *successor) comeUp(ctx context.Context) error {
 	limit, stop := context.WithTimeout(ctx, d.plan.StartTimeout)
 	defer stop()
 	for {
-		m, err := a.l.Receive(limit)
+		m, err := a.Launch.Receive(limit)
 		if err == nil {
-			done, ready, err := a.heard(m)
+			done, ready, err := a.Heard(m)
 			if done && !ready {
 				return err
 			}
-			if ready || a.phase == phase.Running && !d.plan.RequireReady {
+			if ready || a.Phase == phase.Running && !d.plan.RequireReady {
 				return nil
 			}
 			continue
 		}
-		status, lives := a.l.Wait(limit)
+		status, lives := a.Launch.Wait(limit)
 		switch {
 		case ctx.Err() != nil:
 			e := d.plan.Fail("reload", fault.Say("the reload was given up", context.Cause(ctx)))
@@ -164,14 +165,14 @@ func (s *successor) comeUp(ctx context.Context) error {
 			}
 			return e
 		case limit.Err() != nil:
-			e := d.plan.Fail("reload", fault.Say(fmt.Sprintf("timed out while waiting for the new process (PID %d)", a.l.PID()), ErrStillStarting, limit.Err()))
-			e.PID, e.Reason, e.Stderr = a.l.PID(), a.note, a.lastLines()
+			e := d.plan.Fail("reload", fault.Say(fmt.Sprintf("timed out while waiting for the new process (PID %d)", a.Launch.PID()), ErrStillStarting, limit.Err()))
+			e.PID, e.Reason, e.Stderr = a.Launch.PID(), a.Note, a.LastLines()
 			return e
 		case lives != nil:
 			return d.plan.Fail("reload", fmt.Errorf("listen to the new process: %w", err))
 		}
-		err = a.died(status)
-		a.cleanUp()
+		err = a.Died(status)
+		a.CleanUp()
 		return err
 	}
 }
@@ -179,15 +180,15 @@ func (s *successor) comeUp(ctx context.Context) error {
 // end ends a successor that must not be.
 func (s *successor) end() {
 	a := s.a
-	a.l.Send(launch.Cancel)
-	if a.phase.Reached() {
-		a.gone(s.l.d.plan.StopTimeout)
+	a.Launch.Send(launch.Cancel)
+	if a.Phase.Reached() {
+		a.Gone(s.l.d.plan.StopTimeout)
 	} else {
-		a.gone(timing.ClaimArrives) // nobody there hears us, as far as we know
+		a.Gone(timing.ClaimArrives) // nobody there hears us, as far as we know
 	}
-	a.kill()
-	a.l.Close()
-	a.l.Reap()
+	a.Kill()
+	a.Launch.Close()
+	a.Launch.Reap()
 }
 
 // handOver makes the successor the daemon: at once if it is ready, else when this
@@ -201,7 +202,7 @@ func (s *successor) handOver() error {
 			return l.d.plan.Fail("reload", errEnding)
 		}
 		l.successor = s
-		s.a.l.Send(launch.Leaving)
+		s.a.Launch.Send(launch.Leaving)
 		return nil
 	}
 	// From here on this process does not end by a signal before it is clear whose
@@ -234,9 +235,9 @@ func (s *successor) handOver() error {
 	if len(kept) > 0 { // they were meant for the daemon
 		s.passEnd()
 	}
-	s.a.l.Close()
+	s.a.Launch.Close()
 	if !l.watched { // or the keeper has it when we are gone
-		s.a.l.Reap()
+		s.a.Launch.Reap()
 	}
 	return nil
 }
@@ -244,7 +245,7 @@ func (s *successor) handOver() error {
 // passEnd passes on that the daemon is to end. The successor may have been told by the
 // keeper as well, and SIGTERM is the only signal of which two mean no more than one.
 func (s *successor) passEnd() {
-	if h := s.a.l.Handle(); h != nil {
+	if h := s.a.Launch.Handle(); h != nil {
 		h.Signal(syscall.SIGTERM)
 	}
 }
@@ -256,27 +257,27 @@ func (s *successor) swap() error {
 	defer stop()
 	err := l.held.Yield()
 	// Somebody's read lock may be in the way: then the number has to do.
-	defer time.AfterFunc(timing.LockComes, func() { a.l.Send(launch.Go) }).Stop()
+	defer time.AfterFunc(timing.LockComes, func() { a.Launch.Send(launch.Go) }).Stop()
 	for err == nil {
 		var m launch.Message
-		m, err = a.l.Receive(limit)
+		m, err = a.Launch.Receive(limit)
 		if err == nil && m.Kind == launch.Took {
 			break
 		}
 	}
 	if err == nil {
 		l.control.close(false)
-		err = l.manager.Load().HandOver(limit, a.l.PID())
+		err = l.manager.Load().HandOver(limit, a.Launch.PID())
 	}
-	if h := a.l.Handle(); err == nil && h != nil && h.Gone() {
+	if h := a.Launch.Handle(); err == nil && h != nil && h.Gone() {
 		err = ErrDied
 	}
 	if err == nil {
-		a.l.Send(launch.Release)
+		a.Launch.Send(launch.Release)
 		return nil
 	}
-	a.l.Send(launch.Cancel)
-	a.kill()
+	a.Launch.Send(launch.Cancel)
+	a.Kill()
 	if back := l.manager.Load().TakeBack(); back != nil {
 		l.complain("notify", back)
 	}
@@ -284,8 +285,8 @@ func (s *successor) swap() error {
 		err = errors.Join(err, again)
 	}
 	go l.serveControl()
-	e := l.d.plan.Fail("reload", fault.Say(fmt.Sprintf("the new process (PID %d) did not take over: %v", a.l.PID(), err), ErrDied, err))
-	e.PID, e.Reason, e.Hint, e.Stderr = a.l.PID(), a.reason, a.hint, a.lastLines()
+	e := l.d.plan.Fail("reload", fault.Say(fmt.Sprintf("the new process (PID %d) did not take over: %v", a.Launch.PID(), err), ErrDied, err))
+	e.PID, e.Reason, e.Hint, e.Stderr = a.Launch.PID(), a.Reason, a.Hint, a.LastLines()
 	return e
 }
 
@@ -329,7 +330,7 @@ func (l *life) ensureSuccessor() bool {
 	}
 	limit, stop := context.WithTimeout(context.Background(), timing.SwapTakes)
 	defer stop()
-	if err := l.manager.Load().HandOver(limit, s.a.l.PID()); err != nil {
+	if err := l.manager.Load().HandOver(limit, s.a.Launch.PID()); err != nil {
 		l.complain("notify", err)
 	}
 	return true
@@ -340,9 +341,9 @@ func (l *life) ensureSuccessor() bool {
 func (s *successor) takes() bool {
 	limit, stop := context.WithTimeout(context.Background(), timing.SwapTakes)
 	defer stop()
-	s.a.l.Send(launch.Release)
+	s.a.Launch.Send(launch.Release)
 	for {
-		m, err := s.a.l.Receive(limit)
+		m, err := s.a.Launch.Receive(limit)
 		if err == nil && m.Kind == launch.Took || limit.Err() != nil {
 			return true
 		}
@@ -372,7 +373,7 @@ func (l *life) replaceSuccessor() *successor {
 		l.mu.Unlock()
 		if err = s.comeUp(ctx); err == nil {
 			if s.takes() {
-				l.lastSuccessor.Store(s.a.l)
+				l.lastSuccessor.Store(s.a.Launch)
 				return s
 			}
 			err = ErrDied

@@ -11,10 +11,12 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/attempt"
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
+	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/rights"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
@@ -31,7 +33,7 @@ type programWatch struct {
 
 // prepareWatch must be called before the daemon's process is made: what happened before
 // was not this start.
-func (p *program) prepareWatch(ctx context.Context, d *Daemon) (startWatch, error) {
+func (p *program) prepareWatch(ctx context.Context, d *Daemon) (attempt.Watch, error) {
 	w := &programWatch{p: p}
 	switch probe := p.Ready.probe.(type) {
 	case *askProbe:
@@ -53,33 +55,33 @@ func (p *program) prepareWatch(ctx context.Context, d *Daemon) (startWatch, erro
 	return w, nil
 }
 
-func (w *programWatch) address() string {
+func (w *programWatch) Address() string {
 	if w.socket == nil {
 		return ""
 	}
 	return w.socket.Name
 }
 
-func (w *programWatch) close() {
+func (w *programWatch) Close() {
 	if w.socket != nil {
 		w.socket.Close()
 	}
 	w.let()
 }
 
-func (w *programWatch) watch(ctx, limit context.Context, a *attempt) (phase.Sign, error) {
+func (w *programWatch) Watch(ctx, limit context.Context, a *attempt.Attempt) (phase.Sign, error) {
 	over, stop := context.WithCancel(limit)
 	defer stop()
 	died := make(chan launch.Status, 1)
 	go func() {
-		if s, err := a.l.Wait(over); err == nil {
+		if s, err := a.Launch.Wait(over); err == nil {
 			died <- s
 		}
 	}()
 	is := w.ready(over, a)
 	var lived <-chan time.Time
 	if is == nil {
-		lived = time.After(time.Until(a.since.Add(a.d.plan.StartWindow)))
+		lived = time.After(time.Until(a.Since.Add(a.Plan.StartWindow)))
 	}
 	sign := phase.LivesOn
 	select {
@@ -109,8 +111,8 @@ func (w *programWatch) watch(ctx, limit context.Context, a *attempt) (phase.Sign
 	return sign, nil
 }
 
-func (w *programWatch) await(ctx context.Context, a *attempt) (ready, can bool) {
-	if _, reads := w.p.Ready.probe.(*lineProbe); reads && a.logFrom < 0 && a.outLog.Kind == 0 {
+func (w *programWatch) Await(ctx context.Context, a *attempt.Attempt) (ready, can bool) {
+	if _, reads := w.p.Ready.probe.(*lineProbe); reads && a.Stderr == nil && a.Stdout == nil {
 		return false, false // the lines are on the terminal
 	}
 	is := w.ready(ctx, a)
@@ -127,7 +129,7 @@ func (w *programWatch) await(ctx context.Context, a *attempt) (ready, can bool) 
 
 // ready gives a channel that is closed when the program is, nil if it has no way
 // to say so.
-func (w *programWatch) ready(ctx context.Context, a *attempt) <-chan struct{} {
+func (w *programWatch) ready(ctx context.Context, a *attempt.Attempt) <-chan struct{} {
 	if w.p.Ready.probe == nil {
 		return nil
 	}
@@ -140,7 +142,7 @@ func (w *programWatch) ready(ctx context.Context, a *attempt) <-chan struct{} {
 		case *lineProbe:
 			ok = probe.appears(ctx, a)
 		case *notifyProbe:
-			ok = w.socket.Ready(ctx, func(from sdnotify.Sender) bool { return a.d.trusts(from, a.l.PID()) })
+			ok = w.socket.Ready(ctx, func(from sdnotify.Sender) bool { return trusts(a.Plan, from, a.Launch.PID()) })
 		}
 		if ok {
 			close(is)
@@ -151,30 +153,27 @@ func (w *programWatch) ready(ctx context.Context, a *attempt) <-chan struct{} {
 
 // trusts reports whether the word of that process counts. Of one that has ended,
 // such as systemd-notify without its barrier, only the user is known.
-func (d *Daemon) trusts(from sdnotify.Sender, daemon int) bool {
+func trusts(p *plan.Plan, from sdnotify.Sender, daemon int) bool {
 	if from.PID == daemon {
 		return true
 	}
 	group, _, err := proc.GroupID(from.PID)
 	if errors.Is(err, proc.ErrGone) {
-		return from.UID == 0 || from.UID == os.Geteuid() || d.plan.ID.SwitchUser && from.UID == d.plan.ID.UID
+		return from.UID == 0 || from.UID == os.Geteuid() || p.ID.SwitchUser && from.UID == p.ID.UID
 	}
 	return err == nil && group == daemon
 }
 
 // appears waits for the line in the log files.
-func (p *lineProbe) appears(ctx context.Context, a *attempt) bool {
+func (p *lineProbe) appears(ctx context.Context, a *attempt.Attempt) bool {
 	var logs []*follower
-	add := func(path string, log launch.Message) {
-		if f := follow(path, log); f != nil {
+	for _, log := range []*attempt.Log{a.Stderr, a.Stdout} {
+		if log == nil || log == a.Stdout && a.Stderr != nil && log.Identity == a.Stderr.Identity {
+			continue
+		}
+		if f := follow(log); f != nil {
 			logs = append(logs, f)
 		}
-	}
-	if a.logFrom >= 0 {
-		add(a.d.plan.Stderr.String(), launch.Message{Code: int(a.logFrom), Text: a.logFile})
-	}
-	if a.outLog.Kind != 0 && a.outLog.Text != a.logFile {
-		add(a.d.plan.Stdout.String(), a.outLog)
 	}
 	defer func() {
 		for _, f := range logs {
@@ -187,33 +186,33 @@ func (p *lineProbe) appears(ctx context.Context, a *attempt) bool {
 }
 
 // holds looks whether the program is the daemon still.
-func (w *programWatch) holds(ctx context.Context, a *attempt) error {
-	pid := a.l.PID()
-	if h := a.l.Handle(); h != nil && h.Gone() {
-		s, _ := a.l.Wait(ctx)
+func (w *programWatch) holds(ctx context.Context, a *attempt.Attempt) error {
+	pid := a.Launch.PID()
+	if h := a.Launch.Handle(); h != nil && h.Gone() {
+		s, _ := a.Launch.Wait(ctx)
 		return w.died(a, s)
 	}
-	if a.d.plan.PID == nil {
+	if a.Plan.PID == nil {
 		return nil
 	}
-	r, err := a.d.plan.PID.Look(context.WithoutCancel(ctx))
+	r, err := a.Plan.PID.Look(context.WithoutCancel(ctx))
 	if err != nil || r.State == pidfile.Running && r.PID == pid {
 		return nil
 	}
-	e := a.d.plan.Fail("start", fault.Say("the program has closed the descriptor that holds the lock of the PID file, and was ended", ErrDied))
+	e := a.Plan.Fail("start", fault.Say("the program has closed the descriptor that holds the lock of the PID file, and was ended", ErrDied))
 	e.PID = pid
 	e.Hint = "It closes what it inherits. Start a shell that waits for it instead."
-	w.tell(a, e)
-	w.end(a)
+	w.Tell(a, e)
+	w.End(a)
 	return e
 }
 
 // died is the verdict on a program that has ended. If it went into the background
 // what it has left there is ended as well.
-func (w *programWatch) died(a *attempt, s launch.Status) error {
-	err := a.died(s)
-	left := w.end(a)
-	w.tell(a, err)
+func (w *programWatch) died(a *attempt.Attempt, s launch.Status) error {
+	err := a.Died(s)
+	left := w.End(a)
+	w.Tell(a, err)
 	if e, is := errors.AsType[*fault.Fault](err); is && len(left) > 0 && s.Code == 0 {
 		e.Reason = fmt.Sprintf("it went into the background by itself (PID %s), and was ended", list(left))
 		e.Hint = "Tell it to stay in the foreground; many programs have an option for that, such as -f, -n, --foreground or --nodaemon."
@@ -221,40 +220,40 @@ func (w *programWatch) died(a *attempt, s launch.Status) error {
 	return err
 }
 
-// tell adds what the program had to say to the error.
-func (w *programWatch) tell(a *attempt, err error) {
+// Tell adds what the program had to say to the error.
+func (w *programWatch) Tell(a *attempt.Attempt, err error) {
 	e, is := errors.AsType[*fault.Fault](err)
 	if !is {
 		return
 	}
 	if e.Stderr == nil {
-		e.Stderr = a.lastLines()
+		e.Stderr = a.LastLines()
 	}
-	if e.Stderr == nil && a.outLog.Kind != 0 {
-		e.Stdout = lastTen(logTail(a.d.plan.Stdout.String(), a.outLog.Text, int64(a.outLog.Code)))
+	if e.Stderr == nil && a.Stdout != nil {
+		e.Stdout = a.Stdout.Last()
 	}
 	if e.Reason == "" && w.socket != nil {
 		e.Reason = w.socket.Status()
 	}
 }
 
-// end ends what is left of the program and of what it has started: in its process group,
+// End ends what is left of the program and of what it has started: in its process group,
 // in its session, and orphans that have left both; the latter two only of a daemon that is
 // started alone. What the daemon's user could not end himself is left, such as what
 // has become root. It returns what it has met.
-func (w *programWatch) end(a *attempt) []int {
+func (w *programWatch) End(a *attempt.Attempt) []int {
 	session := 0
-	if a.alone {
-		session = a.l.Session()
+	if a.Alone {
+		session = a.Launch.Session()
 	}
 	var met []int
 	limit, stop := context.WithTimeout(context.Background(), timing.LeftEnds)
 	defer stop()
-	signal := a.d.plan.StopSignal()
+	signal := a.Plan.StopSignal()
 	for range 10 { // what is forking can be missed
 		var asked []*proc.Handle
-		for _, h := range remains(a.l.PID(), session) {
-			t, err := rights.Claimed(a.d.plan, h)
+		for _, h := range remains(a.Launch.PID(), session) {
+			t, err := rights.Claimed(a.Plan, h)
 			if err == nil {
 				err = t.Signal(signal)
 			}

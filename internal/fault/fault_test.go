@@ -26,3 +26,14 @@ func TestCause(t *testing.T) {
 		}
 	}
 }
+
+func TestHintWhereNoDescriptorIsLeft(t *testing.T) {
+	for err, want := range map[error]string{
+		syscall.EMFILE: "Raise the limit of open files (ulimit -n).", syscall.ENFILE: "The whole machine has too many files open.", syscall.ENOENT: "",
+		&os.PathError{Op: "open", Path: "/", Err: syscall.EMFILE}: "Raise the limit of open files (ulimit -n).",
+	} {
+		if got := New("start", "foo", fmt.Errorf("look: %w", err)).Hint; got != want {
+			t.Errorf("%v: got %q", err, got)
+		}
+	}
+}

@@ -1,4 +1,4 @@
-package daemonocle
+package attempt
 
 import (
 	"slices"
@@ -7,12 +7,6 @@ import (
 
 // shown is how many lines of a daemon's stderr are shown of one that has died.
 const shown = 10
-
-// lastTen are the last lines of the text.
-func lastTen(text string) []string {
-	lines := linesOf(text)
-	return lines[max(len(lines)-shown, 0):]
-}
 
 func linesOf(text string) []string {
 	text = strings.TrimRight(text, "\n")

@@ -1,14 +1,9 @@
-package daemonocle
+package attempt
 
 import (
-	"fmt"
-	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
-
-	"github.com/daemonocle/daemonocle/internal/fault"
 )
 
 // The beginnings and ends of what Go's runtime and the C library really write.
@@ -76,15 +71,4 @@ func FuzzExplain(f *testing.F) {
 			}
 		}
 	})
-}
-
-func TestHintWhereNoDescriptorIsLeft(t *testing.T) {
-	for err, want := range map[error]string{
-		syscall.EMFILE: "Raise the limit of open files (ulimit -n).", syscall.ENFILE: "The whole machine has too many files open.", syscall.ENOENT: "",
-		&os.PathError{Op: "open", Path: "/", Err: syscall.EMFILE}: "Raise the limit of open files (ulimit -n).",
-	} {
-		if got := fault.New("start", "foo", fmt.Errorf("look: %w", err)).Hint; got != want {
-			t.Errorf("%v: got %q", err, got)
-		}
-	}
 }

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package attempt
+
+const nonblock = 0 // what it is for is refused before
