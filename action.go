@@ -60,13 +60,7 @@ type Action struct {
 // an *Error may have a hint, and a Capital. A panic is an error as well; its stack is
 // printed, and the exit code is 1.
 func NewAction[T any](name, help string, run func(ctx context.Context, c *Call, options T) error) Action {
-	a := plainAction(name, help, run)
-	a.bind = bind
-	return a
-}
-
-func plainAction[T any](name, help string, run func(context.Context, *Call, T) error) Action {
-	return Action{name: name, help: help, typ: reflect.TypeFor[T](), args: true,
+	return Action{name: name, help: help, typ: reflect.TypeFor[T](), bind: bind, args: true,
 		run: func(ctx context.Context, c *Call, o any) error { return run(ctx, c, o.(T)) }}
 }
 
@@ -171,28 +165,30 @@ func (o Output) filled() Output {
 
 func (d *Daemon) builtin() []Action {
 	list := []Action{
-		plainAction("start", "Start the daemon.", func(ctx context.Context, c *Call, o StartOptions) error {
-			o.Args = append(o.Args, c.Args...)
-			return c.printer().start(ctx, o)
-		}),
-		plainAction("stop", "Stop the daemon.", func(ctx context.Context, c *Call, o StopOptions) error {
-			return c.printer().stop(ctx, o)
-		}),
-		plainAction("restart", "Stop then start the daemon.", func(ctx context.Context, c *Call, o RestartOptions) error {
-			o.Start.Args = append(o.Start.Args, c.Args...)
-			return c.printer().restart(ctx, o)
-		}),
-		plainAction("status", "Get the status of the daemon.", func(ctx context.Context, c *Call, o StatusOptions) error {
-			return c.printer().status(ctx, o)
-		}),
-		plainAction("reload", "Reload the daemon without stopping it.", func(ctx context.Context, c *Call, o ReloadOptions) error {
-			return c.printer().reload(ctx, o)
-		}),
+		{name: "start", help: "Start the daemon.", typ: reflect.TypeFor[StartOptions](), run: func(ctx context.Context, c *Call, o any) error {
+			start := o.(StartOptions)
+			start.Args = append(start.Args, c.Args...)
+			return c.printer().start(ctx, start)
+		}},
+		{name: "stop", help: "Stop the daemon.", typ: reflect.TypeFor[StopOptions](), run: func(ctx context.Context, c *Call, o any) error {
+			return c.printer().stop(ctx, o.(StopOptions))
+		}},
+		{name: "restart", help: "Stop then start the daemon.", typ: reflect.TypeFor[RestartOptions](), run: func(ctx context.Context, c *Call, o any) error {
+			restart := o.(RestartOptions)
+			restart.Start.Args = append(restart.Start.Args, c.Args...)
+			return c.printer().restart(ctx, restart)
+		}},
+		{name: "status", help: "Get the status of the daemon.", typ: reflect.TypeFor[StatusOptions](), run: func(ctx context.Context, c *Call, o any) error {
+			return c.printer().status(ctx, o.(StatusOptions))
+		}},
+		{name: "reload", help: "Reload the daemon without stopping it.", typ: reflect.TypeFor[ReloadOptions](), run: func(ctx context.Context, c *Call, o any) error {
+			return c.printer().reload(ctx, o.(ReloadOptions))
+		}},
 	}
 	if d.hasLogs() {
-		list = append(list, plainAction("logs", "Show the last lines that the daemon has written.", func(ctx context.Context, c *Call, o LogsOptions) error {
-			return c.printer().logs(ctx, o, c.Daemon.Logs)
-		}))
+		list = append(list, Action{name: "logs", help: "Show the last lines that the daemon has written.", typ: reflect.TypeFor[LogsOptions](), run: func(ctx context.Context, c *Call, o any) error {
+			return c.printer().logs(ctx, o.(LogsOptions), c.Daemon.Logs)
+		}})
 	}
 	for i := range list {
 		a := &list[i]
