@@ -124,7 +124,6 @@ func (c *course) last() recorded {
 
 // What the walk leaves out.
 const (
-	noRestart  = "the walk has no restart"
 	noProgram  = "the walk has no worker that becomes another program"
 	saysTwice  = "only a worker that does not mean well says it twice, or out of turn; TestStart goes through all of that"
 	stageFails = "the walk's stage does not fail"
@@ -145,16 +144,14 @@ func (r recorded) leftOut() string {
 	switch r.machine {
 	case "Launch":
 		switch {
-		case event == "Arrives" && state != "Claimed", event == "Claims" && is(state, "Claimed", "Found", "Running", "LateClaim", "Recall"):
+		case event == "Arrives" && !is(state, "Claimed", "LateClaim", "Recall"), event == "Claims" && is(state, "Claimed", "Admitted", "Found", "Running", "LateClaim", "Recall"):
 			return saysTwice
-		case is(state, "AtGate", "Admitted"), event == "Arrives":
-			return noRestart
 		case is(state, "Becoming", "Replaced", "RecallGone"), event == "Executes":
 			return noProgram
 		case event == "Fails" && is(state, "Launched", "LateStage", "Doubting"):
 			return stageFails
-		case event == "IsReady" && is(state, "Claimed", "Found", "LateClaim"), event == "Locks" && is(state, "Found", "Running"),
-			event == "Runs" && is(state, "Running", "LateClaim"), state == "Running" && event == "Fails":
+		case event == "IsReady" && is(state, "Claimed", "Admitted", "Found", "LateClaim"), event == "Locks" && is(state, "Found", "Running"),
+			event == "Runs" && is(state, "Running", "LateClaim", "Admitted"), state == "Running" && event == "Fails":
 			return saysTwice
 		}
 	case "Follow":
@@ -262,21 +259,30 @@ func Without(text, step string, only bool) string {
 	return strings.Join(left, "")
 }
 
-// Kinds of what is there beside a daemon; see kind.
+// Kind is what is there beside a daemon.
+type Kind = kind
+
+// Some kinds.
 const (
-	Detached = detached
-	Kept     = kept
+	Detached  = detached
+	Restarted = restarted
+	Kept      = kept
 )
 
 // Possible reports as an error that the walk has no way on which each does what it does in the trace.
-// Of a daemon that is kept the walk does not know the begin.
+// Of a daemon that is kept, and of one that a restart stops, the walk does not know the begin.
 func Possible(list Courses, kind kind, first, killed bool) error {
 	var want [whos][]recorded
-	daemon, main := "", map[string]bool{}
+	daemon, launcher, main := "", "", map[string]bool{}
 	for _, c := range list {
 		main[c.process] = main[c.process] || c.machine == "Life"
-		if c.machine == "Life" && daemon == "" {
+		if c.machine == "Life" && (daemon == "" || kind == restarted) {
 			daemon = c.process
+		}
+	}
+	for _, c := range list {
+		if c.machine == "Launch" && !main[c.process] {
+			launcher = c.process
 		}
 	}
 	for _, c := range list {
@@ -284,19 +290,18 @@ func Possible(list Courses, kind kind, first, killed bool) error {
 			continue
 		}
 		who := machines[c.machine].who[0]
-		switch is := c.process == daemon; who {
-		case aDaemon:
-			if !is {
-				who = anHeir
-			}
-		case aVerdict:
-			if !is {
-				continue // the walk does not ask when a successor is ready for whom
-			}
-		case aLauncher:
-			if main[c.process] {
-				who = aPredecessor
-			}
+		switch is := c.process == daemon; {
+		case who == aDaemon && !is:
+			who = anHeir
+		case who == aLauncher && main[c.process]:
+			who = aPredecessor
+		case who == aStop && kind == restarted && c.process == launcher:
+			who = aGate
+		case who == aVerdict && !is, who == aLauncher && c.process != launcher:
+			continue // the walk does not ask when a successor is ready for whom
+		}
+		if kind == restarted && who == anHeir {
+			continue // it is the daemon that was stopped
 		}
 		want[who] = append(want[who], c.steps...)
 	}

@@ -210,7 +210,7 @@ func TestTraces(t *testing.T) {
 		steps    []string // that must have been taken, or it was another scenario
 		alone    bool     // the walk has this only for each for itself
 		killed   bool     // by somebody
-		kept     bool     // it has a keeper
+		kind     phase.Kind
 		false    []string // without these steps, and what the same one does after that, it is impossible
 	}{
 		{name: "start and stop", settings: []string{first}, play: func(s *traced) {
@@ -302,21 +302,21 @@ func TestTraces(t *testing.T) {
 			cmd := kept(s)
 			s.signal(cmd.Process.Pid, syscall.SIGINT)
 			s.end(cmd, 0)
-		}, steps: []string{"Keep Tending, Asked", "Keep Clearing, Cleared"}, kept: true, false: []string{"Life Working, End", "Life Stopping, WorkerEnded"}},
+		}, steps: []string{"Keep Tending, Asked", "Keep Clearing, Cleared"}, kind: phase.Kept, false: []string{"Life Working, End", "Life Stopping, WorkerEnded"}},
 		{name: "keeper and reload, ready first", settings: []string{first}, play: func(s *traced) {
 			cmd := kept(s)
 			s.do("reload", 0)
 			s.sees("Keep Tending, Follows", 1)
 			s.signal(cmd.Process.Pid, syscall.SIGINT)
 			s.end(cmd, 0)
-		}, steps: []string{"Life Handing, Handed"}, kept: true},
+		}, steps: []string{"Life Handing, Handed"}, kind: phase.Kept},
 		{name: "keeper and reload, after", play: func(s *traced) {
 			cmd := kept(s)
 			s.do("reload", 0)
 			s.sees("Keep Tending, Follows", 1)
 			s.signal(cmd.Process.Pid, syscall.SIGINT)
 			s.end(cmd, 0)
-		}, steps: []string{"Life Parting, Depart"}, kept: true},
+		}, steps: []string{"Life Parting, Depart"}, kind: phase.Kept},
 		{name: "Ctrl-C to a keeper during a reload", settings: []string{"T_WAIT=1"}, play: func(s *traced) {
 			cmd := kept(s)
 			reload := s.begin("reload")
@@ -326,12 +326,18 @@ func TestTraces(t *testing.T) {
 			s.letGo()
 			s.end(cmd, 0)
 			s.end(reload, 0) // FAILED, but as somebody wanted it
-		}, steps: []string{"Life Recalled, WorkerEnded"}, kept: true},
+		}, steps: []string{"Life Recalled, WorkerEnded"}, kind: phase.Kept},
 		{name: "restart", settings: []string{first}, play: func(s *traced) {
 			s.do("start", 0)
 			s.do("restart", 0)
 			s.do("stop", 0)
-		}, steps: []string{"Launch Claimed, Arrives", "Launch AtGate, Opens"}, alone: true},
+		}, steps: []string{"Launch Claimed, Arrives", "Launch AtGate, Opens"}, kind: phase.Restarted,
+			false: []string{"Launch AtGate, Opens", "Follow Held, Outlived"}},
+		{name: "restart fails after the gate", settings: []string{first}, play: func(s *traced) {
+			s.do("start", 0)
+			s.env = append(s.env, "T_REFUSE=1")
+			s.do("restart", 1)
+		}, steps: []string{"Launch AtGate, Opens", "Launch Found, Fails"}, kind: phase.Restarted},
 		{name: "program", settings: []string{"T_BECOME=1"}, play: func(s *traced) {
 			s.do("start", 0)
 			s.do("stop", 0)
@@ -352,9 +358,9 @@ func TestTraces(t *testing.T) {
 					errs = append(errs, fmt.Errorf("nobody has taken the step %s", step))
 				}
 			}
-			kind := phase.Detached
-			if tt.kept {
-				kind = phase.Kept
+			kind := tt.kind
+			if kind == 0 {
+				kind = phase.Detached
 			}
 			possible := func(list phase.Courses) error {
 				return phase.Possible(list, kind, slices.Contains(tt.settings, first), tt.killed)

@@ -3,6 +3,7 @@ package phase
 import (
 	"flag"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +25,7 @@ const (
 	_        word = iota
 	names         // the stage's
 	claimsIt      // from here on the daemon's, or the successor's
+	arrives
 	locksIt
 	runsIt
 	readyIt
@@ -44,6 +46,7 @@ const (
 // Of the launcher to the daemon.
 const (
 	_ word = iota
+	goesIt
 	releasesIt
 	cancelsIt
 )
@@ -51,17 +54,18 @@ const (
 // What it is for who hears it.
 var (
 	happening = [...]Happening{leaving: Leaves, asks: Asks, release: Releases, goOn: Insist, cancelled: Cancelled}
-	heardAs   = [...]Sign{names: Names, claimsIt: Claims, locksIt: Locks, runsIt: Runs, readyIt: IsReady, failsIt: Fails}
+	heardAs   = [...]Sign{names: Names, claimsIt: Claims, arrives: Arrives, locksIt: Locks, runsIt: Runs, readyIt: IsReady, failsIt: Fails}
 )
 
 // kind is who is there beside the daemon.
 type kind uint8
 
 const (
-	bare     kind = iota // nobody
-	detached             // its launcher, from the beginning on
-	kept                 // its keeper
-	managed              // its service manager
+	bare      kind = iota // nobody
+	detached              // its launcher, from the beginning on
+	restarted             // the same, and the daemon whose place it is to have
+	kept                  // its keeper
+	managed               // its service manager
 )
 
 // start is how far a daemon is that has been launched.
@@ -71,8 +75,18 @@ const (
 	unborn start = iota
 	inMain
 	settingUp // it has claimed
+	gated     // beside the daemon that is to be stopped
 	hasLock
 	begun
+)
+
+// other is the daemon that a restart stops.
+type other uint8
+
+const (
+	none other = iota
+	runs
+	toEnd // it was told
 )
 
 // stage is how far the stage is, whose word may come after the daemon's first one.
@@ -165,6 +179,10 @@ type world struct {
 	ctrlC    bool // the caller does not want it
 	reloaded bool
 
+	other  other
+	gate   Follow // of who stops it: the launcher
+	opened bool   // the gate
+
 	keeper  bool // it lives
 	keep    Keep
 	toK     bool // Took is on its way
@@ -185,6 +203,8 @@ type world struct {
 	said    bool // the worker has said that it is ready
 	tried   bool // somebody's patience: something takes too long in a reload, or is not wanted any more
 }
+
+func (w world) launched() bool { return w.kind == detached || w.kind == restarted }
 
 func (w world) oldLives() bool { return w.at != gone }
 
@@ -218,6 +238,7 @@ const (
 	aSuccessor              // TakeOver
 	aKeeper                 // Keep
 	aStop                   // Follow
+	aGate                   // Follow: who stops the daemon that is in the way
 
 	whos
 )
@@ -250,6 +271,7 @@ type faults struct {
 	deaf     bool // a launched daemon does not hear the end of the wire
 	unproved bool // who stops signals the process that was named first, and does not ask again
 	noMain   bool // the old process ends before the service manager knows the new one
+	rash     bool // a restart tells the old daemon to end, and does not wait for that
 	lateDead bool // a successor's clock does not ask whether the old process is gone
 }
 
@@ -266,7 +288,7 @@ func (k walker) step(w *world, e Event) Do {
 	if s.Do&PassOn != 0 && w.there {
 		w.told = true
 	}
-	if s.Do&SayReady != 0 && w.kind == detached && w.verdict == Open {
+	if s.Do&SayReady != 0 && w.launched() && w.verdict == Open {
 		k.news(w, SaysReady)
 	}
 	if s.Do&Remember != 0 {
@@ -393,7 +415,7 @@ func (k walker) each(w world, yield func(world)) {
 		// Somebody asks for the end of the daemon, once: of a process that finishes what it
 		// has begun it is not.
 		if !w.asked && w.old != Finishing && w.kind != kept { // where it is a signal to the keeper
-			if w.start >= settingUp || w.kind != detached {
+			if w.start >= settingUp || !w.launched() {
 				add(func(n *world) { n.asked = true; k.step(n, End) })
 			}
 		}
@@ -412,7 +434,7 @@ func (k walker) each(w world, yield func(world)) {
 				k.step(n, WorkerEnded)
 			})
 		}
-		if !w.reloaded && w.at == idle && w.old == Working && !w.ended {
+		if !w.reloaded && w.at == idle && w.old == Working && !w.ended && w.kind != restarted {
 			add(func(n *world) { n.reloaded, n.at = true, rising; n.spawn() })
 		}
 		fails := func(n *world) { // the reload; a successor that lives is ended
@@ -645,8 +667,11 @@ func (m mail) has(w word) bool {
 func begins(kind kind, first bool) world {
 	w := world{first: first, kind: kind, old: Working, lockOld: true, start: begun, verdict: Settled, keeper: kind == kept}
 	switch kind {
-	case detached:
+	case detached, restarted:
 		w = world{first: first, kind: kind, old: ComingUp, at: gone, verdict: Early, launcher: true, stage: forking, launch: Launched}
+		if kind == restarted {
+			w.other = runs
+		}
 	case kept:
 		w.keep, w.oldK = Tending, true
 	case managed:
@@ -680,7 +705,7 @@ func visit(r rules, f faults, kinds []kind, most int, first bool) (states int, f
 		}
 		return n
 	}
-	well := map[[2]bool]bool{}
+	well, restart := map[bool]bool{}, false
 	for _, kind := range kinds {
 		for _, first := range []bool{true, false} {
 			id(begins(kind, first))
@@ -708,10 +733,16 @@ func visit(r rules, f faults, kinds []kind, most int, first bool) (states int, f
 			to = append(to, id(n))
 		}
 		follow = append(follow, to)
-		well[[2]bool{w.first, true}] = well[[2]bool{w.first, true}] || w.was && !w.crashed && !w.asked
+		if w.comes() == 0 {
+			well[w.first] = well[w.first] || w.was
+			restart = restart || w.kind == restarted && w.launch == Up && !w.late
+		}
 	}
-	if !well[[2]bool{true, true}] || !well[[2]bool{false, true}] {
+	if (!well[true] || !well[false]) && !slices.Equal(kinds, []kind{restarted}) { // which is not reloaded
 		fault(world{}, "no reload ever goes well")
+	}
+	if slices.Contains(kinds, restarted) && !restart {
+		fault(world{}, "no restart ever goes well")
 	}
 	// Nothing is blocked for ever: an end is reached from everywhere, without another crash, and
 	// without anybody who asks for one.
@@ -793,7 +824,7 @@ func (w *world) say(word word) {
 
 // nextOutside is what those do who are there beside the daemon.
 func (k walker) nextOutside(w world, add func(func(*world))) {
-	if w.kind == detached {
+	if w.launched() {
 		k.nextBirth(w, add)
 		k.nextLauncher(w, add)
 	}
@@ -821,11 +852,17 @@ func (k walker) nextBirth(w world, add func(func(*world))) {
 	if w.stage != over && !w.crashed {
 		add(func(n *world) { n.crashed, n.stage = true, over })
 	}
+	if w.other == toEnd {
+		add(func(n *world) { n.other = none })
+	}
+	if w.other == runs && !w.crashed {
+		add(func(n *world) { n.other, n.crashed = none, true })
+	}
 	if !w.oldLives() || w.stage != over && w.start != inMain { // it comes before the first word, or after, when it is no matter
 		return
 	}
 	dies := func(n *world) { n.say(failsIt); n.leaves() }
-	if w.undone && (w.start == settingUp || w.start == hasLock) {
+	if w.undone && (w.start == settingUp || w.start == gated || w.start == hasLock) {
 		add(dies)
 	} else {
 		switch w.start {
@@ -840,6 +877,7 @@ func (k walker) nextBirth(w world, add func(func(*world))) {
 				n.start = settingUp
 				n.say(claimsIt)
 				if !n.dWire {
+					n.opened = true
 					k.news(n, Decides)
 				}
 			})
@@ -847,6 +885,19 @@ func (k walker) nextBirth(w world, add func(func(*world))) {
 				add(func(n *world) { n.own, n.dWire, n.toD = true, false, 0 })
 			}
 		case settingUp:
+			if w.kind == restarted {
+				add(func(n *world) { n.start = gated; n.say(arrives) })
+				break
+			}
+			fallthrough
+		case gated:
+			if w.start == gated && !w.opened {
+				break
+			}
+			if w.other != none {
+				add(dies)
+				break
+			}
 			add(func(n *world) { n.start, n.lockOld = hasLock, true; n.say(locksIt) })
 		case hasLock:
 			add(func(n *world) {
@@ -860,7 +911,7 @@ func (k walker) nextBirth(w world, add func(func(*world))) {
 				add(func(n *world) { n.said = true; k.news(n, SaysReady) })
 			}
 		}
-		if w.start < begun && !w.own {
+		if w.start < begun && (w.start != gated || w.opened) && !w.own {
 			add(func(n *world) {
 				n.own = true
 				if n.start == inMain {
@@ -874,12 +925,14 @@ func (k walker) nextBirth(w world, add func(func(*world))) {
 	if w.dWire && w.start != inMain {
 		first, rest := word(w.toD&15), w.toD>>4
 		switch {
+		case first == goesIt:
+			add(func(n *world) { n.toD, n.opened = rest, true })
 		case first == releasesIt:
-			add(func(n *world) { n.toD, n.dWire = 0, false; k.news(n, Decides) })
+			add(func(n *world) { n.toD, n.dWire, n.opened = 0, false, true; k.news(n, Decides) })
 		case first == cancelsIt:
 			add(func(n *world) { n.toD = rest; k.news(n, Cancels) })
 		case !w.launcher && !k.faults.deaf:
-			add(func(n *world) { n.dWire = false; k.news(n, Decides) })
+			add(func(n *world) { n.dWire, n.opened = false, true; k.news(n, Decides) })
 		}
 	}
 }
@@ -895,6 +948,10 @@ func (k walker) nextLauncher(w world, add func(func(*world))) {
 		add(func(n *world) { n.crashed, n.launcher, n.toL = true, false, 0 })
 	}
 	l := w.launch
+	if l == AtGate {
+		k.nextGate(w, add)
+		return
+	}
 	first := word(w.toL & 15)
 	ended := l == Vanished || l == Hushed || l == Mute || l == RecallEnds
 	hangsUp := !ended && first == 0 && w.stage == over && !(w.oldLives() && w.dWire)
@@ -927,6 +984,57 @@ func (k walker) nextLauncher(w world, add func(func(*world))) {
 	}
 }
 
+// nextGate is a launcher that stops the daemon in whose place the new one is to come.
+func (k walker) nextGate(w world, add func(func(*world))) {
+	sight := func(s Sight) {
+		add(func(n *world) {
+			k.took(taken{aGate, uint8(n.gate), uint8(s)})
+			to, ok := k.rules.follow(n.gate, s)
+			if !ok {
+				k.bad(*n, "gate: "+followNames[n.gate]+", "+sightNames[s])
+			}
+			n.gate = to
+		})
+	}
+	if !w.ctrlC {
+		add(func(n *world) { n.ctrlC = true; k.sees(n, Stays) })
+	}
+	if !w.tried { // or it is not to be stopped
+		add(func(n *world) { n.tried = true; k.sees(n, Stays) })
+	}
+	switch w.gate {
+	case 0:
+		if w.other == none {
+			add(func(n *world) { k.sees(n, Opens) })
+		} else {
+			add(func(n *world) { n.gate = Met })
+		}
+	case Met:
+		if w.other != none {
+			sight(Proves)
+		} else {
+			sight(Misses)
+		}
+	case Held:
+		if k.faults.rash && w.other == toEnd {
+			add(func(n *world) { k.sees(n, Opens) })
+		} else if w.other == runs {
+			add(func(n *world) {
+				n.other = toEnd
+				if n.start < gated && n.oldLives() {
+					k.bad(*n, "a daemon is stopped for one that has not come as far")
+				}
+			})
+		} else if w.other == none {
+			sight(Outlived)
+		}
+	case Lost, Left:
+		sight(SeesNil)
+	default:
+		add(func(n *world) { k.sees(n, Opens) })
+	}
+}
+
 // sees is what follows from a sign for the launcher.
 func (k walker) sees(w *world, g Sign) {
 	was := w.launch
@@ -936,6 +1044,12 @@ func (k walker) sees(w *world, g Sign) {
 		k.bad(*w, "launcher: "+launchNames[w.launch]+", "+signNames[g])
 	}
 	w.launch = c.To
+	if c.Do&NewTime != 0 {
+		w.late = false
+	}
+	if c.Do&SayGo != 0 && w.dWire {
+		w.toD = w.toD.with(goesIt)
+	}
 	if c.Do&SayRelease != 0 && w.dWire {
 		w.toD = w.toD.with(releasesIt)
 	}
@@ -1047,7 +1161,7 @@ func (k walker) nextStop(w world, add func(func(*world))) {
 	}
 	switch w.follow {
 	case 0:
-		if holder != 0 && !w.asked {
+		if holder != 0 && !w.asked && w.other == none {
 			add(func(n *world) { n.follow, n.target, n.asked = Met, holder, true })
 		}
 	case Met, MetNext:
@@ -1106,7 +1220,7 @@ func check(w world, list []world, fault func(world, string)) {
 		return
 	}
 	oldIs := w.oldLives() && !w.old.Ending()
-	if !oldIs && !newIs && !w.asked && !w.own && !w.crashed && !w.ctrlC {
+	if !oldIs && !newIs && !w.asked && !w.own && !w.crashed && !w.ctrlC && w.other == none && !(w.kind == restarted && w.tried) {
 		fault(w, "there is no daemon, and nobody has asked for that")
 	}
 	if w.asked && (oldIs || newIs && w.life == Working) && !w.crashed {
@@ -1122,7 +1236,7 @@ func check(w world, list []world, fault func(world, string)) {
 	if (w.launch == CalledOff || w.launch == Fallen) && !w.crashed && !(w.was && w.own) && (oldIs || newIs || w.lockOld) {
 		fault(w, "a start has failed, and a daemon is left")
 	}
-	if w.kind == detached && w.oldLives() && w.start == begun && w.verdict.Undecided() && !w.old.Ending() {
+	if w.launched() && w.oldLives() && w.start == begun && w.verdict.Undecided() && !w.old.Ending() {
 		fault(w, "the daemon waits for a launcher that is gone")
 	}
 	if w.kind == kept && !w.keeper && (oldIs || newIs && w.life == Working) {
@@ -1156,7 +1270,7 @@ var walked = sync.OnceValue(func() (w struct {
 	took    time.Duration
 }) {
 	begin := time.Now()
-	w.states, w.found, w.reached = visit(theRules, faults{}, []kind{bare, detached, kept, managed}, *mostEvents, false)
+	w.states, w.found, w.reached = visit(theRules, faults{}, []kind{bare, detached, restarted, kept, managed}, *mostEvents, false)
 	w.took = time.Since(begin)
 	return w
 })
@@ -1272,6 +1386,12 @@ func TestWalkFindsMistakes(t *testing.T) {
 				return s.Next(h)
 			}
 		}},
+		{"a restart does not stop the daemon that is in the way", restarted, false, launched(Claimed, Arrives, Course{Admitted, SayGo | NewTime})},
+		{"a restart stops a daemon for one that has not come as far", restarted, false, launched(Named, Claims, Course{AtGate, StopOther})},
+		{"who waits at the gate does not hear that it is open", restarted, false, launched(AtGate, Opens, Course{Admitted, NewTime})},
+		{"who waits at the gate is forgotten when that stays closed", restarted, false, launched(AtGate, Stays, Course{Fallen, 0})},
+		{"Ctrl-C after the gate leaves the new daemon", restarted, false, launched(Admitted, CallOff, Course{CalledOff, TakeAway})},
+		{"the old daemon is taken for gone, and is not", restarted, false, func(_ *rules, f *faults) { f.rash = true }},
 	} {
 		r, f := theRules, faults{}
 		tt.change(&r, &f)
