@@ -275,9 +275,11 @@ func Possible(list Courses, kind kind, first, killed bool) error {
 	var want [whos][]recorded
 	daemon, launcher, main := "", "", map[string]bool{}
 	for _, c := range list {
-		main[c.process] = main[c.process] || c.machine == "Life"
-		if c.machine == "Life" && (daemon == "" || kind == restarted) {
-			daemon = c.process
+		if c.machine == "Life" && (kind != restarted && daemon == "" || kind == restarted && len(main) > 0) {
+			daemon = c.process // of a restart the second one, which may not have come as far
+		}
+		if c.machine == "Life" {
+			main[c.process] = true
 		}
 	}
 	for _, c := range list {
