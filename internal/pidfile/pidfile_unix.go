@@ -225,7 +225,7 @@ func (f File) read(fd int, st *unix.Stat_t, last bool) (r Report, sure bool, err
 			r.Locker, r.UID = 0, -1
 		} else if orphaned(fd, who, running, r.Number) {
 			r.State, r.Unproved, r.Orphaned = Free, false, true
-		} else if number(fd) != r.Number {
+		} else if !who.held && named(fd) || number(fd) != r.Number {
 			r.coming = true // and has come
 		}
 	}
@@ -314,11 +314,18 @@ func dead(number int, i fileid.ID, owner int) bool {
 // children have inherited: those of a program that an exec worker became. Nobody
 // is named, the process whose number stands in the file is gone, and it has not left a
 // successor that is to come, nor one that has come since the locks were asked for: that
-// one has written its number before it let go of byteNext.
+// one has taken byteWho and written its number before it let go of byteNext. Its number may
+// have been read already, and say nothing here, as that of another PID namespace.
 func orphaned(fd int, who, running lock, pid int) bool {
 	var st unix.Stat_t
 	return !who.held && running.anonymous() && pid > 0 && retried.Fstat(fd, &st) == nil &&
-		dead(pid, fileid.Of(&st), int(st.Uid)) && !nextSet(fd) && number(fd) == pid
+		dead(pid, fileid.Of(&st), int(st.Uid)) && !nextSet(fd) && number(fd) == pid && !named(fd)
+}
+
+// named reports whether somebody has byteWho by now.
+func named(fd int) bool {
+	who, err := asked(fd, byteWho)
+	return err == nil && who.held
 }
 
 // lock is what F_GETLK says of one byte. The PID of an open-file-description

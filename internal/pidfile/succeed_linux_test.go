@@ -199,6 +199,14 @@ func TestSuccessorThatComesMeanwhileIsNoOrphan(t *testing.T) {
 			t.Errorf("with %d in the file, after %d was read there: %v", number, dead, got)
 		}
 	}
+	// Its number may be one of another PID namespace, and here that of nobody.
+	if err := write(int(f.Fd()), dead); err != nil {
+		t.Fatal(err)
+	}
+	locking(t, path, unix.F_SETLK, unix.F_WRLCK, byteWho, 1)
+	if orphaned(int(look.Fd()), lock{}, running, dead) {
+		t.Error("somebody has taken the lock that names him, and is an orphan")
+	}
 }
 
 // One that has the lock and has not written its number yet has a moment for that.
