@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 
 	"github.com/daemonocle/daemonocle/internal/systemd"
 )
@@ -62,27 +63,29 @@ func TestWhoRunsTheDaemon(t *testing.T) {
 
 // TestManagerIsNotWaitedForAfterTheCaller: the caller's end is no silence of the manager's.
 func TestManagerIsNotWaitedForAfterTheCaller(t *testing.T) {
-	m := (&managers{custody: custody{
-		service: func(int) (systemd.Service, bool) { return systemd.Service{Unit: "web.service"}, true },
-		inside:  func(systemd.Service) bool { return false },
-		main: func(ctx context.Context, _ systemd.Service) (int, error) {
-			<-ctx.Done()
-			return 0, context.Cause(ctx)
-		},
-		keeper: func(int) int { return 0 },
-	}}).ready()
-	ctx, stop := context.WithCancel(t.Context())
-	stop()
-	if _, is, err := m.run(ctx, 7); is || !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, %v", is, err)
-	}
-	if len(m.silent) > 0 {
-		t.Errorf("silent: %v", m.silent)
-	}
-	if _, is, err := m.run(t.Context(), 7); is || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v, %v", is, err)
-	}
-	if len(m.silent) != 1 {
-		t.Errorf("silent: %v", m.silent)
-	}
+	synctest.Test(t, func(t *testing.T) { // it waits for as long as a manager may take
+		m := (&managers{custody: custody{
+			service: func(int) (systemd.Service, bool) { return systemd.Service{Unit: "web.service"}, true },
+			inside:  func(systemd.Service) bool { return false },
+			main: func(ctx context.Context, _ systemd.Service) (int, error) {
+				<-ctx.Done()
+				return 0, context.Cause(ctx)
+			},
+			keeper: func(int) int { return 0 },
+		}}).ready()
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		if _, is, err := m.run(ctx, 7); is || !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, %v", is, err)
+		}
+		if len(m.silent) > 0 {
+			t.Errorf("silent: %v", m.silent)
+		}
+		if _, is, err := m.run(t.Context(), 7); is || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, %v", is, err)
+		}
+		if len(m.silent) != 1 {
+			t.Errorf("silent: %v", m.silent)
+		}
+	})
 }

@@ -150,7 +150,7 @@ func TestSystemdThatIsNotHeard(t *testing.T) {
 	cmd.Args = append([]string{"unshare", "--mount", "sh", "-c", "mount --bind " + hangs + " " + real + ` && exec "$0" "$@"`, cmd.Path}, cmd.Args[1:]...)
 	cmd.Path, err = exec.LookPath("unshare")
 	must(t, err)
-	want := ending{"Stopping foo ... OK\n", "WARNING: systemd may run foo (ask systemd about " + u.name + ": no answer within 500ms); acting on the process itself\n", 0}
+	want := ending{"Stopping foo ... OK\n", "WARNING: systemd may run foo (ask systemd about " + u.name + ": no answer within 5s); acting on the process itself\n", 0}
 	if got := s.begin(cmd).wait(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

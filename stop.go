@@ -45,7 +45,7 @@ type Stopped struct {
 	// that could not be killed are named in the error.
 	Left []int
 	// Unasked says why it is not known whether a service manager runs the daemon, where
-	// that could be: systemd was asked, and has not answered within half a second.
+	// that could be: systemd was asked, and has not answered within 5 s.
 	Unasked error
 	// Skipped: see Started.
 	Skipped bool

@@ -25,8 +25,9 @@ const (
 
 // A worker that is another program.
 const (
-	// ProbeBefore: a probe may take so long to fail before the start.
-	ProbeBefore = time.Second
+	// ProbeBefore: a probe may take so long to fail before the start. Where nobody listens it
+	// fails at once, but a busy machine can keep us from asking.
+	ProbeBefore = 5 * time.Second
 	// LivesOnAfterReady: a program must live on so long when it seems to be ready and has not
 	// said so to us.
 	LivesOnAfterReady = 100 * time.Millisecond
@@ -76,8 +77,9 @@ const (
 
 // A service manager.
 const (
-	// ManagerAnswers: it may take so long to say what it runs.
-	ManagerAnswers = 500 * time.Millisecond
+	// ManagerAnswers: it may take so long to say what it runs. A busy one answers late, and
+	// to act without the answer is to act against it.
+	ManagerAnswers = 5 * time.Second
 	// ManagerHears is for one that is busy: its queue has room for few messages.
 	ManagerHears = 5 * time.Second
 )
