@@ -561,29 +561,41 @@ func TestReadyByNotification(t *testing.T) {
 	// Its children may speak for it, also one that has gone by then.
 	if path, err := exec.LookPath("systemd-notify"); err == nil {
 		s = foreign(t, "D_READY=notify", "D_START_WINDOW=1h", "D_SH="+path+" --ready; exec sleep 1000")
-		s.start()
+		pid := s.start()
+		testkit.WaitFor(t, "the child to go", func() bool { return fact(t, pid, "status", "Name:") == "sleep" })
 		s.stop()
 	}
 }
 
 // It may take longer than any window, and the word of others does not count.
 func TestNotYetReady(t *testing.T) {
-	s := notifier(t, "READY=0\nX_READY=1\nSTATUS=loading", "D_START_WINDOW=1ms", "D_START_TIMEOUT=5s")
-	r := s.do("start")
-	if r.code != 75 || !strings.Contains(r.err, "\nreason: loading\n") {
-		t.Errorf("got %+v", r)
-	}
-	s.stop()
-
-	sent := filepath.Join(testkit.TempDir(t), "sent")
+	growing(t, func(limit time.Duration) bool {
+		s := notifier(t, "READY=0\nX_READY=1\nSTATUS=loading", "D_START_WINDOW=1ms", "D_START_TIMEOUT="+limit.String())
+		r := s.do("start")
+		if r.code != 75 {
+			t.Errorf("got %+v", r)
+		}
+		if !strings.Contains(r.err, "\nreason: loading\n") {
+			s.do("stop") // it may have found nobody to tell, and have ended
+			return false
+		}
+		s.stop()
+		return true
+	})
 	self, err := os.Executable()
 	must(t, err)
-	s = foreign(t, "D_READY=notify", "D_START_TIMEOUT=5s", "N_SENT="+sent,
-		`D_SH=N_OUTSIDE=1 `+strings.Join(testkit.HelperEnv(t, "notifies"), " ")+" "+self+" READY=1 & while ! [ -e "+sent+" ]; do sleep 0.01; done; exec sleep 1000")
-	if r := s.do("start"); r.code != 75 || !onDisk(sent) {
-		t.Errorf("word from another process group: got %+v", r)
-	}
-	s.do("stop")
+	growing(t, func(limit time.Duration) bool {
+		sent := filepath.Join(testkit.TempDir(t), "sent")
+		s := foreign(t, "D_READY=notify", "D_START_TIMEOUT="+limit.String(), "N_SENT="+sent,
+			`D_SH=N_OUTSIDE=1 `+strings.Join(testkit.HelperEnv(t, "notifies"), " ")+" "+self+" READY=1 & while ! [ -e "+sent+" ]; do sleep 0.01; done; exec sleep 1000")
+		r := s.do("start")
+		heard := onDisk(sent) // before the stop, which the sender outlives
+		if r.code != 75 {
+			t.Errorf("word from another process group: got %+v", r)
+		}
+		s.do("stop")
+		return heard
+	})
 }
 
 func TestReadyByALine(t *testing.T) {

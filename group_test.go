@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/daemonocle/daemonocle"
 	"github.com/daemonocle/daemonocle/internal/testkit"
@@ -161,6 +162,31 @@ func TestGroupAfterKills(t *testing.T) {
 	testkit.WaitGone(t, after[2])
 	s.begin("stop").want(printed{out: lineFor("Stopping", 0, 1, 3), err: "WARNING: foo2 is not running\n"})
 	s.noProcess()
+}
+
+// One that cannot be stopped is not started either.
+func TestGroupRestartsWhatCouldBeStopped(t *testing.T) {
+	growing(t, func(limit time.Duration) bool {
+		s, g := newPool(t, 3, "D_WORKER_1=deaf", "D_STOP_TIMEOUT="+limit.String())
+		s.begin("start").want(printed{out: lineFor("Starting", 0, 1, 2)})
+		before := pids(t, g)
+		got := s.begin("restart").wait()
+		if strings.Contains(got.out, "foo0 ... FAILED") || strings.Contains(got.out, "foo2 ... FAILED") {
+			return false
+		}
+		want := printed{
+			out:  lineFor("Stopping", 0) + "Stopping foo1 ... FAILED\n" + lineFor("Stopping", 2) + lineFor("Starting", 0, 2),
+			err:  fmt.Sprintf("ERROR: Timed out while waiting for process (PID %d) to terminate\n", before[1]),
+			code: 1,
+		}
+		if got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+		if after := pids(t, g); after[1] != before[1] || after[0] == before[0] || after[2] == before[2] {
+			t.Errorf("got processes %v after %v", after, before)
+		}
+		return true
+	})
 }
 
 func TestTwoGroupStartsAtOnce(t *testing.T) {

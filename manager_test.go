@@ -240,13 +240,17 @@ func TestServiceManagerMeansOneProcess(t *testing.T) {
 }
 
 func TestStillStartingSaysWhatItIsDoing(t *testing.T) {
-	s := describe(t, "life", "L_QUIET=1", "D_REQUIRE_READY=1", "D_START_TIMEOUT=6s")
-	r := s.begin(s.command("start"))
-	s.tell("note loading 3 of 4")
-	if got := r.wait(); got.code != 75 || !strings.Contains(got.err, "\nreason: loading 3 of 4\n") {
-		t.Errorf("got %+v", got)
-	}
-	s.stop()
+	growing(t, func(limit time.Duration) bool {
+		s := describe(t, "life", "L_QUIET=1", "D_REQUIRE_READY=1", "D_START_TIMEOUT="+limit.String())
+		r := s.begin(s.command("start"))
+		s.tell("note loading 3 of 4")
+		got := r.wait()
+		if got.code != 75 {
+			t.Errorf("got %+v", got)
+		}
+		s.stop()
+		return strings.Contains(got.err, "\nreason: loading 3 of 4\n")
+	})
 }
 
 const watchdogTime = 200 * time.Millisecond

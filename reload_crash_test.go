@@ -29,6 +29,8 @@ func init() { helpers["regen"] = regen }
 //
 //	R_SAY     what main says on stdout at its beginning, if launched
 //	R_RELOAD  Hooks.Reload: ok, or the text of its error
+//	R_START_TIMEOUT
+//	          StartTimeout of the daemon, which is for its reloads; its launcher has its own
 func regen() {
 	if daemonocle.Launched() {
 		if text := os.Getenv("R_SAY"); text != "" {
@@ -49,6 +51,9 @@ func regen() {
 	c := progConfig()
 	if daemonocle.Launched() && at("config") != nil {
 		c.StopTimeout = -1
+	}
+	if limit := progDuration("R_START_TIMEOUT"); daemonocle.Launched() && limit != 0 {
+		c.StartTimeout = limit // of a reload; the start has its own
 	}
 	c.Worker = func(ctx context.Context) error {
 		if err := at("worker"); err != nil {
@@ -425,7 +430,7 @@ func TestReloadThatFailsLeavesTheDaemonAlone(t *testing.T) {
 
 func TestReloadThatTakesTooLongLeavesTheDaemonAlone(t *testing.T) {
 	eachMode(t, func(t *testing.T, mode, order string) {
-		s := newReloader(t, mode, order, "D_STOP_TIMEOUT=100ms", "D_START_TIMEOUT="+(10*testkit.Settle).String())
+		s := newReloader(t, mode, order, "D_STOP_TIMEOUT=100ms", "R_START_TIMEOUT="+(10*testkit.Settle).String())
 		pid := s.up()
 		for _, f := range delays {
 			if f.readyFirst && s.setting("D_REQUIRE_READY") == "" {
@@ -566,49 +571,62 @@ func (s *reloader) upAs(argv0, path string) int {
 // What is the program's file by the time of the reload may be anything.
 func TestReloadOfAProgramThatIsNotThere(t *testing.T) {
 	eachOrder(t, func(t *testing.T, order string) {
-		s := newReloader(t, "detached", order, "D_START_TIMEOUT=5s")
-		image := s.ownImage("prog")
-		pid := s.upAs(image, image)
-		kept := image + ".kept"
-		must(t, os.Rename(image, kept))
-		put := func(text string, mode os.FileMode) func() {
-			return func() { must(t, os.WriteFile(image, []byte(text), mode), os.Chmod(image, mode)) }
-		}
-		for _, tt := range []struct {
-			name string
-			put  func()
-			text string
-		}{
-			{"missing", func() {}, "execute " + image + ": no such file or directory"},
-			{"not executable", put("#!/bin/sh\n", 0o644), "execute " + image + ": permission denied"},
-			{"garbage", put("\x7fELF coconut", 0o755), "execute " + image + ": exec format error"},
-			{"a directory", func() { must(t, os.Mkdir(image, 0o755)) }, "execute " + image + ": permission denied"},
-			{"ends well", put("#!/bin/sh\nexit 0\n", 0o755), "child exited immediately with exit code 0"},
-			{"says why", put("#!/bin/sh\necho wrong coconut >&2\nexit 3\n", 0o755), "child exited immediately with exit code 3"},
-			{"never claims", put("#!/bin/sh\nexec sleep 1000\n", 0o755), "timed out while waiting for the new process"},
-			{"closes all and stays", put("#!/bin/sh\nfor n in 3 4 5 6 7 8 9; do eval \"exec $n>&-\"; done\nexec sleep 1000\n", 0o755), "timed out while waiting for the new process"},
-		} {
-			t.Run(tt.name, func(t *testing.T) {
-				tt.put()
-				defer os.Remove(image)
-				r := s.do("reload")
-				first, rest, _ := strings.Cut(r.err, "\n")
-				if r.out != "Reloading foo ... FAILED\n" || r.code != 1 || !strings.Contains(strings.ToLower(first), strings.ToLower(tt.text)) {
-					t.Errorf("got %+v, want %q", r, tt.text)
-				}
-				if tt.name == "says why" && !strings.Contains(rest, "stderr: wrong coconut\n") {
-					t.Errorf("got %+v", r)
-				}
-				s.untouched(t, pid, "")
-			})
-		}
-		must(t, os.Rename(kept, image))
-		if r := s.do("reload"); r != (ending{reloadedLine, "", 0}) {
-			t.Errorf("reload: %+v", r)
-		}
-		s.only(s.await(pid))
-		s.down()
+		t.Run("ends", func(t *testing.T) { reloadOfNoProgram(t, order, "1h") })
+		t.Run("stays", func(t *testing.T) { reloadOfNoProgram(t, order, "1s") })
 	})
+}
+
+func reloadOfNoProgram(t *testing.T, order, limit string) {
+	s := newReloader(t, "detached", order, "R_START_TIMEOUT="+limit)
+	image := s.ownImage("prog")
+	pid := s.upAs(image, image)
+	kept := image + ".kept"
+	must(t, os.Rename(image, kept))
+	put := func(text string, mode os.FileMode) func() {
+		return func() { must(t, os.WriteFile(image, []byte(text), mode), os.Chmod(image, mode)) }
+	}
+	for _, tt := range []struct {
+		name string
+		put  func()
+		text string
+	}{
+		{"missing", func() {}, "execute " + image + ": no such file or directory"},
+		{"not executable", put("#!/bin/sh\n", 0o644), "execute " + image + ": permission denied"},
+		{"garbage", put("\x7fELF coconut", 0o755), "execute " + image + ": exec format error"},
+		{"a directory", func() { must(t, os.Mkdir(image, 0o755)) }, "execute " + image + ": permission denied"},
+		{"ends well", put("#!/bin/sh\nexit 0\n", 0o755), "child exited immediately with exit code 0"},
+		{"says why", put("#!/bin/sh\necho wrong coconut >&2\nexit 3\n", 0o755), "child exited immediately with exit code 3"},
+		{"never claims", put("#!/bin/sh\nexec sleep 1000\n", 0o755), "timed out while waiting for the new process"},
+		{"closes all and stays", put("#!/bin/sh\nfor n in 3 4 5 6 7 8 9; do eval \"exec $n>&-\"; done\nexec sleep 1000\n", 0o755), "timed out while waiting for the new process"},
+	} {
+		if stays := strings.HasPrefix(tt.text, "timed out"); stays != (limit == "1s") {
+			continue
+		}
+		t.Run(tt.name, func(t *testing.T) {
+			tt.put()
+			defer os.Remove(image)
+			r := s.do("reload")
+			first, rest, _ := strings.Cut(r.err, "\n")
+			if r.out != "Reloading foo ... FAILED\n" || r.code != 1 || !strings.Contains(strings.ToLower(first), strings.ToLower(tt.text)) {
+				t.Errorf("got %+v, want %q", r, tt.text)
+			}
+			if tt.name == "says why" && !strings.Contains(rest, "stderr: wrong coconut\n") {
+				t.Errorf("got %+v", r)
+			}
+			s.untouched(t, pid, "")
+		})
+	}
+	must(t, os.Rename(kept, image))
+	if limit == "1s" { // which is no time for one that is to work
+		s.only(pid)
+		s.down()
+		return
+	}
+	if r := s.do("reload"); r != (ending{reloadedLine, "", 0}) {
+		t.Errorf("reload: %+v", r)
+	}
+	s.only(s.await(pid))
+	s.down()
 }
 
 // The file that is there by the time of the reload is what runs afterwards.

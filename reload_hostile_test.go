@@ -164,7 +164,7 @@ func TestStrangerWhoTakesTheDaemonsName(t *testing.T) {
 				if got := s.do("reload"); got != (ending{reloadedLine, "", 0}) {
 					t.Errorf("reload: %+v", got)
 				}
-				s.only(s.holder())
+				s.only(s.await(0))
 				s.down()
 			})
 		})
@@ -242,7 +242,7 @@ func TestStrangerWhoReadLocksDuringTheHandOver(t *testing.T) {
 					t.Errorf("reload: %+v", got)
 				}
 				testkit.WaitGone(t, pid)
-				s.only(s.holder())
+				s.only(s.await(0))
 				s.down()
 			})
 		})

@@ -162,7 +162,7 @@ func TestNewGenerationKilledWhileTheOldOneGoes(t *testing.T) {
 					t.Errorf("got %+v", got)
 				}
 				testkit.WaitGone(t, pid)
-				s.only(s.holder())
+				s.only(s.await(0))
 				s.down()
 			})
 		}
@@ -361,7 +361,7 @@ func TestNewGenerationKilledBeforeItHasTheLock(t *testing.T) {
 			}
 			at.open()
 			testkit.WaitGone(t, pid)
-			s.only(s.holder())
+			s.only(s.await(0))
 			s.down()
 		})
 	}

@@ -191,7 +191,7 @@ func TestReloadDuringTheStart(t *testing.T) {
 		if n := s.generation(); n != 2 {
 			t.Errorf("it is generation %d", n)
 		}
-		s.only(s.holder())
+		s.only(s.await(0))
 		s.down()
 	})
 }

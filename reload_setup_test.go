@@ -371,7 +371,7 @@ func (in *inner) kinds() (kinds []string) {
 		return all
 	}
 	// It has let go of its launcher when there are no more than these.
-	for range 200 {
+	for end := time.Now().Add(testkit.Patience); time.Now().Before(end); {
 		if kinds = read(); len(kinds) <= 8 {
 			break
 		}

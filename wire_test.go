@@ -105,10 +105,15 @@ func TestBrokenWireHasOneTrueOutcome(t *testing.T) {
 			t.Run(how+"/"+then, func(t *testing.T) {
 				testkit.Parallel(t)
 				r := newRig(t, "D_BREAK="+how, "D_STOP_TIMEOUT=300ms")
-				switch then {
-				case "RequireReady":
+				switch {
+				case how == "reset": // nothing must come before what SIGINT does
+					r.env = append(r.env, "D_WORKER="+then, "D_START_WINDOW=1h", "D_START_TIMEOUT=1h")
+					if then == "RequireReady" {
+						r.env = append(r.env, "D_WORKER=alive", "D_REQUIRE_READY=1")
+					}
+				case then == "RequireReady":
 					r.env = append(r.env, "D_WORKER=alive", "D_REQUIRE_READY=1", "D_START_TIMEOUT=2s")
-				case "os.Exit:7":
+				case then == "os.Exit:7":
 					r.env = append(r.env, "D_WORKER="+then, "D_START_WINDOW=1h", "D_START_TIMEOUT=1h")
 				default:
 					r.env = append(r.env, "D_WORKER="+then, "D_START_WINDOW=300ms")

@@ -65,7 +65,9 @@ func fooConfig() daemonocle.Config {
 		StdoutFile: "foo.log",
 		StderrFile: "foo.log",
 		Worker:     work,
-		Help:       "Foo does nothing, and does it in the background.\n\nIt is here for the tests.",
+		// A busy machine may be slow to come to the worker's end, or its word.
+		StartWindow: time.Hour,
+		Help:        "Foo does nothing, and does it in the background.\n\nIt is here for the tests.",
 		Actions: []daemonocle.Action{
 			daemonocle.NewAction("foo", "Wibble a number.", wibble),
 			daemonocle.NewAction("bar", "Wubble, and flub.", bar),

@@ -46,12 +46,15 @@ func playTranscript(t *testing.T, document string) {
 		}
 	}
 	text := transcript(t, document)
+	const waits = "--name away --ready-line never --wait 1h --"
 	// Ports that are free here, of as many digits.
 	var there, here []string
 	for _, port := range []string{"8000", "6399", "6400"} {
 		free := testkit.FreePort(t)
 		there, here = append(there, port, free), append(here, free, port)
 	}
+	// What goes into the background may do so later than any window ends.
+	there, here = append(there, "--name away --", waits), append(here, waits, "--name away --")
 	local, back := strings.NewReplacer(there...), strings.NewReplacer(here...)
 
 	h := newHouse(t)
@@ -138,6 +141,7 @@ func unchanging(text string) string {
 		{`\x1b\[[0-9;]*[mK]|\r`, ""},
 		{`\[\d\d/\w+/\d+ [\d:]+\]`, "[TIME]"},
 		{`PID \d+`, "PID N"},
+		{`exited with exit code (\d+) before it was ready`, "exited immediately with exit code $1"},
 		{`(?m)^(\w+) +(sleeping|running|disk-sleep) +\d+ +\dm +[\d.]+ +[\d.]+$`, "$1 sleeping N 0m N N"},
 		{`(?m)^NAME .*$`, "NAME"},
 		{`127\.0\.0\.1 - - .*\n`, fmt.Sprintln("127.0.0.1 GET")},
