@@ -272,14 +272,15 @@ const (
 // Possible reports as an error that the walk has no way on which each does what it does in the trace.
 // Of a daemon that is kept, and of one that a restart stops, the walk does not know the begin.
 func Possible(list Courses, kind kind, first, killed bool) error {
-	var want [whos][]recorded
+	var all [2][whos][]recorded // of the first reload, and of another one
+	generations := []string{}
 	daemon, launcher, main := "", "", map[string]bool{}
 	for _, c := range list {
 		if c.machine == "Life" && (kind != restarted && daemon == "" || kind == restarted && len(main) > 0) {
 			daemon = c.process // of a restart the second one, which may not have come as far
 		}
-		if c.machine == "Life" {
-			main[c.process] = true
+		if c.machine == "Life" && !main[c.process] {
+			main[c.process], generations = true, append(generations, c.process)
 		}
 	}
 	for _, c := range list {
@@ -305,13 +306,37 @@ func Possible(list Courses, kind kind, first, killed bool) error {
 		if kind == restarted && who == anHeir {
 			continue // it is the daemon that was stopped
 		}
-		want[who] = append(want[who], c.steps...)
+		generation := slices.Index(generations, c.process)
+		switch who {
+		case aDaemon, aVerdict:
+			all[0][who] = append(all[0][who], c.steps...)
+		case anHeir, aSuccessor:
+			if generation < 2 {
+				all[0][who] = append(all[0][who], c.steps...)
+			} else {
+				all[1][who] = append(all[1][who], c.steps...)
+			}
+			if who == anHeir && generation == 1 {
+				all[1][aDaemon] = append(all[1][aDaemon], c.steps...)
+			}
+		case aPredecessor:
+			all[max(generation, 0)][who] = append(all[max(generation, 0)][who], c.steps...)
+		default:
+			all[0][who] = append(all[0][who], c.steps...)
+			all[1][who] = append(all[1][who], c.steps...)
+		}
 	}
 	if kind == kept {
-		want[aVerdict], want[aLauncher] = nil, nil
-		if i := slices.IndexFunc(want[aDaemon], func(r recorded) bool { return Event(r.event) == Begin }); i >= 0 {
-			want[aDaemon] = want[aDaemon][i+1:]
+		all[0][aVerdict], all[0][aLauncher], all[1][aLauncher] = nil, nil, nil
+		if i := slices.IndexFunc(all[0][aDaemon], func(r recorded) bool { return Event(r.event) == Begin }); i >= 0 {
+			all[0][aDaemon] = all[0][aDaemon][i+1:]
 		}
+	}
+	// ends is whether there is no more to come: where another reload may come, of a successor that
+	// has become the daemon only that it ends.
+	ends := func(list []recorded, done uint8) bool {
+		rest := list[done:]
+		return len(rest) == 0 || len(rest) == 1 && rest[0].machine == "TakeOver" && TakeOver(rest[0].state) == Daemon
 	}
 	type moment struct {
 		world
@@ -326,11 +351,15 @@ func Possible(list Courses, kind kind, first, killed bool) error {
 	for len(todo) > 0 {
 		m := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		done, all := 0, 0
-		for i := range whos {
-			done, all = done+int(m.done[i]), all+len(want[i])
+		want := all[0]
+		done, whole := 0, 0
+		if m.turned {
+			want, done = all[1], 100
 		}
-		if done == all {
+		for i := range whos {
+			done, whole = done+int(m.done[i]), whole+len(want[i])-int(m.done[i])
+		}
+		if whole == 0 && (m.turned || len(generations) < 3) {
 			return nil
 		}
 		if done > far {
@@ -349,6 +378,12 @@ func Possible(list Courses, kind kind, first, killed bool) error {
 			if n.crashed && !m.crashed && !killed {
 				ok = false
 			}
+			if ok && n.turned && !m.turned {
+				for _, i := range []who{aDaemon, aPredecessor, aSuccessor} {
+					ok = ok && ends(want[i], to.done[i])
+				}
+				to.done[aDaemon], to.done[anHeir], to.done[aPredecessor], to.done[aSuccessor] = to.done[anHeir], 0, 0, 0
+			}
 			if ok && !seen[to] {
 				seen[to] = true
 				todo = append(todo, to)
@@ -357,6 +392,10 @@ func Possible(list Courses, kind kind, first, killed bool) error {
 		})
 	}
 	var left []string
+	want := all[0]
+	if farthest.turned {
+		want = all[1]
+	}
 	for i := range whos {
 		if int(farthest.done[i]) < len(want[i]) {
 			left = append(left, want[i][farthest.done[i]].String())

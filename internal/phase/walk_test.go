@@ -14,7 +14,7 @@ import (
 // keeper, its service manager, and to who stops it: each with its own table, what they have said
 // and is not heard yet, the lock, and the death of any at any moment. What the tables leave to
 // the code around them (swap, relieve, takes in successor.go, listen in run.go) is played here in
-// a few lines. There is one reload, one end that is asked for by a signal, one by who stops the
+// a few lines. There are two reloads, one end that is asked for by a signal, one by who stops the
 // daemon, one Ctrl-C, one death by SIGKILL, and one worker that ends by itself.
 
 // word is what one process says to the other.
@@ -138,7 +138,8 @@ const (
 
 // world is one moment.
 type world struct {
-	first bool // the order is ready first
+	first  bool // the order is ready first
+	turned bool // there was a reload before
 
 	old   Life
 	at    at
@@ -271,6 +272,8 @@ type faults struct {
 	deaf     bool // a launched daemon does not hear the end of the wire
 	unproved bool // who stops signals the process that was named first, and does not ask again
 	noMain   bool // the old process ends before the service manager knows the new one
+	unlocked bool // a successor that has become the daemon has not the lock
+	stale    bool // a keeper knows the generation before the last one
 	rash     bool // a restart tells the old daemon to end, and does not wait for that
 	lateDead bool // a successor's clock does not ask whether the old process is gone
 }
@@ -395,6 +398,23 @@ func (w *world) lost() {
 	}
 }
 
+// turns makes the successor the old one of another reload, once nothing is left of the first one: one
+// more after that one is as this.
+func (k walker) turns(w *world) {
+	follows := w.follow == 0 || w.target == 2 || w.follow == Left || w.follow == Lost || w.follow.Over()
+	if w.turned || w.launched() || w.oldLives() || !w.there || w.take != Daemon || !w.life.Begun() || w.end != 0 ||
+		w.wire || w.waits || w.told || w.toNew != 0 || w.toK || w.keeper && !w.knows || !follows {
+		return
+	}
+	target := w.target / 2 // the second one is the first one
+	*w = world{first: w.first, kind: w.kind, turned: true,
+		old: w.life, lockOld: true, start: begun, verdict: Settled, oldK: w.newK, unit: w.unit / 2,
+		keeper: w.keeper, keep: w.keep, keptEnd: w.keptEnd, follow: w.follow, target: target, sent: w.sent,
+		asked: w.asked, crashed: w.crashed, own: w.own, said: w.said, tried: w.tried}
+	w.lockOld = !k.faults.unlocked
+	w.knows = w.keeper && k.faults.stale
+}
+
 // leaves is the end of the old process, however it comes.
 func (w *world) leaves() {
 	w.at, w.lockOld, w.toOld, w.dWire, w.toD, w.oldK = gone, false, 0, false, 0, false
@@ -409,6 +429,7 @@ func (k walker) each(w world, yield func(world)) {
 	add := func(f func(*world)) {
 		n := w
 		f(&n)
+		k.turns(&n)
 		yield(n)
 	}
 	if w.oldLives() {
@@ -705,7 +726,7 @@ func visit(r rules, f faults, kinds []kind, most int, first bool) (states int, f
 		}
 		return n
 	}
-	well, restart := map[bool]bool{}, false
+	well, restart := map[[2]bool]bool{}, false
 	for _, kind := range kinds {
 		for _, first := range []bool{true, false} {
 			id(begins(kind, first))
@@ -734,12 +755,16 @@ func visit(r rules, f faults, kinds []kind, most int, first bool) (states int, f
 		}
 		follow = append(follow, to)
 		if w.comes() == 0 {
-			well[w.first] = well[w.first] || w.was
+			well[[2]bool{w.first, w.turned}] = well[[2]bool{w.first, w.turned}] || w.was
 			restart = restart || w.kind == restarted && w.launch == Up && !w.late
 		}
 	}
-	if (!well[true] || !well[false]) && !slices.Equal(kinds, []kind{restarted}) { // which is not reloaded
-		fault(world{}, "no reload ever goes well")
+	for _, first := range []bool{true, false} {
+		if !well[[2]bool{first, false}] && !slices.Equal(kinds, []kind{restarted}) { // which is not reloaded
+			fault(world{}, "no reload ever goes well")
+		} else if !well[[2]bool{first, true}] && slices.Contains(kinds, bare) {
+			fault(world{}, "no reload after another one ever goes well")
+		}
 	}
 	if slices.Contains(kinds, restarted) && !restart {
 		fault(world{}, "no restart ever goes well")
@@ -781,8 +806,8 @@ func visit(r rules, f faults, kinds []kind, most int, first bool) (states int, f
 }
 
 // outside is what has come from outside.
-func (w world) outside() [8]bool {
-	return [8]bool{w.tried, w.crashed, w.asked, w.own, w.ctrlC, w.reloaded, w.said, w.follow != 0}
+func (w world) outside() [9]bool {
+	return [9]bool{w.tried, w.crashed, w.asked, w.own, w.ctrlC, w.reloaded || w.turned, w.reloaded && w.turned, w.said, w.follow != 0}
 }
 
 var mostEvents = flag.Int("events", 2, "how many crashes, signals, cancels and ends come in one walk; a reload and a stop are more")
@@ -1391,6 +1416,8 @@ func TestWalkFindsMistakes(t *testing.T) {
 		{"who waits at the gate does not hear that it is open", restarted, false, launched(AtGate, Opens, Course{Admitted, NewTime})},
 		{"who waits at the gate is forgotten when that stays closed", restarted, false, launched(AtGate, Stays, Course{Fallen, 0})},
 		{"Ctrl-C after the gate leaves the new daemon", restarted, false, launched(Admitted, CallOff, Course{CalledOff, TakeAway})},
+		{"a keeper signals the generation before the last one", kept, false, func(_ *rules, f *faults) { f.stale = true }},
+		{"the daemon after a reload has not the lock", managed, false, func(_ *rules, f *faults) { f.unlocked = true }},
 		{"the old daemon is taken for gone, and is not", restarted, false, func(_ *rules, f *faults) { f.rash = true }},
 	} {
 		r, f := theRules, faults{}
