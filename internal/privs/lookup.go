@@ -174,10 +174,11 @@ func byName[T any](name string, find func(string) (*T, error)) (*T, error) {
 }
 
 func unknown(err error) bool {
-	_, u := errors.AsType[user.UnknownUserError](err)
-	_, i := errors.AsType[user.UnknownUserIdError](err)
-	_, g := errors.AsType[user.UnknownGroupError](err)
-	return u || i || g || errors.Is(err, fs.ErrNotExist) // no /etc/passwd: nobody is known
+	switch err.(type) {
+	case user.UnknownUserError, user.UnknownUserIdError, user.UnknownGroupError:
+		return true
+	}
+	return errors.Is(err, fs.ErrNotExist) // no /etc/passwd: nobody is known
 }
 
 // entryID reads an id that the database gave.
