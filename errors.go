@@ -95,14 +95,14 @@ func (e *Error) Unwrap() error { return e.Err }
 // told is an error of another type that the operator has seen.
 type told struct{ error }
 
-func (t told) Unwrap() error { return t.error }
+func (t *told) Unwrap() error { return t.error }
 
 // Shown reports whether the operator has been told of the error: Do, DoWith,
 // Invoke and Output.Explain print what they return, and so does package cli. A
 // program that prints errors itself looks here first.
 func Shown(err error) bool {
 	e, is := errors.AsType[*Error](err)
-	return is && e.Shown || fault.Has[told](err)
+	return is && e.Shown || fault.Has[*told](err)
 }
 
 // MarkShown is for who prints errors in another way: it returns the error as one
@@ -116,7 +116,7 @@ func MarkShown(err error) error {
 		seen.Shown = true
 		return &seen
 	}
-	return told{err}
+	return &told{err}
 }
 
 // ExitError is how a worker ends with an exit code or a message of its choice:
