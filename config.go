@@ -336,7 +336,7 @@ type contextKey struct{}
 // From gives a worker or a privileged hook its daemon, nil in any other context.
 func From(ctx context.Context) *Daemon {
 	if l := lifeOf(ctx); l != nil {
-		return l.d
+		return l.host.(programHost).d
 	}
 	return nil
 }

@@ -283,7 +283,7 @@ func (p *program) work(ctx context.Context) error {
 	if l == nil {
 		return errors.New("daemonocle: execute " + p.Name + ": the context is not a worker's")
 	}
-	if l.d.foreign != foreign(p) && (p.Nice != 0 || p.Limits != nil || p.Ready.probe != nil) {
+	if From(ctx).foreign != foreign(p) && (p.Nice != 0 || p.Limits != nil || p.Ready.probe != nil) {
 		return errors.New("daemonocle: execute " + p.Name + ": niceness, limits and readiness need the program to be the daemon's worker itself")
 	}
 	err := p.become(ctx, l)
@@ -337,7 +337,7 @@ func (p *program) environment(l *life) []string {
 		}
 	}
 	if os.Getenv("PWD") != "" {
-		set("PWD=" + l.d.plan.WorkDir)
+		set("PWD=" + l.plan.WorkDir)
 	}
 	if l.link != nil && l.link.Notify != "" {
 		set("NOTIFY_SOCKET=" + l.link.Notify)

@@ -6,11 +6,12 @@ import (
 	"context"
 
 	"github.com/daemonocle/daemonocle/internal/attempt"
+	"github.com/daemonocle/daemonocle/internal/plan"
 )
 
 func checkInterpreter(string) error { return nil }
 
-func (p *program) raise(*life) error { return nil }
+func (p *program) raise(*plan.Plan, string) error { return nil }
 
 // execute: here no process can become another program.
 func (p *program) execute(*life, string, []string, []string) error { return ErrUnsupported }

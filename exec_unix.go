@@ -44,20 +44,20 @@ func checkInterpreter(path string) error {
 // raise takes what only a privileged process gets: hard limits that are higher
 // than ours, and a lower niceness. The rest comes last, when nothing but the
 // program can trip over it.
-func (p *program) raise(l *life) error {
-	if id := l.d.plan.ID; id.SwitchUser { // before the root directory changes
+func (p *program) raise(own *plan.Plan, op string) error {
+	if id := own.ID; id.SwitchUser { // before the root directory changes
 		if u, err := user.LookupId(strconv.Itoa(id.UID)); err == nil {
 			p.user = []string{"HOME=" + u.HomeDir, "USER=" + u.Username, "LOGNAME=" + u.Username}
 		}
 	}
 	for _, limit := range p.Limits {
 		if err := limits.Raise(limit.Resource, limit.Hard); err != nil {
-			return l.cannot("raise a resource limit of", p.Name, err, "Start as root, or ask for less.")
+			return own.Cannot(op, "raise a resource limit of", p.Name, err, "Start as root, or ask for less.")
 		}
 	}
 	if p.Nice != 0 {
 		if err := limits.Renice(p.Nice); err != nil {
-			return l.cannot("set the niceness of", p.Name, err, "Only root can lower it.")
+			return own.Cannot(op, "set the niceness of", p.Name, err, "Only root can lower it.")
 		}
 	}
 	return nil

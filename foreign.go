@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/attempt"
+	"github.com/daemonocle/daemonocle/internal/plan"
 )
 
 // foreign is a worker that is another program. It is an interface, and found by
@@ -22,7 +23,7 @@ type foreign interface {
 	// prepareWatch gets ready, in the launcher, to watch the program start.
 	prepareWatch(ctx context.Context, d *Daemon) (attempt.Watch, error)
 	// raise does, in the daemon, what needs the privileges that it still has.
-	raise(l *life) error
+	raise(p *plan.Plan, op string) error
 }
 
 var foreignWorker atomic.Pointer[func(worker func(context.Context) error) foreign]

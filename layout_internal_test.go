@@ -21,7 +21,7 @@ func TestLayoutIsLookedAtAgainAfterCreation(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, early := range []bool{true, false} {
-		l := &life{d: d}
+		l := &life{plan: d.plan}
 		if err := l.checkLayout(); err != nil {
 			t.Fatal(err)
 		}

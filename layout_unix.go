@@ -21,12 +21,11 @@ type layoutDir struct {
 
 // layoutDirs are those that this life uses.
 func (l *life) layoutDirs() []layoutDir {
-	d := l.d
 	var list []layoutDir
-	if n := d.plan.Laid.WorkDir; n != nil {
+	if n := l.plan.Laid.WorkDir; n != nil {
 		// Before the PID file only if that is inside: a start that loses to another
 		// one takes back what it has created, unless the winner has a file in it.
-		inside := d.plan.PID != nil && strings.HasPrefix(d.plan.PID.Path, n.Path+"/")
+		inside := l.plan.PID != nil && strings.HasPrefix(l.plan.PID.Path, n.Path+"/")
 		list = append(list, layoutDir{*n, "WorkDir", inside})
 	}
 	add := func(from bool, n *paths.Name, setting string) {
@@ -34,10 +33,10 @@ func (l *life) layoutDirs() []layoutDir {
 			list = append(list, layoutDir{paths.Name{Root: n.Root, Path: filepath.Dir(n.Path)}, setting, setting == "PIDFile"})
 		}
 	}
-	add(d.plan.Laid.PID, d.plan.PIDName(), "PIDFile")
+	add(l.plan.Laid.PID, l.plan.PIDName(), "PIDFile")
 	if !l.foreground {
-		add(d.plan.Laid.Stdout, d.plan.Stdout, "StdoutFile")
-		add(d.plan.Laid.Stderr, d.plan.Stderr, "StderrFile")
+		add(l.plan.Laid.Stdout, l.plan.Stdout, "StdoutFile")
+		add(l.plan.Laid.Stderr, l.plan.Stderr, "StderrFile")
 	}
 	return list
 }
@@ -45,18 +44,17 @@ func (l *life) layoutDirs() []layoutDir {
 // checkLayout comes before anything is created. The directory of the PID file is
 // looked at wherever it comes from: who can rename it decides what runs.
 func (l *life) checkLayout() error {
-	d := l.d
 	for _, dir := range l.layoutDirs() {
 		if err := l.lookSafe(dir); err != nil {
 			return err
 		}
 	}
-	if d.plan.PID == nil || d.plan.Laid.PID {
+	if l.plan.PID == nil || l.plan.Laid.PID {
 		return nil
 	}
-	err := (paths.Name{Root: d.plan.PID.Root, Path: filepath.Dir(d.plan.PID.Path)}).Owned(d.plan.Trusted())
+	err := (paths.Name{Root: l.plan.PID.Root, Path: filepath.Dir(l.plan.PID.Path)}).Owned(l.plan.Trusted())
 	if odd, is := errors.AsType[*paths.UnsafeError](err); is {
-		return d.plan.Unsafe(l.op, odd, "PIDFile")
+		return l.plan.Unsafe(l.op, odd, "PIDFile")
 	}
 	return nil
 }
@@ -67,20 +65,19 @@ func (l *life) makeOtherDirs() error { return l.makeLayoutDirs(false) }
 // start would refuse it, and looks again: in a directory such as /tmp somebody else
 // may have been faster.
 func (l *life) makeLayoutDirs(early bool) error {
-	d := l.d
 	for _, dir := range l.layoutDirs() {
 		if dir.early != early {
 			continue
 		}
-		err := paths.Insist(func() error { return dir.MakeAll(0o775, d.plan.Owner(), &l.undo) })
+		err := paths.Insist(func() error { return dir.MakeAll(0o775, l.plan.Owner(), &l.undo) })
 		switch {
 		case err == nil:
 		case dir.setting == "PIDFile":
-			return d.plan.PIDFileFault(l.op, err)
+			return l.plan.PIDFileFault(l.op, err)
 		default:
 			hint := ""
 			if errors.Is(err, fs.ErrPermission) {
-				hint = "Run as a user who may create it, or set " + d.plan.Setting(dir.setting) + " to another path."
+				hint = "Run as a user who may create it, or set " + l.plan.Setting(dir.setting) + " to another path."
 			}
 			return l.cannot("create directory", dir.String(), err, hint)
 		}
@@ -94,13 +91,12 @@ func (l *life) makeLayoutDirs(early bool) error {
 // lookSafe words what is wrong with a directory of the layout. What cannot be looked
 // at cannot be used either, which the use will say.
 func (l *life) lookSafe(dir layoutDir) error {
-	d := l.d
-	err := dir.Safe(d.plan.Trusted())
+	err := dir.Safe(l.plan.Trusted())
 	if odd, is := errors.AsType[*paths.UnsafeError](err); is {
-		return d.plan.Unsafe(l.op, odd, dir.setting)
+		return l.plan.Unsafe(l.op, odd, dir.setting)
 	}
 	if link, is := errors.AsType[*paths.LinkError](err); is {
-		return l.cannot("use directory", link.Path, errors.New("it is a symbolic link that belongs to "+proc.Username(link.UID)), d.plan.LinkHint(dir.setting))
+		return l.cannot("use directory", link.Path, errors.New("it is a symbolic link that belongs to "+proc.Username(link.UID)), l.plan.LinkHint(dir.setting))
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ func (l *life) reopenLogs() error {
 	}
 	l.logs.Lock()
 	defer l.logs.Unlock()
-	out, err, failed := openLogs(inside(l.d.plan.Stdout), inside(l.d.plan.Stderr), paths.Nobody, nil)
+	out, err, failed := openLogs(inside(l.plan.Stdout), inside(l.plan.Stderr), paths.Nobody, nil)
 	if failed != nil {
 		return failed
 	}

@@ -194,7 +194,7 @@ func (l *life) tell(fields ...string) {
 func (l *life) feed() {
 	state := l.state()
 	working := state.Begun() && !state.Ending()
-	health := l.d.code.Health
+	health := l.code.Health
 	switch {
 	case working && l.watchdog.beating.Load() && !l.watchdog.early.Swap(false):
 	case l.watchdog.beating.Load() || !working || health == nil:
@@ -221,10 +221,10 @@ func (l *life) countAlive() (stop func()) {
 	l.mu.Lock()
 	wanted := l.started != nil || l.notifyFD != nil || l.manager.Load() != nil
 	l.mu.Unlock()
-	if !wanted || l.d.plan.RequireReady {
+	if !wanted || l.plan.RequireReady {
 		return func() {}
 	}
-	t := time.AfterFunc(l.d.plan.StartWindow, func() {
+	t := time.AfterFunc(l.plan.StartWindow, func() {
 		l.mu.Lock()
 		alive := !l.verdict.SaidReady() && !l.phase.Ending()
 		if alive {

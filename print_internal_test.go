@@ -74,7 +74,7 @@ func TestEveryOutcomeHasItsWord(t *testing.T) {
 func TestOnlyOurOwnFirstWordIsCapitalised(t *testing.T) {
 	for _, name := range []string{"myapp", "ünï", "Ünï"} {
 		d := &Daemon{plan: &plan.Plan{Name: name}}
-		l := &life{d: d, phase: phase.ComingUp}
+		l := &life{plan: d.plan, host: programHost{d}, phase: phase.ComingUp}
 		g := &Group{name: name}
 		banana := errors.New("banana")
 		panicked := usercode.Call("start hook", func() error { panic("coconut") })

@@ -110,7 +110,7 @@ func (l *life) request(a *control.Asker) *request {
 			w.passOn(l)
 			w.answer(nil)
 		default:
-			w.answer(l.overtaken(l.d.plan.Fail("reload", errEnding)))
+			w.answer(l.overtaken(l.plan.Fail("reload", errEnding)))
 		}
 	case l.requests.serving == nil:
 		l.requests.serving = make(chan struct{})
@@ -123,7 +123,7 @@ var errEnding = errors.New("the daemon is on its way out")
 
 // overtaken marks the error of a reload that a stop has overtaken.
 func (l *life) overtaken(e *fault.Fault) *fault.Fault {
-	if fault.Has[*SignalError](context.Cause(l.ctx)) {
+	if _, is := l.host.BySignal(context.Cause(l.ctx)); is {
 		e.Err = fault.Say(e.Err.Error(), e.Err, ErrStopping)
 	}
 	return e
@@ -238,12 +238,12 @@ func (l *life) hangUp() {
 		for {
 			err := l.reread()
 			if err != nil && !errors.Is(err, errEnding) {
-				l.complain("reload", inWords(err))
+				l.complain("reload", l.host.InWords(err))
 			}
 			if l.hanging.CompareAndSwap(busy, idle) {
 				return
 			}
-			if err == nil && l.d.code.Hooks.Reload == nil {
+			if err == nil && l.code.Reload == nil {
 				l.passOn(signals.HangUp)
 				return
 			}
@@ -255,7 +255,7 @@ func (l *life) hangUp() {
 // passOn is for a successor: it may have read its configuration before, or have opened
 // its log files.
 func (l *life) passOn(sig syscall.Signal) {
-	if h := l.lastSuccessor.Load().Handle(); h != nil && sig != l.d.plan.OwnStopSignal {
+	if h := l.lastSuccessor.Load().Handle(); h != nil && sig != l.plan.OwnStopSignal {
 		h.Signal(sig)
 	}
 }
@@ -283,7 +283,7 @@ const (
 
 // reread does what hangUp means, once.
 func (l *life) reread() error {
-	hook := l.d.code.Hooks.Reload
+	hook := l.code.Reload
 	if hook == nil {
 		w := l.request(nil)
 		<-w.done
@@ -338,13 +338,13 @@ func (l *life) serveControl() {
 		return // signals work nevertheless
 	}
 	s.Serve(func(a *control.Asker, r control.Request) {
-		if l.d.code.Hooks.Reload == nil || r.Replace || l.state().Left() {
+		if l.code.Reload == nil || r.Replace || l.state().Left() {
 			l.request(a)
 			return
 		}
 		answer := control.Answer{PID: os.Getpid(), Generation: Generation(l.ctx)}
 		if err := l.reread(); err != nil {
-			answer.Err, answer.Capital = err.Error(), ours(err)
+			answer.Err, answer.Capital = err.Error(), l.host.Ours(err)
 		}
 		a.Answer(answer)
 	})

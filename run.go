@@ -1,6 +1,7 @@
 package daemonocle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,7 +35,9 @@ import (
 
 // life is the daemon's own life, in the process that runs the worker.
 type life struct {
-	d    *Daemon
+	plan *plan.Plan
+	host host
+	code ownCode
 	op   string // start, run or reload: what its errors are about
 	args []string
 	link *launch.Child // to the launcher or keeper; nil if nobody launched us
@@ -104,11 +107,18 @@ type demand struct {
 }
 
 // fail is an error in our own words, which begin it.
-func (l *life) fail(err error) *fault.Fault { return l.d.plan.Fail(l.op, err) }
+func (l *life) fail(err error) *fault.Fault { return l.plan.Fail(l.op, err) }
 
 // cannot is for a system call that was refused.
 func (l *life) cannot(act, thing string, err error, hint string) *fault.Fault {
-	return l.d.plan.Cannot(l.op, act, thing, err, hint)
+	return l.plan.Cannot(l.op, act, thing, err, hint)
+}
+
+// relay is an error of the program's own code.
+func (l *life) relay(err error) *fault.Fault {
+	f := l.plan.Relay(l.op, err)
+	f.Capital = l.host.Ours(err)
+	return f
 }
 
 // state is how far this process is.
@@ -225,7 +235,7 @@ func (d *Daemon) runHere(ctx, until context.Context, op string, args []string, s
 	if d.code.Worker == nil {
 		return d.plan.NoWorker(op)
 	}
-	l := newLife(ctx, d, op, nil, true, args)
+	l := newLife(ctx, d.plan, programHost{d}, op, nil, true, args)
 	if l == nil {
 		return d.plan.Fail(op, fault.Say("the daemon runs in this process already", ErrAlreadyRunning, ErrInside))
 	}
@@ -289,7 +299,7 @@ func (d *Daemon) claim(ctx context.Context, args []string) (done bool, err error
 	for _, f := range c.Files() {
 		socketsOf(ctx).Hand(f)
 	}
-	l := newLife(ctx, d, "start", c, c.Foreground, args)
+	l := newLife(ctx, d.plan, programHost{d}, "start", c, c.Foreground, args)
 	if l.succession != nil {
 		go l.listenToPredecessor()
 	} else {
@@ -300,8 +310,8 @@ func (d *Daemon) claim(ctx context.Context, args []string) (done bool, err error
 }
 
 // newLife gives nil if the daemon lives in this process already.
-func newLife(ctx context.Context, d *Daemon, op string, link *launch.Child, foreground bool, args []string) *life {
-	l := &life{phase: phase.ComingUp, verdict: phase.Early, d: d, op: op, link: link, foreground: foreground, args: args, sockets: socketsOf(ctx), abrupt: make(chan syscall.Signal, 1), released: make(chan struct{}),
+func newLife(ctx context.Context, p *plan.Plan, h host, op string, link *launch.Child, foreground bool, args []string) *life {
+	l := &life{phase: phase.ComingUp, verdict: phase.Early, plan: p, host: h, code: h.Code(), op: op, link: link, foreground: foreground, args: args, sockets: socketsOf(ctx), abrupt: make(chan syscall.Signal, 1), released: make(chan struct{}),
 		gate: make(chan struct{}), listened: make(chan struct{}), safe: make(chan struct{}), installed: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{})}
 	if link != nil && inherited != nil {
 		l.op, l.succession, l.watchdog.limit = "reload", inherited, inherited.watchdog
@@ -311,13 +321,13 @@ func newLife(ctx context.Context, d *Daemon, op string, link *launch.Child, fore
 		l.watchdog.limit = keptWatchdog // the keeper passes it on
 	}
 	l.ctx, l.cancel = context.WithCancelCause(context.WithValue(context.WithoutCancel(ctx), contextKey{}, l))
-	if !d.life.CompareAndSwap(nil, l) {
+	if !h.Life().CompareAndSwap(nil, l) {
 		return nil
 	}
 	if link == nil {
 		l.notifyFD = notifyFDOf(ctx)
 	}
-	if link == nil && d.foreign == nil { // another program speaks for itself
+	if link == nil && !h.Foreign() { // another program speaks for itself
 		l.meetManager()
 	}
 	l.watchdog.begin()
@@ -334,7 +344,7 @@ func (l *life) live() int {
 		return 1
 	}
 	l.completed()
-	if l.d.foreign != nil {
+	if l.host.Foreign() {
 		l.stopHandlersSoon(true) // takes a while
 	}
 	s := l.succession
@@ -363,7 +373,7 @@ func (l *life) live() int {
 	l.tell(sdnotify.Status(err.Err.Error()))
 	l.report(err)
 	l.sendLastWords()
-	return ExitCode(public(err))
+	return fault.ExitStatus(cmp.Or(err.Code, 1))
 }
 
 // sendLastWords waits for last words that are still on their way.
@@ -445,7 +455,7 @@ func (l *life) listen() {
 		case err != nil && l.watched && l.state().Left():
 			return
 		case err != nil && l.foreground:
-			l.end(syscall.SIGTERM, &SignalError{syscall.SIGTERM})
+			l.end(syscall.SIGTERM, l.host.Signalled(syscall.SIGTERM))
 			return
 		case err != nil:
 			if !deaf || !l.cancelStart() {
@@ -560,7 +570,7 @@ func (l *life) end(sig syscall.Signal, cause error) {
 // work runs the worker and says goodbye. The process is set up.
 func (l *life) work() *fault.Fault {
 	<-l.installed
-	if l.held != nil && l.d.foreign == nil {
+	if l.held != nil && !l.host.Foreign() {
 		l.inode = l.held.Inode()
 	}
 	l.mu.Lock()
@@ -597,10 +607,10 @@ func (l *life) work() *fault.Fault {
 // abandonTimer is a channel that says when the goodbye has taken too long; nil, so
 // never, without AbandonAfter.
 func (l *life) abandonTimer() <-chan time.Time {
-	if l.d.plan.AbandonAfter == 0 {
+	if l.plan.AbandonAfter == 0 {
 		return nil
 	}
-	return time.After(l.d.plan.AbandonAfter)
+	return time.After(l.plan.AbandonAfter)
 }
 
 // handlers are channels with handlers behind them. Where there is no room a signal is
@@ -641,14 +651,14 @@ func (l *life) handleSignals() {
 	}
 	// First those that would kill a daemon for which they mean something else: whoever finds
 	// its PID file may send them. Each takes some 50 microseconds.
-	if l.d.foreign == nil {
+	if !l.host.Foreign() {
 		h.install(signals.Reopen)
 	}
-	if l.d.code.Hooks.Reload != nil || l.d.foreign == nil && (l.d.plan.PID != nil && l.link != nil || l.manager.Load() != nil) {
+	if l.code.Reload != nil || !l.host.Foreign() && (l.plan.PID != nil && l.link != nil || l.manager.Load() != nil) {
 		h.install(signals.HangUp)
 	}
 	// Go's runtime would catch it and do nothing.
-	stop := l.d.plan.OwnStopSignal
+	stop := l.plan.OwnStopSignal
 	if stop != 0 && stop != syscall.SIGKILL {
 		h.install(stop)
 	}
@@ -657,7 +667,7 @@ func (l *life) handleSignals() {
 		h.install(sig)
 	}
 	defer close(l.stopped)
-	if l.link != nil && l.d.foreign == nil {
+	if l.link != nil && !l.host.Foreign() {
 		// Go's answer to a broken pipe on 1 or 2 is death: of a daemon, because of
 		// whoever read its output. With this it is the error of a write.
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
@@ -687,7 +697,7 @@ func (l *life) handleSignals() {
 }
 
 func (l *life) signalled(sig syscall.Signal) {
-	if sig == signals.Reopen && sig != l.d.plan.OwnStopSignal {
+	if sig == signals.Reopen && sig != l.plan.OwnStopSignal {
 		l.reopening.soon(func() {
 			if err := l.reopenLogs(); err != nil {
 				l.complain("open the log files again", err)
@@ -695,11 +705,11 @@ func (l *life) signalled(sig syscall.Signal) {
 		})
 		return
 	}
-	if sig == signals.HangUp && sig != l.d.plan.OwnStopSignal {
+	if sig == signals.HangUp && sig != l.plan.OwnStopSignal {
 		l.hangUp()
 		return
 	}
-	l.end(sig, &SignalError{sig})
+	l.end(sig, l.host.Signalled(sig))
 }
 
 // stopHandlers gives the signals back to Go's runtime, where each has the effect of its
@@ -776,7 +786,7 @@ func (l *life) callWorker(ended chan<- outcome) {
 		}
 		ended <- l.panicked(v, debug.Stack())
 	}()
-	err = l.d.code.Worker(l.ctx)
+	err = l.code.Worker(l.ctx)
 	returned = true
 }
 
@@ -796,7 +806,7 @@ func (l *life) outcomeFrom(err error) outcome {
 	sig, stopping := l.signal, l.phase.Ending()
 	l.mu.Unlock()
 	asked := stopping && (err == nil || errors.Is(err, l.ctx.Err()) || errors.Is(err, context.Cause(l.ctx)))
-	exit, exits := errors.AsType[*ExitError](err)
+	code, message, exits := l.host.Exit(err)
 	switch {
 	case asked && sig != 0:
 		return outcome{Shutdown: Shutdown{"Terminated by " + signals.Name(sig), -int(sig)}}
@@ -807,11 +817,11 @@ func (l *life) outcomeFrom(err error) outcome {
 	case asked || err == nil:
 		return outcome{Shutdown: Shutdown{"Shutting down normally", 0}}
 	case !exits:
-		return l.outcome("Dying due to unhandled error: "+err.Error(), 1, err.Error(), l.d.relay(l.op, err))
-	case exit.Message != "":
-		return l.outcome("Exiting with message: "+exit.Message, exit.code(), exit.Message, l.d.relay(l.op, err))
-	case exit.code() != 0:
-		return l.outcome(fmt.Sprintf("Exiting with non-zero exit code %d", exit.Code), exit.Code, "", l.d.relay(l.op, err))
+		return l.outcome("Dying due to unhandled error: "+err.Error(), 1, err.Error(), l.relay(err))
+	case message != "":
+		return l.outcome("Exiting with message: "+message, code, message, l.relay(err))
+	case code != 0:
+		return l.outcome(fmt.Sprintf("Exiting with non-zero exit code %d", code), code, "", l.relay(err))
 	}
 	return outcome{Shutdown: Shutdown{"Shutting down normally", 0}}
 }
@@ -826,7 +836,7 @@ func (l *life) outcome(message string, code int, reason string, e *fault.Fault) 
 // the launcher, are in the directory of whoever has called the program.
 func (l *life) hintAtDirectory(e *fault.Fault, cause error) {
 	if path := missing(cause); path != "" && !filepath.IsAbs(path) && e.Hint == "" {
-		e.Hint = fmt.Sprintf("The worker's directory is %s, and %s is not there: give the absolute path, or set %s.", l.d.plan.WorkDir, path, l.d.plan.Setting("WorkDir"))
+		e.Hint = fmt.Sprintf("The worker's directory is %s, and %s is not there: give the absolute path, or set %s.", l.plan.WorkDir, path, l.plan.Setting("WorkDir"))
 	}
 }
 
@@ -861,7 +871,7 @@ func (l *life) abandoned() outcome {
 // callHook gives the shutdown hook its one call. One that hangs is left behind
 // like a worker.
 func (l *life) callHook(s Shutdown) {
-	hook := l.d.code.Hooks.Shutdown
+	hook := l.code.Shutdown
 	if hook == nil {
 		return
 	}
@@ -888,7 +898,7 @@ func (l *life) removePIDFile() {
 	// After a change of user it is usual that the directory is not ours to
 	// change: the number stays, and the next action of the starter's removes it.
 	if err := l.held.Remove(); err != nil && !errors.Is(err, fs.ErrPermission) {
-		l.complain("remove the PID file "+l.d.plan.PIDPath(), err)
+		l.complain("remove the PID file "+l.plan.PIDPath(), err)
 	}
 }
 
@@ -910,7 +920,7 @@ func (l *life) release() {
 		l.held.Release()
 	}
 	l.cancel(context.Canceled)
-	l.d.life.CompareAndSwap(l, nil)
+	l.host.Life().CompareAndSwap(l, nil)
 }
 
 // complainSoon is for who holds a lock, or must not wait: the logger is the program's.
@@ -919,7 +929,7 @@ func (l *life) complainSoon(act string, err error) {
 }
 
 // complain is for what no caller can be told.
-func (l *life) complain(act string, err error) { l.d.complain(act, err) }
+func (l *life) complain(act string, err error) { l.host.Complain(act, err) }
 
 func (d *Daemon) complain(act string, err error) {
 	if log := d.code.Logger; log != nil {

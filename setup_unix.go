@@ -24,12 +24,11 @@ import (
 // safe: what needs privilege first, the proof that it is gone last. What it has
 // created before an error is in l.undo.
 func (l *life) setUp() error {
-	d := l.d
-	if d.plan.PID != nil && d.foreign == nil { // or there is no reload
+	if l.plan.PID != nil && !l.host.Foreign() { // or there is no reload
 		launch.Locate()
 	}
 	// Before anything is created, so that everything has the right mode.
-	syscall.Umask(d.plan.Umask)
+	syscall.Umask(l.plan.Umask)
 	steps := []func() error{
 		l.checkLayout,
 		l.takePIDFile,
@@ -54,7 +53,7 @@ func (l *life) setUp() error {
 		}
 	case l.succession != nil:
 		steps = []func() error{
-			func() error { return d.check(l.ctx, "reload", nil) },
+			l.check,
 			l.inheritPIDFile,
 			l.inheritStreams,
 			l.closeInherited,
@@ -75,26 +74,25 @@ func (l *life) setUp() error {
 }
 
 func (l *life) takePIDFile() error {
-	d := l.d
-	if d.plan.Private != "" {
-		err := paths.Name{Path: d.plan.Private}.MakeAll(0o700, paths.Nobody, &l.undo)
+	if l.plan.Private != "" {
+		err := paths.Name{Path: l.plan.Private}.MakeAll(0o700, paths.Nobody, &l.undo)
 		if err == nil {
-			err = paths.CheckPrivate(d.plan.Private)
+			err = paths.CheckPrivate(l.plan.Private)
 		}
 		if err != nil {
-			return l.cannot("create", d.plan.Private, err, "Set "+d.plan.Setting("PIDFile")+", or XDG_RUNTIME_DIR to a directory of your own.")
+			return l.cannot("create", l.plan.Private, err, "Set "+l.plan.Setting("PIDFile")+", or XDG_RUNTIME_DIR to a directory of your own.")
 		}
 	}
 	if err := l.makeLayoutDirs(true); err != nil {
 		return err
 	}
-	if d.plan.PID == nil {
+	if l.plan.PID == nil {
 		return nil
 	}
 	<-l.safe // from here on others know whom to signal
-	held, err := d.plan.PID.Acquire(l.ctx, d.plan.Owner(), &l.undo)
+	held, err := l.plan.PID.Acquire(l.ctx, l.plan.Owner(), &l.undo)
 	if err != nil {
-		return d.plan.PIDFileFault(l.op, err)
+		return l.plan.PIDFileFault(l.op, err)
 	}
 	l.held = held
 	if l.link != nil {
@@ -117,7 +115,7 @@ func (l *life) waitAtGate() error {
 
 func (l *life) inheritPIDFile() error {
 	if err := l.succession.broken; err != nil {
-		return l.d.plan.Fail("reload", err)
+		return l.plan.Fail("reload", err)
 	}
 	l.held = l.succession.held
 	return nil
@@ -127,9 +125,8 @@ func (l *life) takeStreams() error {
 	if l.foreground {
 		return nil
 	}
-	d := l.d
-	if d.plan.ChrootDir != "" {
-		if _, err := (paths.Name{Root: d.plan.ChrootDir, Path: os.DevNull}).Stat(); err != nil {
+	if l.plan.ChrootDir != "" {
+		if _, err := (paths.Name{Root: l.plan.ChrootDir, Path: os.DevNull}).Stat(); err != nil {
 			return l.fail(fault.Say(`the "/dev/null" device does not exist. It must be created within the chroot directory for the daemon to function correctly.`, err))
 		}
 	}
@@ -137,7 +134,7 @@ func (l *life) takeStreams() error {
 	if err != nil {
 		return l.cannot("open", os.DevNull, err, "")
 	}
-	out, errFile, err := openLogs(d.plan.Stdout, d.plan.Stderr, d.plan.Owner(), &l.undo)
+	out, errFile, err := openLogs(l.plan.Stdout, l.plan.Stderr, l.plan.Owner(), &l.undo)
 	if err != nil {
 		null.Close()
 		return l.cannotOpenLog(err)
@@ -149,7 +146,7 @@ func (l *life) takeStreams() error {
 			}
 		}
 	}
-	if out != nil && d.foreign != nil {
+	if out != nil && l.host.Foreign() {
 		l.link.Send(logMessage(launch.Stdout, out))
 	}
 	return l.putStreams(out, errFile, null)
@@ -211,8 +208,8 @@ func (l *life) inheritStreams() error {
 	if l.foreground {
 		return nil
 	}
-	d, theirs := l.d, l.succession.stderr
-	out, errFile, err := openLogs(inside(d.plan.Stdout), inside(d.plan.Stderr), paths.Nobody, &l.undo)
+	theirs := l.succession.stderr
+	out, errFile, err := openLogs(inside(l.plan.Stdout), inside(l.plan.Stderr), paths.Nobody, &l.undo)
 	if errors.Is(err, fs.ErrPermission) {
 		l.stderrLater(theirs)
 		return nil
@@ -243,9 +240,9 @@ func logMessage(kind launch.Kind, f *os.File) launch.Message {
 
 func (l *life) closeInherited() error {
 	switch {
-	case l.link != nil && l.d.plan.CloseOpenFiles:
+	case l.link != nil && l.plan.CloseOpenFiles:
 		l.link.CloseInherited()
-	case l.link == nil && l.d.plan.CloseOpenFiles:
+	case l.link == nil && l.plan.CloseOpenFiles:
 		// Sockets that a service manager passed are passed on purpose.
 		passed, _ := environ.ListenFDs()
 		launch.CloseInheritable(func(fd int) bool { return slices.Contains(passed, fd) })
@@ -255,60 +252,71 @@ func (l *life) closeInherited() error {
 	return nil
 }
 
+// check lets the program look whether it could do its work.
+func (l *life) check() error {
+	hook := l.code.Check
+	if hook == nil {
+		return nil
+	}
+	if err := usercode.Call("check hook", func() error { return hook(l.ctx) }); err != nil {
+		return l.relay(err)
+	}
+	return nil
+}
+
 func (l *life) privileged() error {
-	hook := l.d.code.Hooks.Privileged
-	if hook == nil || l.succession != nil && (l.d.plan.ChrootDir != "" || !l.d.plan.ID.IsZero()) {
+	hook := l.code.Privileged
+	if hook == nil || l.succession != nil && (l.plan.ChrootDir != "" || !l.plan.ID.IsZero()) {
 		return nil // in the latter case the privileges are gone
 	}
 	err := usercode.Call("privileged hook", func() error { return hook(l.ctx) })
 	if err != nil {
-		return l.d.relay(l.op, err)
+		return l.relay(err)
 	}
 	return nil
 }
 
 // confine changes root directory, limits, working directory and identity.
 func (l *life) confine() error {
-	d := l.d
-	change, err := privs.Prepare(d.plan.ID)
+	change, err := privs.Prepare(l.plan.ID)
 	if err != nil {
 		return l.fail(err)
 	}
 	defer change.Close()
-	if d.plan.Stranger() {
+	if l.plan.Stranger() {
 		environ.LeaveTerminal()
 	}
-	if dir := d.plan.ChrootDir; dir != "" && !jailed() {
+	if dir := l.plan.ChrootDir; dir != "" && !jailed() {
 		if err := (paths.Name{Path: dir}).Chroot(); err != nil {
 			hint := ""
 			if fault.Has[*paths.LinkError](err) {
-				hint = d.plan.LinkHint("ChrootDir")
+				hint = l.plan.LinkHint("ChrootDir")
 			}
 			if errors.Is(err, syscall.EPERM) {
-				hint = "Only root can change the root directory; start as root, or do without " + d.plan.Setting("ChrootDir") + "."
+				hint = "Only root can change the root directory; start as root, or do without " + l.plan.Setting("ChrootDir") + "."
 			}
 			return l.cannot("change root directory", "", err, hint)
 		}
 	}
-	if d.foreign != nil {
+	if l.host.Foreign() {
 		// It has the limits of whoever starts it, or those that it asks for.
-		if err := d.foreign.raise(l); err != nil {
+		if err := l.host.Raise(l.op); err != nil {
 			return err
 		}
 	} else if err := limits.NoCoreDumps(); err != nil {
 		return l.cannot("switch off core dumps", "", err, "")
 	}
-	if err := (paths.Name{Path: d.plan.WorkDir}).Chdir(); err != nil {
+	if err := (paths.Name{Path: l.plan.WorkDir}).Chdir(); err != nil {
 		hint := ""
 		if fault.Has[*paths.LinkError](err) {
-			hint = d.plan.LinkHint("WorkDir")
+			hint = l.plan.LinkHint("WorkDir")
 		}
 		return l.cannot("change working directory", "", err, hint)
 	}
 	if err := change.Drop(); err != nil {
 		e := l.fail(err)
 		if refused, is := errors.AsType[*privs.Error](err); is {
-			e.Hint = refused.Hint(d.plan.Setting("User", "Group"))
+			e.Hint = refused.Hint(l.plan.Setting("User", "Group"))
 		}
 		return e
 	}

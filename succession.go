@@ -176,7 +176,7 @@ func (l *life) follow(do phase.Act) {
 		l.takeOver()
 	}
 	if do&phase.StartTimer != 0 {
-		time.AfterFunc(l.d.plan.StopTimeout, func() {
+		time.AfterFunc(l.plan.StopTimeout, func() {
 			if s.old != nil && !s.old.Gone() { // else awaitTurn hears of it in a moment
 				l.happens(phase.Late)
 			}
@@ -231,7 +231,7 @@ func (l *life) awaitTakeOver() {
 
 // sayReloaded prints the line in one piece: it goes to where both generations write.
 func (l *life) sayReloaded(ok bool) {
-	say(os.Stdout).Done("Reloading "+l.d.plan.Name, ok)
+	say(os.Stdout).Done("Reloading "+l.plan.Name, ok)
 }
 
 // insist writes this process's number. The lock of a predecessor that is dead comes in a
@@ -245,7 +245,7 @@ func (l *life) insist() {
 	case <-s.granted:
 	case <-time.After(wait):
 		if err := s.held.Insist(); err != nil {
-			l.complain("write the PID file "+l.d.plan.PIDPath(), err)
+			l.complain("write the PID file "+l.plan.PIDPath(), err)
 		}
 	}
 }
@@ -267,7 +267,7 @@ func (l *life) awaitTurn() bool {
 // giveUp says that the predecessor does not end in time.
 func (l *life) giveUp() {
 	l.sayReloaded(false)
-	e := l.d.plan.Fail("reload", fault.Say(fmt.Sprintf("previous process (PID %d) did NOT exit during reload", l.succession.predecessor), ErrStopTimeout))
+	e := l.plan.Fail("reload", fault.Say(fmt.Sprintf("previous process (PID %d) did NOT exit during reload", l.succession.predecessor), ErrStopTimeout))
 	e.PID = l.succession.predecessor
 	say(os.Stderr).Error(inLine(e))
 	l.answer(control.Answer{Err: e.Err.Error(), PID: e.PID, Capital: e.Capital})

@@ -63,7 +63,7 @@ func (l *life) replace(w *request) error {
 		}
 	}
 	if working {
-		l.tell(sdnotify.Ready, sdnotify.Status("reload failed: "+inWords(err).Error()))
+		l.tell(sdnotify.Ready, sdnotify.Status("reload failed: "+l.host.InWords(err).Error()))
 	}
 	return err
 }
@@ -73,9 +73,9 @@ func (l *life) refuseUnready() error {
 	state := l.state()
 	switch {
 	case state.Ending():
-		return l.overtaken(l.d.plan.Fail("reload", errEnding))
+		return l.overtaken(l.plan.Fail("reload", errEnding))
 	case !state.Begun() || l.succession.pending():
-		return l.d.plan.Fail("reload", errors.New("the daemon is not set up yet"))
+		return l.plan.Fail("reload", errors.New("the daemon is not set up yet"))
 	}
 	return nil
 }
@@ -83,10 +83,10 @@ func (l *life) refuseUnready() error {
 // refuseUnwatched refuses a reload where a successor would be nobody's.
 func (l *life) refuseUnwatched() error {
 	switch {
-	case l.d.plan.PID == nil:
-		return l.d.plan.Fail("reload", fault.Say("cannot reload daemon without PID file", ErrNoPIDFile))
+	case l.plan.PID == nil:
+		return l.plan.Fail("reload", fault.Say("cannot reload daemon without PID file", ErrNoPIDFile))
 	case l.held == nil || l.link == nil && l.manager.Load() == nil:
-		e := l.d.plan.Fail("reload", fault.Say("nobody watches over this process: a successor would be on its own", ErrUnsupported))
+		e := l.plan.Fail("reload", fault.Say("nobody watches over this process: a successor would be on its own", ErrUnsupported))
 		e.Hint = "Start the daemon instead of running it, or under a service manager that listens (Type=notify in systemd)."
 		return e
 	}
@@ -95,7 +95,6 @@ func (l *life) refuseUnwatched() error {
 
 // startSuccessor starts the successor.
 func (l *life) startSuccessor(askers []*control.Asker) (*successor, error) {
-	d := l.d
 	file, dir := l.held.FDs()
 	pass := []launch.Passed{{Name: passPIDFile, FD: file}, {Name: passPIDDir, FD: dir}}
 	if fd := l.held.Spare(); fd >= 0 {
@@ -117,32 +116,32 @@ func (l *life) startSuccessor(askers []*control.Asker) (*successor, error) {
 	}
 	files, err := l.sockets.Files()
 	if err != nil {
-		return nil, d.plan.Fail("reload", err)
+		return nil, l.plan.Fail("reload", err)
 	}
 	defer closeAll(files)
 	for _, a := range askers {
 		pass = append(pass, launch.Passed{Name: passAsker, FD: a.FD()})
 	}
 	h := launch.Hello{
-		Key: d.plan.Key, Foreground: l.foreground, Predecessor: os.Getpid(), Generation: max(Generation(l.ctx), 1) + 1,
-		ReadyFirst: d.plan.RequireReady, Jailed: d.plan.ChrootDir != "",
+		Key: l.plan.Key, Foreground: l.foreground, Predecessor: os.Getpid(), Generation: max(Generation(l.ctx), 1) + 1,
+		ReadyFirst: l.plan.RequireReady, Jailed: l.plan.ChrootDir != "",
 	}
 	l.held.Expect()
 	child, err := launch.Successor(h, pass, files, manager != nil)
 	if err != nil {
-		e := d.plan.Fail("reload", err)
+		e := l.plan.Fail("reload", err)
 		if errors.Is(err, syscall.EACCES) {
 			e.Hint = "The user that the daemon has become must be able to execute it."
 		}
 		return nil, e
 	}
-	return &successor{l, &attempt.Attempt{Plan: d.plan, Op: "reload", Complain: d.complain, Launch: child, Phase: phase.Named}}, nil
+	return &successor{l, &attempt.Attempt{Plan: l.plan, Op: "reload", Complain: l.host.Complain, Launch: child, Phase: phase.Named}}, nil
 }
 
 // comeUp waits until the successor is ready, or set up if that is enough.
 func (s *successor) comeUp(ctx context.Context) error {
-	d, a := s.l.d, s.a
-	limit, stop := context.WithTimeout(ctx, d.plan.StartTimeout)
+	l, a := s.l, s.a
+	limit, stop := context.WithTimeout(ctx, l.plan.StartTimeout)
 	defer stop()
 	for {
 		m, err := a.Launch.Receive(limit)
@@ -151,7 +150,7 @@ func (s *successor) comeUp(ctx context.Context) error {
 			if done && !ready {
 				return err
 			}
-			if ready || a.Phase == phase.Running && !d.plan.RequireReady {
+			if ready || a.Phase == phase.Running && !l.plan.RequireReady {
 				return nil
 			}
 			continue
@@ -159,17 +158,17 @@ func (s *successor) comeUp(ctx context.Context) error {
 		status, lives := a.Launch.Wait(limit)
 		switch {
 		case ctx.Err() != nil:
-			e := d.plan.Fail("reload", fault.Say("the reload was given up", context.Cause(ctx)))
-			if signal, is := errors.AsType[*SignalError](e); is {
+			e := l.plan.Fail("reload", fault.Say("the reload was given up", context.Cause(ctx)))
+			if signal, is := l.host.BySignal(e); is {
 				e.Reason = signal.Error()
 			}
 			return e
 		case limit.Err() != nil:
-			e := d.plan.Fail("reload", fault.Say(fmt.Sprintf("timed out while waiting for the new process (PID %d)", a.Launch.PID()), ErrStillStarting, limit.Err()))
+			e := l.plan.Fail("reload", fault.Say(fmt.Sprintf("timed out while waiting for the new process (PID %d)", a.Launch.PID()), ErrStillStarting, limit.Err()))
 			e.PID, e.Reason, e.Stderr = a.Launch.PID(), a.Note, a.LastLines()
 			return e
 		case lives != nil:
-			return d.plan.Fail("reload", fmt.Errorf("listen to the new process: %w", err))
+			return l.plan.Fail("reload", fmt.Errorf("listen to the new process: %w", err))
 		}
 		err = a.Died(status)
 		a.CleanUp()
@@ -182,7 +181,7 @@ func (s *successor) end() {
 	a := s.a
 	a.Launch.Send(launch.Cancel)
 	if a.Phase.Reached() {
-		a.Gone(s.l.d.plan.StopTimeout)
+		a.Gone(s.l.plan.StopTimeout)
 	} else {
 		a.Gone(timing.ClaimArrives) // nobody there hears us, as far as we know
 	}
@@ -195,11 +194,11 @@ func (s *successor) end() {
 // process ends.
 func (s *successor) handOver() error {
 	l := s.l
-	if !l.d.plan.RequireReady {
+	if !l.plan.RequireReady {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.step(phase.Leave, demand{cause: ErrReload})&phase.Refuse != 0 {
-			return l.d.plan.Fail("reload", errEnding)
+			return l.plan.Fail("reload", errEnding)
 		}
 		l.successor = s
 		s.a.Launch.Send(launch.Leaving)
@@ -211,7 +210,7 @@ func (s *successor) handOver() error {
 	refused := l.step(phase.Hand, demand{})&phase.Refuse != 0
 	l.mu.Unlock()
 	if refused {
-		return l.d.plan.Fail("reload", errEnding)
+		return l.plan.Fail("reload", errEnding)
 	}
 	err := s.swap()
 	l.mu.Lock()
@@ -285,7 +284,7 @@ func (s *successor) swap() error {
 		err = errors.Join(err, again)
 	}
 	go l.serveControl()
-	e := l.d.plan.Fail("reload", fault.Say(fmt.Sprintf("the new process (PID %d) did not take over: %v", a.Launch.PID(), err), ErrDied, err))
+	e := l.plan.Fail("reload", fault.Say(fmt.Sprintf("the new process (PID %d) did not take over: %v", a.Launch.PID(), err), ErrDied, err))
 	e.PID, e.Reason, e.Hint, e.Stderr = a.Launch.PID(), a.Reason, a.Hint, a.LastLines()
 	return e
 }
