@@ -300,7 +300,13 @@ func (c Config) settings(m plan.Member, f foreign) plan.Settings {
 		Foreground: c.Foreground, CloseOpenFiles: c.CloseOpenFiles, NoArgs: c.NoArgs, RequireReady: c.RequireReady,
 		StopTimeout: c.StopTimeout, StartTimeout: c.StartTimeout, StartWindow: c.StartWindow, AbandonAfter: c.AbandonAfter,
 		StopSignal: c.StopSignal, SetBy: c.SetBy,
-		Member: m, GoCode: c.Worker != nil && f == nil, Jailed: jailed(),
+		Member: m, Jailed: jailed(),
+	}
+	switch {
+	case f != nil:
+		s.Worker = plan.Program
+	case c.Worker != nil:
+		s.Worker = plan.GoCode
 	}
 	if c.Layout != nil {
 		s.Layout = func(name string) (plan.Paths, error) {

@@ -19,6 +19,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
+	"github.com/daemonocle/daemonocle/internal/outside"
 	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/pyjson"
 	"github.com/daemonocle/daemonocle/internal/template"
@@ -249,7 +250,7 @@ func (g *Group) Start(ctx context.Context, o StartOptions) ([]Started, error) {
 		return nil, public(g.fail("start", err))
 	}
 	started, errs := make([]Started, len(list)), make([]error, len(list))
-	if err := g.startAll(ctx, list, o, make([]watcher, len(list)), func(i int, s Started, err error) {
+	if err := g.startAll(ctx, list, o, make([]outside.Watcher, len(list)), func(i int, s Started, err error) {
 		started[i], errs[i] = s, err
 	}); err != nil {
 		return nil, public(err)
@@ -258,7 +259,7 @@ func (g *Group) Start(ctx context.Context, o StartOptions) ([]Started, error) {
 }
 
 // startAll calls over for each, in any order and from any goroutine.
-func (g *Group) startAll(ctx context.Context, list []*Daemon, o StartOptions, watchers []watcher, over func(int, Started, error)) error {
+func (g *Group) startAll(ctx context.Context, list []*Daemon, o StartOptions, watchers []outside.Watcher, over func(int, Started, error)) error {
 	began := time.Now()
 	if len(list) == 1 {
 		s, err := list[0].start(ctx, o, watchers[0])
@@ -274,10 +275,10 @@ func (g *Group) startAll(ctx context.Context, list []*Daemon, o StartOptions, wa
 	ctx = withSockets(ctx, list[0].plan.Member)
 	defer socketsOf(ctx).End()
 	var attempts []*attempt.Attempt
-	var once checkup
+	var once outside.Checkup
 	for i, d := range list {
-		if watchers[i].checkup == nil {
-			watchers[i].checkup = &once
+		if watchers[i].Checkup == nil {
+			watchers[i].Checkup = &once
 		}
 		own := o
 		if err := d.prepare(ctx, &own, watchers[i]); err != nil {
@@ -290,7 +291,7 @@ func (g *Group) startAll(ctx context.Context, list []*Daemon, o StartOptions, wa
 		o.Timeout = own.Timeout
 	}
 	if len(attempts) > 0 {
-		watchers[0].session(ctx, o.Timeout).Detach(ctx, attempts)
+		session(ctx, watchers[0], o.Timeout).Detach(ctx, attempts)
 	}
 	return nil
 }
@@ -333,7 +334,7 @@ func (g *Group) Stop(ctx context.Context, o StopOptions) ([]Stopped, error) {
 		return nil, public(g.fail("stop", err))
 	}
 	stopped, errs := make([]Stopped, len(list)), make([]error, len(list))
-	stopAll(ctx, "stop", list, o, make([]stopWatcher, len(list)), func(i int, s Stopped, err error) {
+	stopAll(ctx, "stop", list, o, make([]outside.StopWatcher, len(list)), func(i int, s Stopped, err error) {
 		stopped[i], errs[i] = s, err
 	})
 	return stopped, joined(errs)
@@ -349,13 +350,13 @@ func joined(errs []error) error {
 }
 
 // stopAll calls over for each, in any order and from any goroutine.
-func stopAll(ctx context.Context, op string, list []*Daemon, o StopOptions, watchers []stopWatcher, over func(int, Stopped, error)) {
+func stopAll(ctx context.Context, op string, list []*Daemon, o StopOptions, watchers []outside.StopWatcher, over func(int, Stopped, error)) {
 	var all sync.WaitGroup
-	managers := newManagers()
+	managers := outside.NewManagers()
 	for i, d := range list {
 		all.Go(func() {
 			w := watchers[i]
-			w.managers = managers
+			w.Managers = managers
 			s, err := d.stop(ctx, op, o, w)
 			over(i, s, err)
 		})
@@ -375,13 +376,13 @@ func (g *Group) Restart(ctx context.Context, o RestartOptions) ([]Restarted, err
 		return nil, public(g.fail("restart", err))
 	}
 	r := newRestarting(list)
-	if err := r.mayRestart(ctx, g, o, watcher{}); err != nil {
+	if err := r.mayRestart(ctx, g, o, outside.Watcher{}); err != nil {
 		return nil, public(err)
 	}
-	stopAll(ctx, "restart", list, o.Stop, make([]stopWatcher, len(list)), func(i int, s Stopped, err error) { r.stopped(ctx, i, s, err) })
+	stopAll(ctx, "restart", list, o.Stop, make([]outside.StopWatcher, len(list)), func(i int, s Stopped, err error) { r.stopped(ctx, i, s, err) })
 	left, at := r.left()
 	if len(left) > 0 {
-		err = g.startAll(ctx, left, o.Start, r.watchers(make([]watcher, len(left))), func(i int, s Started, err error) { r.started(at[i], s, err) })
+		err = g.startAll(ctx, left, o.Start, r.watchers(make([]outside.Watcher, len(left))), func(i int, s Started, err error) { r.started(at[i], s, err) })
 	}
 	if err != nil {
 		return nil, public(err)
@@ -396,25 +397,25 @@ type restarting struct {
 	results []Restarted
 	errs    []error
 	missing []error // it did not run
-	checkup *checkup
+	checkup *outside.Checkup
 }
 
 func newRestarting(list []*Daemon) *restarting {
 	n := len(list)
-	return &restarting{time.Now(), list, make([]Restarted, n), make([]error, n), make([]error, n), &checkup{}}
+	return &restarting{time.Now(), list, make([]Restarted, n), make([]error, n), make([]error, n), &outside.Checkup{}}
 }
 
 // watchers makes the starts part of the restart.
-func (r *restarting) watchers(list []watcher) []watcher {
+func (r *restarting) watchers(list []outside.Watcher) []outside.Watcher {
 	for i := range list {
-		list[i].checkup = r.checkup
+		list[i].Checkup = r.checkup
 	}
 	return list
 }
 
 // mayRestart is asked before anything is stopped: one worker is tried beside those that
 // run, since they are the same program.
-func (r *restarting) mayRestart(ctx context.Context, g *Group, o RestartOptions, w watcher) error {
+func (r *restarting) mayRestart(ctx context.Context, g *Group, o RestartOptions, w outside.Watcher) error {
 	if g.cfg.Worker == nil {
 		return r.list[0].plan.NoWorker("restart")
 	}
@@ -433,7 +434,7 @@ func (r *restarting) mayRestart(ctx context.Context, g *Group, o RestartOptions,
 	if i < 0 {
 		return nil
 	}
-	_, err := r.list[i].trial(ctx, watcher{interrupts: w.interrupts, checkup: r.checkup}, o.Start.Timeout, nil)
+	_, err := r.list[i].trial(ctx, outside.Watcher{Interrupts: w.Interrupts, Checkup: r.checkup}, o.Start.Timeout, nil)
 	return hinted(err, "Nothing was stopped.")
 }
 
@@ -483,7 +484,7 @@ func (g *Group) Status(ctx context.Context, o StatusOptions) ([]Status, error) {
 	if err != nil {
 		return nil, public(g.fail("status", err))
 	}
-	all, errs := statusAll(ctx, list, o, make([]watcher, len(list)))
+	all, errs := statusAll(ctx, list, o, make([]outside.Watcher, len(list)))
 	return all, joined(errs)
 }
 
@@ -491,7 +492,7 @@ func (g *Group) Status(ctx context.Context, o StatusOptions) ([]Status, error) {
 // measures their CPU use in one window. The errors are in the order of the daemons,
 // nil where there is none.
 func StatusAll(ctx context.Context, o StatusOptions, daemons ...*Daemon) ([]Status, []error) {
-	all, errs := statusAll(ctx, daemons, o, make([]watcher, len(daemons)))
+	all, errs := statusAll(ctx, daemons, o, make([]outside.Watcher, len(daemons)))
 	for i, err := range errs {
 		errs[i] = public(err)
 	}
@@ -730,16 +731,16 @@ func (c *groupPrinter) finish(err error) error {
 	return errors.Join(c.errs...)
 }
 
-func (c *groupPrinter) watchers(doing string) []watcher {
-	var list []watcher
+func (c *groupPrinter) watchers(doing string) []outside.Watcher {
+	var list []outside.Watcher
 	for _, v := range c.printers {
 		list = append(list, v.watcher(doing))
 	}
 	return list
 }
 
-func (c *groupPrinter) stopWatchers() []stopWatcher {
-	var list []stopWatcher
+func (c *groupPrinter) stopWatchers() []outside.StopWatcher {
+	var list []outside.StopWatcher
 	for _, v := range c.printers {
 		list = append(list, v.stopWatcher())
 	}
@@ -769,8 +770,8 @@ func (c *groupPrinter) stop(ctx context.Context, o StopOptions) error {
 func (c *groupPrinter) restart(ctx context.Context, o RestartOptions) error {
 	r := newRestarting(c.list)
 	c.prepare()
-	until, calm := watcher{interrupts: true}.interruptible(ctx)
-	err := r.mayRestart(until, c.g, o, watcher{interrupts: true})
+	until, calm := outside.Watcher{Interrupts: true}.Interruptible(ctx)
+	err := r.mayRestart(until, c.g, o, outside.Watcher{Interrupts: true})
 	if err == nil {
 		err = c.perform(func() error {
 			stopAll(until, "restart", c.list, o.Stop, c.stopWatchers(), func(i int, s Stopped, err error) {

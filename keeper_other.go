@@ -2,10 +2,14 @@
 
 package daemonocle
 
-import "context"
+import (
+	"context"
 
-func (d *Daemon) keep(_ context.Context, w watcher) (Started, error) {
-	w.begin()
-	w.settle(false)
+	"github.com/daemonocle/daemonocle/internal/outside"
+)
+
+func (d *Daemon) keep(_ context.Context, w outside.Watcher) (Started, error) {
+	w.Begin()
+	w.Settle(false)
 	return Started{}, d.plan.Fail("start", ErrUnsupported)
 }

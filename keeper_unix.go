@@ -21,6 +21,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
+	"github.com/daemonocle/daemonocle/internal/outside"
 	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
@@ -31,7 +32,7 @@ import (
 // keep starts the daemon as a child in a process group of its own, passes
 // signals on to it, and returns when nothing of that group is left. The keeper
 // has the terminal; its death is the daemon's SIGTERM.
-func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
+func (d *Daemon) keep(ctx context.Context, w outside.Watcher) (Started, error) {
 	k := &keeper{d: d, w: w, at: stationOf(), phase: phase.Tending, followed: make(chan struct{}, 1)}
 	k.spokesman.said, k.spokesman.complain, k.spokesman.fd = phase.Unsaid, d.complain, notifyFDOf(ctx)
 	var watchdog time.Duration
@@ -58,8 +59,8 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 	}
 	closeAll(files)
 	if err != nil {
-		w.begin()
-		w.settle(false)
+		w.Begin()
+		w.Settle(false)
 		return Started{}, d.plan.Fail("start", err)
 	}
 	defer l.Close()
@@ -113,8 +114,8 @@ func (d *Daemon) keep(ctx context.Context, w watcher) (Started, error) {
 	if d.foreign != nil && d.plan.PID != nil {
 		d.plan.PID.Remove() // the program does not know of it
 	}
-	if w.childless != nil {
-		w.childless()
+	if w.Childless != nil {
+		w.Childless()
 	}
 	if status.Code == 0 || status.Code < 0 && k.hasForwarded(syscall.Signal(-status.Code)) {
 		return s, nil
@@ -136,7 +137,7 @@ func exitText(s launch.Status) string {
 
 type keeper struct {
 	d  *Daemon
-	w  watcher
+	w  outside.Watcher
 	at station
 
 	spokesman  spokesman
@@ -379,7 +380,7 @@ func (k *keeper) setUp(a *attempt.Attempt) error {
 			status, _ := l.Wait(context.Background())
 			err := a.Died(status)
 			a.CleanUp()
-			k.w.settle(false)
+			k.w.Settle(false)
 			return err
 		}
 		if err != nil {
@@ -391,11 +392,11 @@ func (k *keeper) setUp(a *attempt.Attempt) error {
 		case done:
 			if !errors.Is(err, ErrAlreadyRunning) {
 				a.Begin()
-				k.w.settle(false)
+				k.w.Settle(false)
 			}
 			return err
 		case a.Phase == phase.Running:
-			k.w.settle(true)
+			k.w.Settle(true)
 			l.Send(launch.Release) // the worker may speak
 			return nil
 		}
@@ -462,8 +463,8 @@ func (k *keeper) forward(signals <-chan os.Signal, done <-chan struct{}) {
 			case passed:
 				k.pass(sig)
 			case announced:
-				if k.w.forwarding != nil {
-					k.w.forwarding(sig)
+				if k.w.Forwarding != nil {
+					k.w.Forwarding(sig)
 				}
 				k.mu.Lock()
 				if !slices.Contains(k.forwarded, sig) {

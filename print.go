@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -13,9 +15,11 @@ import (
 	"github.com/daemonocle/daemonocle/internal/console"
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/fault"
+	"github.com/daemonocle/daemonocle/internal/outside"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/pyjson"
 	"github.com/daemonocle/daemonocle/internal/signals"
+	"github.com/daemonocle/daemonocle/internal/systemd"
 )
 
 // say is for what a daemon's own process has to say.
@@ -30,7 +34,7 @@ type printer struct {
 	d   *Daemon
 	out Output
 
-	needed bool // that a daemon runs already is a failure; see watcher
+	needed bool // that a daemon runs already is a failure; see outside.Watcher
 }
 
 // lines is a console.Console, or one's turn with one.
@@ -73,27 +77,27 @@ func (v *printer) Warn(text string) {
 	}
 }
 
-func (v *printer) watcher(doing string) watcher {
-	return watcher{
-		broken:     v.broken,
-		orphaned:   v.orphaned,
-		needed:     func() { v.needed = true },
-		unseen:     v.unseen,
-		begun:      func() { v.Begin(doing + " " + v.d.plan.Name) },
-		settled:    v.End,
-		forwarding: func(s syscall.Signal) { v.Line("Received signal " + signals.Name(s) + ". Forwarding to child...") },
-		childless:  func() { v.Line("All children are gone. Parent is exiting...") },
-		interrupts: true,
-		optioned:   v.out.optioned,
+func (v *printer) watcher(doing string) outside.Watcher {
+	return outside.Watcher{
+		Broken:     v.broken,
+		Orphaned:   v.orphaned,
+		Needed:     func() { v.needed = true },
+		Unseen:     v.unseen,
+		Begun:      func() { v.Begin(doing + " " + v.d.plan.Name) },
+		Settled:    v.End,
+		Forwarding: func(s syscall.Signal) { v.Line("Received signal " + signals.Name(s) + ". Forwarding to child...") },
+		Childless:  func() { v.Line("All children are gone. Parent is exiting...") },
+		Interrupts: true,
+		Optioned:   v.out.optioned,
 	}
 }
 
-func (v *printer) stopWatcher() stopWatcher {
-	return stopWatcher{
-		watcher: v.watcher("Stopping"),
-		failed:  func(err error) { v.explain(err) },
-		killing: func() { v.Begin("Killing " + v.d.plan.Name) },
-		unasked: func(err error) {
+func (v *printer) stopWatcher() outside.StopWatcher {
+	return outside.StopWatcher{
+		Watcher: v.watcher("Stopping"),
+		Failed:  func(err error) { v.explain(err) },
+		Killing: func() { v.Begin("Killing " + v.d.plan.Name) },
+		Unasked: func(err error) {
 			v.Warn("systemd may run " + v.d.plan.Name + " (" + err.Error() + "); acting on the process itself")
 		},
 	}
@@ -223,7 +227,7 @@ func (v *printer) reload(ctx context.Context, o ReloadOptions) error {
 	over := v.outliveStop(ctx)
 	r, err := v.d.requestReload(ctx, o, v.watcher("Reloading"))
 	if over() && err != nil && !errors.Is(err, ErrStopping) {
-		err = v.d.toldToStop(r.Old)
+		err = outside.ToldToStop(v.d.plan, r.Old)
 	}
 	v.object(func() map[string]any { return reloadObject(r, err) }, err)
 	return v.finish(err)
@@ -464,4 +468,23 @@ func numbers(pids []int) []any {
 		list[i] = int64(pid)
 	}
 	return list
+}
+
+// outliveStop is for an action that the daemon's own service runs, as ExecReload= does: a
+// stop by the manager sends SIGTERM to it as well, and its end by that would be the
+// service's failure. over gives the signals back, and reports whether there was one.
+func (v *printer) outliveStop(ctx context.Context) (over func() bool) {
+	pid := v.d.running(ctx)
+	if pid == 0 {
+		return func() bool { return false }
+	}
+	if s, ok := systemd.ServiceOf(pid); !ok || !s.Has(os.Getpid()) {
+		return func() bool { return false }
+	}
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGTERM)
+	return func() bool {
+		signal.Stop(c)
+		return len(c) > 0
+	}
 }

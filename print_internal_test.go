@@ -12,12 +12,10 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/daemonocle/daemonocle/internal/control"
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/plan"
-	"github.com/daemonocle/daemonocle/internal/rights"
 	"github.com/daemonocle/daemonocle/internal/usercode"
 )
 
@@ -94,9 +92,6 @@ func TestOnlyOurOwnFirstWordIsCapitalised(t *testing.T) {
 			{d.plan.Cancelled("start", context.Background()), "Start was cancelled"},
 			{d.plan.Held("start", pidfile.Report{State: pidfile.Blocked, UID: -1}), "PID file  is locked by a process that cannot be named from here"},
 			{d.plan.Negative("stop", -1), "Timeout -1ns is negative"},
-			{d.about("stop", 7, banana), "Banana"},
-			{d.unnamedLeft("stop", nil), "What " + name + " has left behind cannot be named from here"},
-			{d.cannotAsk(7, control.ErrNobody), "Process 7 cannot be asked (the daemon does not listen)"},
 			{d.interrupted(cancelledContext(), Stopped{PID: 7}, nil), "Restart was cancelled: process 7 was stopped, and will not be started again"},
 			{panicked, "Start hook panicked: coconut"},
 			{d.relay("start", panicked), "Start hook panicked: coconut"},
@@ -112,9 +107,6 @@ func TestOnlyOurOwnFirstWordIsCapitalised(t *testing.T) {
 			{d.plan.NotRunning("reload"), name + " is not running"},
 			{d.plan.AlreadyRunning("start", 7), name + " already running with PID 7"},
 			{d.plan.Held("start", pidfile.Report{State: pidfile.Running, PID: 7}), name + " already running with PID 7"},
-			{d.unnamed("stop", pidfile.Report{}), name + " runs, but its process cannot be named from here"},
-			{d.about("stop", 7, rights.ErrStranger), name + " runs, but its process cannot be named from here"},
-			{d.toldToStop(7), name + " was told to stop, and is not reloaded"},
 
 			// Words of others.
 			{banana, "banana"},

@@ -4,17 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/attempt"
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
-	"github.com/daemonocle/daemonocle/internal/pidfile"
+	"github.com/daemonocle/daemonocle/internal/outside"
 	"github.com/daemonocle/daemonocle/internal/usercode"
 )
 
@@ -46,11 +42,11 @@ type Restarted struct {
 // cancellation while the old one is being stopped is ErrStartCancelled: it was told
 // to stop, and nothing is started.
 func (d *Daemon) Restart(ctx context.Context, o RestartOptions) (Restarted, error) {
-	r, err := d.restart(ctx, o, stopWatcher{}, watcher{}, nil)
+	r, err := d.restart(ctx, o, outside.StopWatcher{}, outside.Watcher{}, nil)
 	return r, public(err)
 }
 
-func (d *Daemon) restart(ctx context.Context, o RestartOptions, stopping stopWatcher, starting watcher, missing func(error)) (r Restarted, err error) {
+func (d *Daemon) restart(ctx context.Context, o RestartOptions, stopping outside.StopWatcher, starting outside.Watcher, missing func(error)) (r Restarted, err error) {
 	began := time.Now()
 	defer func() { r.Took = time.Since(began) }()
 	if skip, err := d.claim(ctx, o.Start.Args); skip {
@@ -71,8 +67,8 @@ func (d *Daemon) restart(ctx context.Context, o RestartOptions, stopping stopWat
 	}
 	defer notifyFDOf(ctx).Close()
 	o.Start.NotifyFD = 0 // it is taken
-	starting.checkup = &checkup{}
-	until, calm := starting.interruptible(ctx)
+	starting.Checkup = &outside.Checkup{}
+	until, calm := starting.Interruptible(ctx)
 	defer calm()
 	var stopFailed error
 	stop := func(ctx context.Context) error {
@@ -92,7 +88,7 @@ func (d *Daemon) restart(ctx context.Context, o RestartOptions, stopping stopWat
 	}
 	if old := d.running(ctx); old != 0 {
 		if !o.Stop.Direct {
-			unasked, err := d.yield(ctx, "restart", old, stopping)
+			unasked, err := outside.Yield(ctx, d.plan, "restart", old, stopping)
 			if err != nil {
 				return r, err
 			}
@@ -129,24 +125,12 @@ func (d *Daemon) restart(ctx context.Context, o RestartOptions, stopping stopWat
 	return r, d.down(err, r.Stopped)
 }
 
-// interruptible gives a context that signals of the terminal end as well, if they are to.
-func (w watcher) interruptible(ctx context.Context) (_ context.Context, calm func()) {
-	if !w.interrupts {
-		return ctx, func() {}
-	}
-	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-}
-
 // running is the PID of the daemon, 0 if there is none, or none that a stop could stop.
 func (d *Daemon) running(ctx context.Context) int {
-	if d.plan.PID == nil || d.life.Load() != nil {
+	if d.life.Load() != nil {
 		return 0
 	}
-	r, err := d.plan.PID.Look(ctx)
-	if err != nil || r.State != pidfile.Running || r.Unproved {
-		return 0
-	}
-	return max(r.PID, 0)
+	return outside.Running(ctx, d.plan)
 }
 
 // launches reports whether a start makes a new process of this program.
@@ -160,28 +144,28 @@ var errTried = errors.New("tried")
 // trial shows, beside the daemon that runs, whether a start can be made. goOn lets the new
 // process go on when it has come as far as it can; nil: it is taken back. The attempt is
 // nil where a start makes no process.
-func (d *Daemon) trial(ctx context.Context, w watcher, timeout time.Duration, goOn func(context.Context) error) (*attempt.Attempt, error) {
-	err := d.check(ctx, "start", w.checkup)
+func (d *Daemon) trial(ctx context.Context, w outside.Watcher, timeout time.Duration, goOn func(context.Context) error) (*attempt.Attempt, error) {
+	err := d.check(ctx, "start", w.Checkup)
 	if err == nil && d.foreign != nil {
 		err = d.foreign.check(d)
 	}
 	if err == nil && d.launches() {
 		own, gate := w, goOn
 		if goOn == nil {
-			own = watcher{interrupts: w.interrupts}
+			own = outside.Watcher{Interrupts: w.Interrupts}
 			gate = func(context.Context) error { return errTried }
 		}
 		a := d.attempt(own)
 		a.Gate = gate
-		own.session(withSockets(ctx, d.plan.Member), timeout).Detach(ctx, []*attempt.Attempt{a})
+		session(withSockets(ctx, d.plan.Member), own, timeout).Detach(ctx, []*attempt.Attempt{a})
 		if goOn != nil || errors.Is(a.Err, errTried) {
 			return a, without(a.Err, errTried)
 		}
 		err = a.Err
 	}
 	if err != nil {
-		w.begin()
-		w.settle(false)
+		w.Begin()
+		w.Settle(false)
 	}
 	return nil, err
 }
@@ -235,24 +219,18 @@ func (d *Daemon) down(err error, s Stopped) error {
 	return hinted(err, hint)
 }
 
-// checkup is one call of Hooks.Check, for all in one action that ask.
-type checkup struct {
-	once sync.Once
-	err  error
-}
-
 // check asks the program whether it could do its work.
-func (d *Daemon) check(ctx context.Context, op string, c *checkup) error {
+func (d *Daemon) check(ctx context.Context, op string, c *outside.Checkup) error {
 	hook := d.code.Hooks.Check
 	if hook == nil {
 		return nil
 	}
 	if c == nil {
-		c = &checkup{}
+		c = &outside.Checkup{}
 	}
-	c.once.Do(func() { c.err = usercode.Call("check hook", func() error { return hook(ctx) }) })
-	if c.err != nil {
-		return d.relay(op, c.err)
+	err := c.Do(func() error { return usercode.Call("check hook", func() error { return hook(ctx) }) })
+	if err != nil {
+		return d.relay(op, err)
 	}
 	return nil
 }

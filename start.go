@@ -5,13 +5,12 @@ import (
 	"errors"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/attempt"
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/launch"
-	"github.com/daemonocle/daemonocle/internal/pidfile"
+	"github.com/daemonocle/daemonocle/internal/outside"
 	"github.com/daemonocle/daemonocle/internal/usercode"
 )
 
@@ -42,35 +41,6 @@ type Started struct {
 	Ended bool
 }
 
-// watcher hears of a start or stop while it goes on. Its functions may be nil.
-type watcher struct {
-	broken     func(held, mended bool) // the PID file names no process
-	orphaned   func(pids []int)        // processes of an earlier daemon are left
-	needed     func()                  // this process is the daemon's own or its keeper's, or was to be
-	unseen     func()                  // it cannot be told whether a container ends with this process
-	optioned   bool                    // who reads has the options of the actions
-	begun      func()                  // it is certain that something is tried
-	settled    func(ok bool)           // the line of begun can end
-	forwarding func(syscall.Signal)    // by the keeper
-	childless  func()                  // the keeper's last word
-
-	interrupts bool // signals of the terminal cancel a detached start
-
-	checkup *checkup // of the action that this start is part of; nil: of none
-}
-
-func (w watcher) begin() {
-	if w.begun != nil {
-		w.begun()
-	}
-}
-
-func (w watcher) settle(ok bool) {
-	if w.settled != nil {
-		w.settled(ok)
-	}
-}
-
 // Start starts the daemon and returns when it is known what became of it.
 // Detached, that is when the worker has called Ready, has lived through
 // StartWindow (unless RequireReady is set), or has died.
@@ -91,11 +61,11 @@ func (w watcher) settle(ok bool) {
 // Reason and Stderr say why), ErrBlocked, ErrNoWorker, what a system call of the
 // set-up said, or the start hook's own.
 func (d *Daemon) Start(ctx context.Context, o StartOptions) (Started, error) {
-	s, err := d.start(ctx, o, watcher{})
+	s, err := d.start(ctx, o, outside.Watcher{})
 	return s, public(err)
 }
 
-func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started, error) {
+func (d *Daemon) start(ctx context.Context, o StartOptions, w outside.Watcher) (Started, error) {
 	began := time.Now()
 	if skip, err := d.claim(ctx, o.Args); skip {
 		return Started{Skipped: true}, err
@@ -112,12 +82,12 @@ func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started,
 	defer socketsOf(ctx).End()
 	place, err := d.place(ctx, o)
 	if err != nil {
-		w.begin()
-		w.settle(false)
+		w.Begin()
+		w.Settle(false)
 		return Started{}, err
 	}
-	if w.needed != nil && stays(place, o.Debug || d.plan.Foreground, environ.Terminal(0)) {
-		w.needed()
+	if w.Needed != nil && stays(place, o.Debug || d.plan.Foreground, environ.Terminal(0)) {
+		w.Needed()
 	}
 	if err := d.prepare(ctx, &o, w); err != nil {
 		return Started{}, err
@@ -130,17 +100,17 @@ func (d *Daemon) start(ctx context.Context, o StartOptions, w watcher) (Started,
 		err = d.runHere(ctx, context.WithoutCancel(ctx), "start", o.Args, nil)
 	case !detaches(place):
 		err = d.runHere(ctx, context.WithoutCancel(ctx), "start", o.Args, func(ok bool) {
-			w.begin()
-			w.settle(ok)
+			w.Begin()
+			w.Settle(ok)
 		})
 	case o.Debug:
 		s, err = d.keep(ctx, w)
 	default:
-		if place == environ.Unseen && w.unseen != nil {
-			w.unseen()
+		if place == environ.Unseen && w.Unseen != nil {
+			w.Unseen()
 		}
 		a := d.attempt(w)
-		w.session(ctx, o.Timeout).Detach(ctx, []*attempt.Attempt{a})
+		session(ctx, w, o.Timeout).Detach(ctx, []*attempt.Attempt{a})
 		s, err = Started{PID: a.PID, Ready: a.Ready}, a.Err
 		if err == nil {
 			d.notified(ctx)
@@ -194,7 +164,7 @@ func (d *Daemon) notified(ctx context.Context) {
 
 // prepare is what comes before anything is started: it completes the options, and
 // finds out early what would keep the daemon from starting.
-func (d *Daemon) prepare(ctx context.Context, o *StartOptions, w watcher) error {
+func (d *Daemon) prepare(ctx context.Context, o *StartOptions, w outside.Watcher) error {
 	if err := d.startTimeout("start", o); err != nil {
 		return err
 	}
@@ -205,30 +175,30 @@ func (d *Daemon) prepare(ctx context.Context, o *StartOptions, w watcher) error 
 	if d.life.Load() != nil {
 		return d.plan.AlreadyRunning("start", os.Getpid())
 	}
-	if err := d.mayStart(ctx, w); err != nil {
+	if err := outside.MayStart(ctx, d.plan, w); err != nil {
 		if !errors.Is(err, ErrAlreadyRunning) {
-			w.begin()
-			w.settle(false)
+			w.Begin()
+			w.Settle(false)
 		}
 		return err
 	}
 	if d.foreign != nil {
 		if err := d.foreign.check(d); err != nil {
-			w.begin()
-			w.settle(false)
+			w.Begin()
+			w.Settle(false)
 			return err
 		}
 	}
-	if err := d.check(ctx, "start", w.checkup); err != nil {
-		w.begin()
-		w.settle(false)
+	if err := d.check(ctx, "start", w.Checkup); err != nil {
+		w.Begin()
+		w.Settle(false)
 		return err
 	}
 	if hook := d.code.Hooks.Start; hook != nil {
 		info := StartInfo{Debug: o.Debug, Daemon: d}
 		if err := usercode.Call("start hook", func() error { return hook(ctx, info) }); err != nil {
-			w.begin()
-			w.settle(false)
+			w.Begin()
+			w.Settle(false)
 			return d.relay("start", err)
 		}
 	}
@@ -246,25 +216,10 @@ func (d *Daemon) startTimeout(op string, o *StartOptions) error {
 	return nil
 }
 
-// mayStart looks at the PID file. The daemon decides; this is to answer early.
-func (d *Daemon) mayStart(ctx context.Context, w watcher) error {
-	if d.plan.PID == nil {
-		return nil
-	}
-	r, err := d.look(ctx, "start", w)
-	if err != nil {
-		return err
-	}
-	if r.State == pidfile.Running || r.State == pidfile.Blocked {
-		return d.plan.Held("start", r)
-	}
-	return nil
-}
-
 // attempt is one detached start, or that of a keeper.
-func (d *Daemon) attempt(w watcher) *attempt.Attempt {
+func (d *Daemon) attempt(w outside.Watcher) *attempt.Attempt {
 	a := attempt.New(d.plan, d.complain)
-	a.Line, a.Optioned = attempt.Line{Begin: w.begun, End: w.settled}, w.optioned
+	a.Line, a.Optioned = attempt.Line{Begin: w.Begun, End: w.Settled}, w.Optioned
 	if d.foreign != nil {
 		a.Prepare = func(ctx context.Context) (attempt.Watch, error) { return d.foreign.prepareWatch(ctx, d) }
 	}
@@ -272,6 +227,6 @@ func (d *Daemon) attempt(w watcher) *attempt.Attempt {
 }
 
 // session is for one start, or several together.
-func (w watcher) session(ctx context.Context, timeout time.Duration) attempt.Session {
-	return attempt.Session{Timeout: timeout, Interrupts: w.interrupts, Files: func() ([]*os.File, []string, error) { return inheritance(ctx) }}
+func session(ctx context.Context, w outside.Watcher, timeout time.Duration) attempt.Session {
+	return attempt.Session{Timeout: timeout, Interrupts: w.Interrupts, Files: func() ([]*os.File, []string, error) { return inheritance(ctx) }}
 }

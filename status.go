@@ -1,23 +1,18 @@
 package daemonocle
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/console"
+	"github.com/daemonocle/daemonocle/internal/outside"
 	"github.com/daemonocle/daemonocle/internal/paths"
-	"github.com/daemonocle/daemonocle/internal/phase"
-	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/pyjson"
-	"github.com/daemonocle/daemonocle/internal/rights"
 )
 
 // StatusOptions are for one status.
@@ -86,227 +81,60 @@ func StatusFields() []string {
 // error. It may be called by any process, also the daemon itself, and any number
 // of times. It asks the kernel, never the daemon. ctx bounds the measuring.
 func (d *Daemon) Status(ctx context.Context, o StatusOptions) (Status, error) {
-	s, err := d.status(ctx, o, watcher{})
+	s, err := d.status(ctx, o, outside.Watcher{})
 	return s, public(err)
 }
 
-// members finds the processes of a process group.
-type members func(pgid int) ([]int, error)
-
-func (d *Daemon) status(ctx context.Context, o StatusOptions, w watcher) (Status, error) {
-	all, errs := statusAll(ctx, []*Daemon{d}, o, []watcher{w})
+func (d *Daemon) status(ctx context.Context, o StatusOptions, w outside.Watcher) (Status, error) {
+	all, errs := statusAll(ctx, []*Daemon{d}, o, []outside.Watcher{w})
 	return all[0], errs[0]
 }
 
 // statusAll looks at all of them, and measures those that run in one window.
-func statusAll(ctx context.Context, list []*Daemon, o StatusOptions, watchers []watcher) ([]Status, []error) {
+func statusAll(ctx context.Context, list []*Daemon, o StatusOptions, watchers []outside.Watcher) ([]Status, []error) {
 	statuses, errs := make([]Status, len(list)), make([]error, len(list))
-	views := make([]*view, len(list))
 	wrong := checkFields(o.Fields)
-	find := proc.Group
-	if len(list) > 1 { // look through /proc once
-		census := sync.OnceValue(proc.Groups)
-		find = func(pgid int) ([]int, error) {
-			if only := census()[pgid]; len(only) == 1 { // whether it lives its handle tells
-				return only, nil
-			}
-			return census().Members(pgid)
-		}
-	}
-	var all sync.WaitGroup
+	var subjects []outside.Subject
 	for i, d := range list {
-		all.Go(func() {
-			views[i], statuses[i], errs[i] = d.view(ctx, o, wrong, watchers[i])
-			if v := views[i]; v != nil {
-				v.sample = proc.NewSample(v.window, proc.Set{PIDs: []int{v.pid}, Held: v.pid})
-				others, members := v.others(find)
-				v.sample.Add(others)
-				v.members = members
-			}
-		})
-	}
-	all.Wait()
-	var samples []*proc.Sample
-	var of []int // whose they are
-	for i, v := range views {
-		if v != nil {
-			defer v.close()
-			samples, of = append(samples, v.sample), append(of, i)
+		s := &statuses[i]
+		s.Name, s.State, s.Fields = d.plan.Name, outside.Dead, o.Fields
+		s.StdoutFile, s.StderrFile = seen(d.plan.Stdout), seen(d.plan.Stderr)
+		switch {
+		case wrong != nil:
+			errs[i] = d.plan.Misused("status", wrong)
+		case o.Interval < 0:
+			errs[i] = d.plan.Negative("status", o.Interval)
 		}
+		subjects = append(subjects, outside.Subject{Plan: d.plan, Watcher: watchers[i]})
 	}
-	usage, bad := proc.Measured(ctx, samples, func() {
-		for _, i := range of {
-			views[i].read()
-		}
-	})
-	for k, i := range of {
-		statuses[i], errs[i] = views[i].finish(ctx, usage[k], bad[k])
+	if wrong != nil || o.Interval < 0 {
+		return statuses, errs
+	}
+	facts, errs := outside.Status(ctx, subjects, Status{Fields: o.Fields}.fields(), cmp.Or(o.Interval, interval))
+	for i := range facts {
+		statuses[i].fill(facts[i])
 	}
 	return statuses, errs
 }
 
-// view is a look at a daemon that runs.
-type view struct {
-	d       *Daemon
-	o       StatusOptions
-	s       Status
-	report  pidfile.Report
-	pid     int
-	h       rights.Target // of nobody: it is this process
-	window  time.Duration
-	sample  *proc.Sample
-	members int // of its process group; 0: they are hidden from the caller
-	values  map[string]any
-	err     error // of values
-}
-
-// view gives nil if there is nothing to measure; wrong is what is wrong with the
-// options.
-func (d *Daemon) view(ctx context.Context, o StatusOptions, wrong error, w watcher) (*view, Status, error) {
-	s := Status{Name: d.plan.Name, State: "dead", Fields: o.Fields}
-	s.StdoutFile, s.StderrFile = seen(d.plan.Stdout), seen(d.plan.Stderr)
-	if wrong != nil {
-		return nil, s, d.plan.Misused("status", wrong)
-	}
-	if o.Interval < 0 {
-		return nil, s, d.plan.Negative("status", o.Interval)
-	}
-	if o.Interval == 0 {
-		o.Interval = interval
-	}
-	if !slices.Contains(s.fields(), "cpu_percent") {
-		o.Interval = 0
-	}
-	r, err := d.look(ctx, "status", w)
-	if err != nil {
-		return nil, s, err
-	}
-	s.PIDFile = d.plan.PID.Where().String()
-	if r.State != pidfile.Running {
-		s.Left = d.orphans(r)
-		return nil, s, nil
-	}
-	if r.PID <= 0 || r.Unproved {
-		s.Running, s.State = true, "unknown"
-		return nil, s, nil
-	}
-	v := &view{d: d, o: o, s: s, report: r, pid: r.PID, window: o.Interval}
-	if r.PID == os.Getpid() {
-		return v, s, nil
-	}
-	v.h, err = d.holder(ctx, r.PID)
-	if err != nil {
-		s, err = v.failed(ctx, err)
-		return nil, s, err
-	}
-	return v, s, nil
-}
-
-func (v *view) close() {
-	if v.h.Handle != nil {
-		v.h.Close()
-	}
-}
-
-// failed: it has ended meanwhile, or cannot be looked at.
-func (v *view) failed(ctx context.Context, err error) (Status, error) {
-	s := v.s
-	if errors.Is(err, proc.ErrGone) && v.pid != os.Getpid() {
-		next, _ := phase.Lost.Next(v.d.again(ctx, &v.report))
-		switch next {
-		case phase.Met: // it has let another process take its place
-			return v.d.status(ctx, v.o, watcher{})
-		case phase.Unnamed:
-			s.Running, s.State = true, "unknown"
-			return s, nil
-		}
-		v.d.plan.PID.Remove()
-		return s, nil
-	}
-	s.Running, s.State = true, "unknown"
-	if errors.Is(err, rights.ErrStranger) { // the kernel names it, but it is not the daemon's user's
-		return s, nil
-	}
-	s.PID = v.pid
-	return s, v.d.about("status", v.pid, err)
-}
-
-// others are the processes that count as the daemon, but for its own; all is how many
-// there are with that, 0 if that cannot be told.
-func (v *view) others(find members) (pids []int, all int) {
-	if pgid, _, err := proc.GroupID(v.pid); err != nil || pgid != v.pid {
-		return nil, 1
-	}
-	pids, err := find(v.pid)
-	if err != nil || !slices.Contains(pids, v.pid) {
-		return nil, 0
-	}
-	pids = slices.DeleteFunc(slices.Clone(pids), func(pid int) bool { return pid == v.pid })
-	return pids, 1 + len(pids)
-}
-
-// read reads the fields of the process.
-func (v *view) read() {
-	want := []string{"status", "uptime"}
-	known := proc.FieldNames()
-	for _, f := range v.s.fields() {
-		if slices.Contains(known, f) && !slices.Contains(want, f) {
-			want = append(want, f)
-		}
-	}
-	v.values, v.err = proc.Snapshot(v.pid, want)
-}
-
-// finish makes the status of all that was read.
-func (v *view) finish(ctx context.Context, usage proc.Usage, err error) (Status, error) {
-	measured := err == nil
-	if untold(err) {
-		err = nil
-	}
-	if v.err != nil {
-		err = v.err
-	}
-	// What was read is the daemon's if its process was there all the time.
-	if err == nil && v.h.Handle != nil && v.h.Gone() {
-		err = proc.ErrGone
-	}
-	if err != nil {
-		return v.failed(ctx, err)
-	}
-	s, values := v.s, v.values
-	s.Running, s.PID = true, v.pid
-	s.State = "unknown"
-	if state, ok := values["status"].(string); ok {
-		s.State = state
-	}
-	if seconds, ok := values["uptime"].(float64); ok {
-		s.Uptime = time.Duration(seconds * float64(time.Second))
-	}
-	s.CPUPercent, s.MemoryPercent = usage.CPU, usage.Memory
-	values["name"] = s.Name
-	values["pid"] = int64(v.pid)
-	values["cpu_percent"], values["memory_percent"], values["group_num_procs"] = nil, nil, nil
-	if measured {
-		values["cpu_percent"], values["memory_percent"] = usage.CPU, usage.Memory
-	}
-	if v.members > 0 {
-		values["group_num_procs"] = int64(v.members)
-	}
-	for _, f := range fileFields {
-		values[f] = s.file(f)
+// fill takes what the kernel has told.
+func (s *Status) fill(f outside.Facts) {
+	s.Running, s.PID, s.State, s.Uptime, s.CPUPercent, s.MemoryPercent = f.Running, f.PID, f.State, f.Uptime, f.CPUPercent, f.MemoryPercent
+	s.Left, s.PIDFile = f.Left, f.PIDFile
+	if f.Values == nil {
+		return
 	}
 	s.Values = map[string]any{}
-	for _, f := range s.fields() {
-		s.Values[f] = values[f]
+	for _, field := range s.fields() {
+		switch {
+		case field == "name":
+			s.Values[field] = s.Name
+		case slices.Contains(fileFields, field):
+			s.Values[field] = s.file(field)
+		default:
+			s.Values[field] = f.Values[field]
+		}
 	}
-	return s, nil
-}
-
-// untold reports whether the system does not tell this caller what a process uses: it
-// cannot, or /proc hides the process (hidepid, ProtectProc).
-func untold(err error) bool {
-	return !errors.Is(err, proc.ErrGone) &&
-		(errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist))
 }
 
 // seen is the path as it is seen from outside the daemon's root directory.

@@ -47,9 +47,18 @@ type Settings struct {
 
 	Member Member
 
-	GoCode bool // there is a worker, and it is no other program
+	Worker Worker
 	Jailed bool // this process's root directory is already what ChrootDir names
 }
+
+// Worker is what a daemon's work is.
+type Worker int
+
+const (
+	NoWorker Worker = iota // nothing is known of it: the daemon can be acted on, not started
+	GoCode                 // of this program
+	Program                // another program, which the daemon becomes
+)
 
 // Member is a place in a group of workers.
 type Member struct{ N, Of int }
@@ -65,6 +74,7 @@ func (m Member) key() string {
 // may read it.
 type Plan struct {
 	Name   string
+	Worker Worker
 	Member Member
 	Key    launch.Key
 
@@ -115,7 +125,7 @@ func (m *maker) bad(setting, value string, err error, hint string) {
 // carried out.
 func Make(s Settings) (*Plan, []Problem) {
 	m := &maker{given: s, Plan: &Plan{
-		Name: s.Name, Member: s.Member, WorkDir: s.WorkDir, Umask: 0o022,
+		Name: s.Name, Worker: s.Worker, Member: s.Member, WorkDir: s.WorkDir, Umask: 0o022,
 		Foreground: s.Foreground, CloseOpenFiles: s.CloseOpenFiles, NoArgs: s.NoArgs, RequireReady: s.RequireReady,
 		StopTimeout: s.StopTimeout, StartTimeout: s.StartTimeout, StartWindow: s.StartWindow, AbandonAfter: s.AbandonAfter,
 		OwnStopSignal: s.StopSignal, SetBy: maps.Clone(s.SetBy),
@@ -270,7 +280,7 @@ func (m *maker) umask() {
 }
 
 func (m *maker) limits() {
-	if err := signals.CheckStop(m.OwnStopSignal, m.given.GoCode); err != nil {
+	if err := signals.CheckStop(m.OwnStopSignal, m.Worker == GoCode); err != nil {
 		m.bad("StopSignal", strconv.Itoa(int(m.OwnStopSignal)), err, "use SIGTERM, SIGINT, SIGQUIT or another that ends a process")
 	}
 	m.duration("StopTimeout", &m.StopTimeout, 10*time.Second)

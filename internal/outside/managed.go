@@ -1,24 +1,23 @@
-package daemonocle
+package outside
 
 import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
 	"strconv"
-	"syscall"
 
 	"github.com/daemonocle/daemonocle/internal/fault"
+	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/systemd"
 	"github.com/daemonocle/daemonocle/internal/timing"
 )
 
-// managers finds out whether a service manager runs a daemon: then it is the manager that
+// Managers finds out whether a service manager runs a daemon: then it is the manager that
 // has to be told what shall become of it. One is for one action, of any number of
 // daemons, and asks one question at a time. A manager that has not answered one is not
 // asked another.
-type managers struct {
+type Managers struct {
 	custody
 	turn   chan struct{}           // who asks puts something into it
 	mains  map[systemd.Service]int // what was answered
@@ -33,8 +32,9 @@ type custody struct {
 	keeper  func(pid int) int                                   // of a daemon; 0: it has none
 }
 
-func newManagers() *managers {
-	return (&managers{custody: custody{
+// NewManagers is for one action.
+func NewManagers() *Managers {
+	return (&Managers{custody: custody{
 		service: systemd.ServiceOf,
 		inside:  func(s systemd.Service) bool { return s.Has(os.Getpid()) },
 		main:    mainOf,
@@ -42,7 +42,7 @@ func newManagers() *managers {
 	}}).ready()
 }
 
-func (m *managers) ready() *managers {
+func (m *Managers) ready() *Managers {
 	m.turn = make(chan struct{}, 1)
 	m.mains, m.silent = map[systemd.Service]int{}, map[systemd.Scope]error{}
 	return m
@@ -53,7 +53,7 @@ func (m *managers) ready() *managers {
 // group; the service has the daemon only if its main process is the daemon or the keeper.
 // An action from within the service, such as its ExecStop=, is the manager's own. The
 // error says that the manager could not be asked.
-func (m *managers) run(ctx context.Context, pid int) (s systemd.Service, is bool, err error) {
+func (m *Managers) run(ctx context.Context, pid int) (s systemd.Service, is bool, err error) {
 	s, ok := m.service(pid)
 	if !ok || m.inside(s) {
 		return s, false, nil
@@ -62,7 +62,7 @@ func (m *managers) run(ctx context.Context, pid int) (s systemd.Service, is bool
 	return s, err == nil && main > 0 && (main == pid || main == m.keeper(pid)), err
 }
 
-func (m *managers) ask(ctx context.Context, s systemd.Service) (main int, err error) {
+func (m *Managers) ask(ctx context.Context, s systemd.Service) (main int, err error) {
 	select {
 	case m.turn <- struct{}{}:
 		defer func() { <-m.turn }()
@@ -123,43 +123,24 @@ func keeperOf(pid int) int {
 	return parent
 }
 
-// yield leaves a stop to the service manager that runs the daemon. unasked says that it is
+// Yield leaves a stop to the service manager that runs the daemon. unasked says that it is
 // not known whether one does; then the stop goes on.
-func (d *Daemon) yield(ctx context.Context, op string, pid int, w stopWatcher) (unasked, err error) {
-	m := w.managers
+func Yield(ctx context.Context, p *plan.Plan, op string, pid int, w StopWatcher) (unasked, err error) {
+	m := w.Managers
 	if m == nil {
-		m = newManagers()
+		m = NewManagers()
 	}
 	s, is, err := m.run(ctx, pid)
 	switch {
 	case is:
-		e := d.about(op, pid, fault.Say("cannot "+op+" "+d.plan.Name+": systemd runs it as "+s.Unit, ErrManaged))
+		e := about(p, op, pid, fault.Say("cannot "+op+" "+p.Name+": systemd runs it as "+s.Unit, fault.ErrManaged))
 		e.Unit = s.Unit
 		e.Hint = "Type " + s.Command(op) + ", or use --direct to act on the process itself."
 		return nil, e
 	case err != nil && ctx.Err() != nil: // the caller has given up
-		return nil, d.about(op, pid, err)
-	case err != nil && w.unasked != nil:
-		w.unasked(err)
+		return nil, about(p, op, pid, err)
+	case err != nil && w.Unasked != nil:
+		w.Unasked(err)
 	}
 	return err, nil
-}
-
-// outliveStop is for an action that the daemon's own service runs, as ExecReload= does: a
-// stop by the manager sends SIGTERM to it as well, and its end by that would be the
-// service's failure. over gives the signals back, and reports whether there was one.
-func (v *printer) outliveStop(ctx context.Context) (over func() bool) {
-	pid := v.d.running(ctx)
-	if pid == 0 {
-		return func() bool { return false }
-	}
-	if s, ok := systemd.ServiceOf(pid); !ok || !s.Has(os.Getpid()) {
-		return func() bool { return false }
-	}
-	c := make(chan os.Signal, 1)
-	signal.Notify(c, syscall.SIGTERM)
-	return func() bool {
-		signal.Stop(c)
-		return len(c) > 0
-	}
 }

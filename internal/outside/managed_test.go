@@ -1,4 +1,4 @@
-package daemonocle
+package outside
 
 import (
 	"context"
@@ -34,7 +34,7 @@ func TestWhoRunsTheDaemon(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			asked := 0
-			m := (&managers{custody: custody{
+			m := (&Managers{custody: custody{
 				service: func(int) (systemd.Service, bool) { return systemd.Service{Unit: "web.service"}, c.service },
 				inside:  func(systemd.Service) bool { return c.inside },
 				main: func(context.Context, systemd.Service) (int, error) {
@@ -64,7 +64,7 @@ func TestWhoRunsTheDaemon(t *testing.T) {
 // TestManagerIsNotWaitedForAfterTheCaller: the caller's end is no silence of the manager's.
 func TestManagerIsNotWaitedForAfterTheCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // it waits for as long as a manager may take
-		m := (&managers{custody: custody{
+		m := (&Managers{custody: custody{
 			service: func(int) (systemd.Service, bool) { return systemd.Service{Unit: "web.service"}, true },
 			inside:  func(systemd.Service) bool { return false },
 			main: func(ctx context.Context, _ systemd.Service) (int, error) {

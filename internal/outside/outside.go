@@ -1,0 +1,65 @@
+// Package outside acts on a daemon from another process: it stops, signals, asks and measures
+// the one that runs. Whatever it does begins with a look at the PID file, and nothing is
+// signalled that the kernel does not prove to be the daemon's. The methods of
+// daemonocle.Daemon and the actions call it.
+package outside
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+)
+
+// Watcher hears of an action while it goes on. Its functions may be nil.
+type Watcher struct {
+	Broken     func(held, mended bool) // the PID file names no process
+	Orphaned   func(pids []int)        // processes of an earlier daemon are left
+	Needed     func()                  // this process is the daemon's own or its keeper's, or was to be
+	Unseen     func()                  // it cannot be told whether a container ends with this process
+	Begun      func()                  // it is certain that something is tried
+	Settled    func(ok bool)           // the line of Begun can end
+	Forwarding func(syscall.Signal)    // by the keeper
+	Childless  func()                  // the keeper's last word
+
+	Optioned   bool // who reads has the options of the actions
+	Interrupts bool // signals of the terminal cancel a detached start
+
+	Checkup *Checkup // of the action that this start is part of; nil: of none
+}
+
+// Begin says that something is tried.
+func (w Watcher) Begin() {
+	if w.Begun != nil {
+		w.Begun()
+	}
+}
+
+// Settle says how it ended.
+func (w Watcher) Settle(ok bool) {
+	if w.Settled != nil {
+		w.Settled(ok)
+	}
+}
+
+// Interruptible gives a context that signals of the terminal end as well, if they are to.
+func (w Watcher) Interruptible(ctx context.Context) (_ context.Context, calm func()) {
+	if !w.Interrupts {
+		return ctx, func() {}
+	}
+	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+}
+
+// Checkup is one look of the program's own whether it could do its work, for all in one action
+// that want to know.
+type Checkup struct {
+	once sync.Once
+	err  error
+}
+
+// Do calls the look, once.
+func (c *Checkup) Do(look func() error) error {
+	c.once.Do(func() { c.err = look() })
+	return c.err
+}

@@ -1,0 +1,73 @@
+package outside
+
+import (
+	"context"
+	"errors"
+	"os"
+	"syscall"
+
+	"github.com/daemonocle/daemonocle/internal/fault"
+	"github.com/daemonocle/daemonocle/internal/phase"
+	"github.com/daemonocle/daemonocle/internal/pidfile"
+	"github.com/daemonocle/daemonocle/internal/plan"
+	"github.com/daemonocle/daemonocle/internal/proc"
+	"github.com/daemonocle/daemonocle/internal/rights"
+)
+
+// Signal sends a signal to the daemon's process, and gives its PID.
+func Signal(ctx context.Context, p *plan.Plan, sig syscall.Signal) (pid int, err error) {
+	const op = "signal"
+	r, err := look(ctx, p, op, Watcher{})
+	switch {
+	case err != nil:
+		return 0, err
+	case r.State != pidfile.Running:
+		return 0, p.NotRunning(op)
+	case r.PID == os.Getpid():
+		return 0, p.Fail(op, fault.Say("the daemon cannot signal itself this way", fault.ErrInside))
+	case r.PID <= 0 || r.Unproved:
+		return 0, unnamed(p, op, r)
+	}
+	defer pin(p, &r)()
+	end, r, err := pursue(ctx, p, op, r, func(h rights.Target) (phase.Sight, error) {
+		switch err := h.Signal(sig); {
+		case errors.Is(err, proc.ErrGone):
+			return phase.Misses, nil
+		case err != nil:
+			return phase.Denies, about(p, op, h.PID(), err)
+		}
+		return phase.Does, nil
+	})
+	switch {
+	case end == phase.NotThere:
+		return 0, p.NotRunning(op)
+	case err != nil:
+		return 0, err
+	}
+	return r.PID, nil
+}
+
+// Wait returns when the running daemon is gone, or with an error if there was none.
+func Wait(ctx context.Context, p *plan.Plan) error {
+	r, err := look(ctx, p, "wait for", Watcher{})
+	if err != nil {
+		return err
+	}
+	switch {
+	case r.State != pidfile.Running:
+		return p.NotRunning("wait for")
+	case r.PID == os.Getpid():
+		return p.Fail("wait for", fault.Say("the daemon cannot wait for itself", fault.ErrInside))
+	case r.PID <= 0 || r.Unproved:
+		return unnamed(p, "wait for", r)
+	}
+	// All generations of a daemon have one file, so one pin is enough for them.
+	defer pin(p, &r)()
+	_, _, err = pursue(ctx, p, "wait for", r, func(h rights.Target) (phase.Sight, error) {
+		if err := h.Wait(ctx); err != nil {
+			return phase.Denies, about(p, "wait for", h.PID(), err)
+		}
+		return phase.Outlived, nil
+	})
+	return err
+}
