@@ -124,7 +124,6 @@ func (c *course) last() recorded {
 
 // What the walk leaves out.
 const (
-	noProgram  = "the walk has no worker that becomes another program"
 	saysTwice  = "only a worker that does not mean well says it twice, or out of turn; TestStart goes through all of that"
 	stageFails = "the walk's stage does not fail"
 	atOnce     = "a process of the walk ends with its wire"
@@ -146,8 +145,9 @@ func (r recorded) leftOut() string {
 		switch {
 		case event == "Arrives" && !is(state, "Claimed", "LateClaim", "Recall"), event == "Claims" && is(state, "Claimed", "Admitted", "Found", "Running", "LateClaim", "Recall"):
 			return saysTwice
-		case is(state, "Becoming", "Replaced", "RecallGone"), event == "Executes":
-			return noProgram
+		case event == "Executes" && !is(state, "Running", "Recall"),
+			is(state, "Becoming", "RecallGone") && is(event, "Claims", "Locks", "Runs", "IsReady"):
+			return saysTwice
 		case event == "Fails" && is(state, "Launched", "LateStage", "Doubting"):
 			return stageFails
 		case event == "IsReady" && is(state, "Claimed", "Admitted", "Found", "LateClaim"), event == "Locks" && is(state, "Found", "Running"),
@@ -266,6 +266,7 @@ type Kind = kind
 const (
 	Detached  = detached
 	Restarted = restarted
+	Foreign   = foreign
 	Kept      = kept
 )
 

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 //	T_REFUSE   generation of which the set-up fails
 //	T_WAIT     generation of which the worker waits, when it is to end, for somebody who opens the
 //	           FIFO T_FIFO for writing
-//	T_BECOME   set: the worker is another program
+//	T_BECOME   the worker is another program: false, never ready, or one that goes on
 //	T_KEPT     set: Foreground
 func daemon() {
 	set := func(name string) bool { return os.Getenv(name) != "" }
@@ -68,7 +68,14 @@ func daemon() {
 		}},
 	}
 	if set("T_BECOME") {
-		c.Worker = daemonocle.Exec("sleep", "1000")
+		program := daemonocle.Program{Name: "sleep", Args: []string{"1000"}}
+		switch os.Getenv("T_BECOME") {
+		case "false":
+			program = daemonocle.Program{Name: "false"}
+		case "never ready":
+			program.Ready = daemonocle.ReadyNotify()
+		}
+		c.Worker = program.Worker()
 	}
 	d, err := daemonocle.New(c)
 	if err != nil {
@@ -208,7 +215,6 @@ func TestTraces(t *testing.T) {
 		settings []string
 		play     func(s *traced)
 		steps    []string // that must have been taken, or it was another scenario
-		alone    bool     // the walk has this only for each for itself
 		killed   bool     // by somebody
 		kind     phase.Kind
 		false    []string // without these steps, and what the same one does after that, it is impossible
@@ -359,7 +365,16 @@ func TestTraces(t *testing.T) {
 		{name: "program", settings: []string{"T_BECOME=1"}, play: func(s *traced) {
 			s.do("start", 0)
 			s.do("stop", 0)
-		}, steps: []string{"Launch Becoming, HangsUp", "Launch Replaced, LivesOn"}, alone: true},
+		}, steps: []string{"Launch Becoming, HangsUp"}, kind: phase.Foreign, false: []string{"Life ComingUp, Begin"}},
+		{name: "start of a program is cancelled", settings: []string{"T_BECOME=never ready"}, play: func(s *traced) {
+			cmd := s.begin("start")
+			s.sees("Launch Becoming, HangsUp", 1)
+			s.signal(cmd.Process.Pid, syscall.SIGINT)
+			s.end(cmd, 130)
+		}, steps: []string{"Launch Replaced, CallOff", "Launch RecallEnds, Exits"}, kind: phase.Foreign},
+		{name: "a program ends at once", settings: []string{"T_BECOME=false"}, play: func(s *traced) {
+			s.do("start", 1)
+		}, kind: phase.Foreign},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newTraced(t, tt.settings...)
@@ -368,7 +383,7 @@ func TestTraces(t *testing.T) {
 				t.FailNow()
 			}
 			list, errs := phase.ReadTrace(s.trace())
-			if left := phase.LeftOut(list); len(left) > 0 && !tt.alone {
+			if left := phase.LeftOut(list); len(left) > 0 {
 				errs = append(errs, fmt.Errorf("the walk leaves out %v", left))
 			}
 			for _, step := range tt.steps {
@@ -383,10 +398,7 @@ func TestTraces(t *testing.T) {
 			possible := func(list phase.Courses) error {
 				return phase.Possible(list, kind, slices.Contains(tt.settings, first), tt.killed)
 			}
-			if !tt.alone {
-				errs = append(errs, possible(list))
-			}
-			if err := errors.Join(errs...); err != nil {
+			if err := errors.Join(append(errs, possible(list))...); err != nil {
 				t.Fatalf("%v\n%s", err, s.trace())
 			}
 			for _, step := range tt.false {

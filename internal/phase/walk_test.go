@@ -28,6 +28,7 @@ const (
 	arrives
 	locksIt
 	runsIt
+	executes
 	readyIt
 	failsIt
 	took
@@ -54,7 +55,7 @@ const (
 // What it is for who hears it.
 var (
 	happening = [...]Happening{leaving: Leaves, asks: Asks, release: Releases, goOn: Insist, cancelled: Cancelled}
-	heardAs   = [...]Sign{names: Names, claimsIt: Claims, arrives: Arrives, locksIt: Locks, runsIt: Runs, readyIt: IsReady, failsIt: Fails}
+	heardAs   = [...]Sign{names: Names, claimsIt: Claims, arrives: Arrives, locksIt: Locks, runsIt: Runs, executes: Executes, readyIt: IsReady, failsIt: Fails}
 )
 
 // kind is who is there beside the daemon.
@@ -64,6 +65,7 @@ const (
 	bare      kind = iota // nobody
 	detached              // its launcher, from the beginning on
 	restarted             // the same, and the daemon whose place it is to have
+	foreign               // its launcher, of a worker that becomes another program
 	kept                  // its keeper
 	managed               // its service manager
 )
@@ -78,6 +80,8 @@ const (
 	gated     // beside the daemon that is to be stopped
 	hasLock
 	begun
+	executing // it has given its signals back
+	program   // which it has become
 )
 
 // other is the daemon that a restart stops.
@@ -205,7 +209,7 @@ type world struct {
 	tried   bool // somebody's patience: something takes too long in a reload, or is not wanted any more
 }
 
-func (w world) launched() bool { return w.kind == detached || w.kind == restarted }
+func (w world) launched() bool { return w.kind == detached || w.kind == restarted || w.kind == foreign }
 
 func (w world) oldLives() bool { return w.at != gone }
 
@@ -272,6 +276,7 @@ type faults struct {
 	deaf     bool // a launched daemon does not hear the end of the wire
 	unproved bool // who stops signals the process that was named first, and does not ask again
 	noMain   bool // the old process ends before the service manager knows the new one
+	heedless bool // a worker that is to end becomes another program
 	unlocked bool // a successor that has become the daemon has not the lock
 	stale    bool // a keeper knows the generation before the last one
 	rash     bool // a restart tells the old daemon to end, and does not wait for that
@@ -298,6 +303,15 @@ func (k walker) step(w *world, e Event) Do {
 		w.kept = true
 	}
 	return s.Do
+}
+
+// signalled is a signal that asks the old process for the end: another program does not last.
+func (k walker) signalled(w *world) {
+	if w.start >= executing {
+		w.leaves()
+	} else {
+		k.step(w, End)
+	}
 }
 
 func (k walker) happens(w *world, h Happening) {
@@ -437,7 +451,7 @@ func (k walker) each(w world, yield func(world)) {
 		// has begun it is not.
 		if !w.asked && w.old != Finishing && w.kind != kept { // where it is a signal to the keeper
 			if w.start >= settingUp || !w.launched() {
-				add(func(n *world) { n.asked = true; k.step(n, End) })
+				add(func(n *world) { n.asked = true; k.signalled(n) })
 			}
 		}
 		if !w.crashed {
@@ -448,14 +462,14 @@ func (k walker) each(w world, yield func(world)) {
 				n.heir = n.heir && n.there
 			})
 		}
-		if !w.ended && w.old.Begun() && (w.old.Ending() || !w.own) {
+		if !w.ended && w.start < executing && w.old.Begun() && (w.old.Ending() || !w.own) {
 			add(func(n *world) {
 				n.own = n.own || !w.old.Ending()
 				n.ended = true
 				k.step(n, WorkerEnded)
 			})
 		}
-		if !w.reloaded && w.at == idle && w.old == Working && !w.ended && w.kind != restarted {
+		if !w.reloaded && w.at == idle && w.old == Working && !w.ended && w.kind != restarted && w.kind != foreign {
 			add(func(n *world) { n.reloaded, n.at = true, rising; n.spawn() })
 		}
 		fails := func(n *world) { // the reload; a successor that lives is ended
@@ -688,7 +702,7 @@ func (m mail) has(w word) bool {
 func begins(kind kind, first bool) world {
 	w := world{first: first, kind: kind, old: Working, lockOld: true, start: begun, verdict: Settled, keeper: kind == kept}
 	switch kind {
-	case detached, restarted:
+	case detached, restarted, foreign:
 		w = world{first: first, kind: kind, old: ComingUp, at: gone, verdict: Early, launcher: true, stage: forking, launch: Launched}
 		if kind == restarted {
 			w.other = runs
@@ -760,7 +774,7 @@ func visit(r rules, f faults, kinds []kind, most int, first bool) (states int, f
 		}
 	}
 	for _, first := range []bool{true, false} {
-		if !well[[2]bool{first, false}] && !slices.Equal(kinds, []kind{restarted}) { // which is not reloaded
+		if !well[[2]bool{first, false}] && slices.ContainsFunc(kinds, func(kind kind) bool { return kind != restarted && kind != foreign }) { // which are not reloaded
 			fault(world{}, "no reload ever goes well")
 		} else if !well[[2]bool{first, true}] && slices.Contains(kinds, bare) {
 			fault(world{}, "no reload after another one ever goes well")
@@ -931,7 +945,22 @@ func (k walker) nextBirth(w world, add func(func(*world))) {
 				n.say(runsIt)
 				k.step(n, Begin)
 			})
+		case executing:
+			add(func(n *world) { n.start, n.dWire, n.toD = program, false, 0 })
+			if !w.own {
+				add(func(n *world) { n.own = true; dies(n) })
+			}
+		case program:
+			if !w.own {
+				add(func(n *world) { n.own = true; n.leaves() })
+			}
 		case begun:
+			if w.kind == foreign {
+				if w.old == Working && !w.ended || k.faults.heedless {
+					add(func(n *world) { n.start = executing; n.say(executes) })
+				}
+				break
+			}
 			if !w.verdict.SaidReady() && !w.old.Ending() {
 				add(func(n *world) { n.said = true; k.news(n, SaysReady) })
 			}
@@ -978,7 +1007,7 @@ func (k walker) nextLauncher(w world, add func(func(*world))) {
 		return
 	}
 	first := word(w.toL & 15)
-	ended := l == Vanished || l == Hushed || l == Mute || l == RecallEnds
+	ended := l == Vanished || l == Hushed || l == Mute || l == Replaced || l == RecallEnds
 	hangsUp := !ended && first == 0 && w.stage == over && !(w.oldLives() && w.dWire)
 	switch {
 	case ended && !w.oldLives():
@@ -1004,8 +1033,11 @@ func (k walker) nextLauncher(w world, add func(func(*world))) {
 	if w.toL == 0 && w.stage == over && !hangsUp && (!waits || w.late && (l == Vanished || l == Hushed)) {
 		sign(Tires)
 	}
-	if !w.first && (l == Running || l == Mute) {
+	if !w.first && (l == Running || l == Mute || l == Becoming || l == Replaced) {
 		sign(LivesOn)
+	}
+	if l == Replaced && w.oldLives() {
+		add(func(n *world) { n.said = true; k.sees(n, IsReady) })
 	}
 }
 
@@ -1081,7 +1113,13 @@ func (k walker) sees(w *world, g Sign) {
 	if c.Do&SayCancel != 0 && w.dWire {
 		w.toD = w.toD.with(cancelsIt)
 	}
+	if c.Do&SignalIt != 0 && w.oldLives() && w.start == program {
+		w.leaves()
+	}
 	if c.Do&KillIt != 0 && w.oldLives() && !was.Unnamed() {
+		if w.start == program && !w.own {
+			k.bad(*w, "a program is killed that was not asked to end")
+		}
 		w.crashed = w.crashed || w.there // its successor does not hear why
 		w.leaves()
 	}
@@ -1207,7 +1245,7 @@ func (k walker) nextStop(w world, add func(func(*world))) {
 				n.sent = true
 				switch {
 				case n.target == 1 && n.oldLives():
-					k.step(n, End)
+					k.signalled(n)
 				case n.target == 2 && n.there:
 					n.told = true
 				}
@@ -1244,7 +1282,7 @@ func check(w world, list []world, fault func(world, string)) {
 	if !quiet {
 		return
 	}
-	oldIs := w.oldLives() && !w.old.Ending()
+	oldIs := w.oldLives() && (!w.old.Ending() || w.start == program)
 	if !oldIs && !newIs && !w.asked && !w.own && !w.crashed && !w.ctrlC && w.other == none && !(w.kind == restarted && w.tried) {
 		fault(w, "there is no daemon, and nobody has asked for that")
 	}
@@ -1282,7 +1320,7 @@ func check(w world, list []world, fault func(world, string)) {
 	if w.there && !newIs {
 		fault(w, "a successor is left over")
 	}
-	if w.oldLives() && w.old.Ending() {
+	if w.oldLives() && w.old.Ending() && w.start != program {
 		fault(w, "the old process does not end")
 	}
 }
@@ -1295,7 +1333,7 @@ var walked = sync.OnceValue(func() (w struct {
 	took    time.Duration
 }) {
 	begin := time.Now()
-	w.states, w.found, w.reached = visit(theRules, faults{}, []kind{bare, detached, restarted, kept, managed}, *mostEvents, false)
+	w.states, w.found, w.reached = visit(theRules, faults{}, []kind{bare, detached, restarted, foreign, kept, managed}, *mostEvents, false)
 	w.took = time.Since(begin)
 	return w
 })
@@ -1416,6 +1454,12 @@ func TestWalkFindsMistakes(t *testing.T) {
 		{"who waits at the gate does not hear that it is open", restarted, false, launched(AtGate, Opens, Course{Admitted, NewTime})},
 		{"who waits at the gate is forgotten when that stays closed", restarted, false, launched(AtGate, Stays, Course{Fallen, 0})},
 		{"Ctrl-C after the gate leaves the new daemon", restarted, false, launched(Admitted, CallOff, Course{CalledOff, TakeAway})},
+		{"a start fails of a program that goes on", foreign, false, launched(Becoming, HangsUp, Course{Fallen, 0})},
+		{"a program that is given up is not told", foreign, false, launched(RecallGone, HangsUp, Course{RecallEnds, 0})},
+		{"the same, once it is there", foreign, false, launched(Replaced, CallOff, Course{RecallEnds, GrantStop})},
+		{"a program is not waited for that is given up", foreign, false, launched(Becoming, CallOff, Course{CalledOff, SayCancel})},
+		{"that it becomes another program is not heard in time", foreign, false, launched(Recall, Executes, Course{Recall, 0})},
+		{"a worker that is to end becomes another program", foreign, false, func(_ *rules, f *faults) { f.heedless = true }},
 		{"a keeper signals the generation before the last one", kept, false, func(_ *rules, f *faults) { f.stale = true }},
 		{"the daemon after a reload has not the lock", managed, false, func(_ *rules, f *faults) { f.unlocked = true }},
 		{"the old daemon is taken for gone, and is not", restarted, false, func(_ *rules, f *faults) { f.rash = true }},
