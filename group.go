@@ -1,6 +1,7 @@
 package daemonocle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/daemonocle/daemonocle/internal/attempt"
 	"github.com/daemonocle/daemonocle/internal/console"
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/fault"
@@ -260,7 +260,6 @@ func (g *Group) Start(ctx context.Context, o StartOptions) ([]Started, error) {
 
 // startAll calls over for each, in any order and from any goroutine.
 func (g *Group) startAll(ctx context.Context, list []*Daemon, o StartOptions, watchers []outside.Watcher, over func(int, Started, error)) error {
-	began := time.Now()
 	if len(list) == 1 {
 		s, err := list[0].start(ctx, o, watchers[0])
 		over(0, s, err)
@@ -272,34 +271,14 @@ func (g *Group) startAll(ctx context.Context, list []*Daemon, o StartOptions, wa
 	if err := g.cannotStart(o); err != nil {
 		return err
 	}
-	ctx = withSockets(ctx, list[0].plan.Member)
-	defer socketsOf(ctx).End()
-	var attempts []*attempt.Attempt
-	var once outside.Checkup
-	for i, d := range list {
-		if watchers[i].Checkup == nil {
-			watchers[i].Checkup = &once
-		}
-		own := o
-		if err := d.prepare(ctx, &own, watchers[i]); err != nil {
-			over(i, Started{}, err)
-			continue
-		}
-		a := d.attempt(watchers[i])
-		a.Over = func() { over(i, Started{PID: a.PID, Ready: a.Ready, Took: time.Since(began)}, a.Err) }
-		attempts = append(attempts, a)
-		o.Timeout = own.Timeout
-	}
-	if len(attempts) > 0 {
-		session(ctx, watchers[0], o.Timeout).Detach(ctx, attempts)
-	}
+	outside.StartAll(ctx, launchers(list), o.outside(ctx), watchers, func(i int, s outside.Started, err error) { over(i, started(s), err) })
 	return nil
 }
 
 // cannotStart: what takes the place of this process can be only one.
 func (g *Group) cannotStart(o StartOptions) *fault.Fault {
 	var e *fault.Fault
-	switch place := where(); {
+	switch place := outside.Where(); {
 	case o.NotifyFD != 0:
 		e = g.fail("start", errors.New("only one worker can say that it is ready")).Misused()
 		e.Hint = "Name one of them, as with --worker-id."
@@ -315,7 +294,7 @@ func (g *Group) cannotStart(o StartOptions) *fault.Fault {
 	case place == environ.Socket:
 		e = g.fail("start", errors.New("a super-server can start only one worker"))
 		e.Hint = "Name one of them, as with --worker-id."
-	case !detaches(place):
+	case !outside.Detaches(place):
 		e = g.fail("start", errors.New("a service manager can start only one worker"))
 		e.Hint = "Name one of them, as with --worker-id, in a unit of its own: a template unit can say --worker-id=%i."
 	}
@@ -416,13 +395,7 @@ func (r *restarting) watchers(list []outside.Watcher) []outside.Watcher {
 // mayRestart is asked before anything is stopped: one worker is tried beside those that
 // run, since they are the same program.
 func (r *restarting) mayRestart(ctx context.Context, g *Group, o RestartOptions, w outside.Watcher) error {
-	if g.cfg.Worker == nil {
-		return r.list[0].plan.NoWorker("restart")
-	}
-	if err := r.list[0].startTimeout("restart", &o.Start); err != nil {
-		return err
-	}
-	if err := r.list[0].refused("restart", o.Start.Args); err != nil {
+	if err := r.list[0].mayRestart(o.Start); err != nil {
 		return err
 	}
 	if len(r.list) > 1 {
@@ -434,8 +407,9 @@ func (r *restarting) mayRestart(ctx context.Context, g *Group, o RestartOptions,
 	if i < 0 {
 		return nil
 	}
-	_, err := r.list[i].trial(ctx, outside.Watcher{Interrupts: w.Interrupts, Checkup: r.checkup}, o.Start.Timeout, nil)
-	return hinted(err, "Nothing was stopped.")
+	d := r.list[i]
+	_, err := d.launcher(nil).Trial(ctx, outside.Watcher{Interrupts: w.Interrupts, Checkup: r.checkup}, cmp.Or(o.Start.Timeout, d.plan.StartTimeout), nil)
+	return outside.Hinted(err, "Nothing was stopped.")
 }
 
 func (r *restarting) stopped(ctx context.Context, i int, s Stopped, err error) {
@@ -443,7 +417,7 @@ func (r *restarting) stopped(ctx context.Context, i int, s Stopped, err error) {
 	if errors.Is(err, ErrNotRunning) {
 		r.missing[i], err = err, nil
 	}
-	r.errs[i] = r.list[i].interrupted(ctx, s, err)
+	r.errs[i] = outside.Interrupted(ctx, r.list[i].plan, s.PID, err)
 }
 
 // left are those to start, and where they are in the list.
@@ -458,7 +432,7 @@ func (r *restarting) left() (list []*Daemon, at []int) {
 
 func (r *restarting) started(i int, s Started, err error) {
 	r.results[i].Started, r.results[i].Took = s, time.Since(r.began)
-	r.errs[i] = r.list[i].down(err, r.results[i].Stopped)
+	r.errs[i] = outside.Down(r.list[i].plan, r.results[i].Stopped.PID, err)
 }
 
 // RequestReload asks the workers to reload, one after the other, in the order of their

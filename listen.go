@@ -84,16 +84,6 @@ func socketsOf(ctx context.Context) *sockets.Set {
 	return s
 }
 
-// inheritance is what the daemons of this start inherit, and the names by which
-// they know it.
-func inheritance(ctx context.Context) (files []*os.File, names []string, err error) {
-	files, err = socketsOf(ctx).Files()
-	for _, f := range files {
-		names = append(names, f.Name())
-	}
-	return files, names, err
-}
-
 func closeAll(files []*os.File) {
 	for _, f := range files {
 		f.Close()

@@ -92,7 +92,6 @@ func TestOnlyOurOwnFirstWordIsCapitalised(t *testing.T) {
 			{d.plan.Cancelled("start", context.Background()), "Start was cancelled"},
 			{d.plan.Held("start", pidfile.Report{State: pidfile.Blocked, UID: -1}), "PID file  is locked by a process that cannot be named from here"},
 			{d.plan.Negative("stop", -1), "Timeout -1ns is negative"},
-			{d.interrupted(cancelledContext(), Stopped{PID: 7}, nil), "Restart was cancelled: process 7 was stopped, and will not be started again"},
 			{panicked, "Start hook panicked: coconut"},
 			{d.relay("start", panicked), "Start hook panicked: coconut"},
 			{l.panicked("coconut", nil).err, "Dying due to unhandled panic: coconut"},
@@ -132,12 +131,6 @@ func TestOnlyOurOwnFirstWordIsCapitalised(t *testing.T) {
 			}
 		}
 	}
-}
-
-func cancelledContext() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
 }
 
 // TestWhoseWordsAreTravels: from the process in which an error arose to the one that prints it.

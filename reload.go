@@ -3,7 +3,6 @@ package daemonocle
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -308,16 +307,13 @@ func (l *life) reread() error {
 	return err
 }
 
-// inWords is a reload's error with the new process's reason.
+// inWords is a reload's error with the new process's reason, or one of the program's own
+// with what it says of that.
 func inWords(err error) error {
-	e, is := errors.AsType[*Error](public(err)) // the program's own may have one in it
-	switch {
-	case !is:
-		return err
-	case e.Reason != "":
-		return fmt.Errorf("%w: %s", e.Err, e.Reason)
+	if e, is := errors.AsType[*Error](public(err)); is {
+		err = (*fault.Fault)(e)
 	}
-	return e.Err
+	return fault.InWords(err)
 }
 
 // open lets the daemon be told to reload, as soon as it is the daemon and at work.

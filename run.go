@@ -243,7 +243,7 @@ func (d *Daemon) runHere(ctx, until context.Context, op string, args []string, s
 	stop := context.AfterFunc(until, func() { l.end(0, context.Cause(until)) })
 	defer stop()
 	if environ.PID1() {
-		defer reapOrphans(func() { proc.ReapStrays() })()
+		defer proc.ReapOrphans(func() { proc.ReapStrays() })()
 	}
 	if err := l.setUp(); err != nil {
 		l.takeBack()
@@ -937,26 +937,4 @@ func (d *Daemon) complain(act string, err error) {
 		return
 	}
 	say(os.Stderr).Error(console.Capitalize(act) + ": " + err.Error())
-}
-
-// reapOrphans calls reap whenever there may be one: for PID 1 or a subreaper, which the
-// kernel gives them to.
-func reapOrphans(reap func()) (stop func()) {
-	children := make(chan os.Signal, 1)
-	signal.Notify(children, signals.Child...)
-	done := make(chan struct{})
-	go func() {
-		for {
-			reap()
-			select {
-			case <-children:
-			case <-done:
-				return
-			}
-		}
-	}()
-	return func() {
-		signal.Stop(children)
-		close(done)
-	}
 }

@@ -2,15 +2,12 @@ package daemonocle
 
 import (
 	"context"
-	"errors"
-	"os"
-	"sync"
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/attempt"
-	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/outside"
+	"github.com/daemonocle/daemonocle/internal/sockets"
 	"github.com/daemonocle/daemonocle/internal/usercode"
 )
 
@@ -66,7 +63,6 @@ func (d *Daemon) Start(ctx context.Context, o StartOptions) (Started, error) {
 }
 
 func (d *Daemon) start(ctx context.Context, o StartOptions, w outside.Watcher) (Started, error) {
-	began := time.Now()
 	if skip, err := d.claim(ctx, o.Args); skip {
 		return Started{Skipped: true}, err
 	}
@@ -78,155 +74,76 @@ func (d *Daemon) start(ctx context.Context, o StartOptions, w outside.Watcher) (
 		return Started{}, d.plan.Misused("start", err)
 	}
 	defer notifyFDOf(ctx).Close()
-	ctx = withSockets(ctx, d.plan.Member)
-	defer socketsOf(ctx).End()
-	place, err := d.place(ctx, o)
-	if err != nil {
-		w.Begin()
-		w.Settle(false)
-		return Started{}, err
-	}
-	if w.Needed != nil && stays(place, o.Debug || d.plan.Foreground, environ.Terminal(0)) {
-		w.Needed()
-	}
-	if err := d.prepare(ctx, &o, w); err != nil {
-		return Started{}, err
-	}
-	var s Started
-	switch {
-	case place == environ.Init, place == environ.First:
-		s, err = d.keep(ctx, w)
-	case place == environ.Socket: // no line of ours may get onto it
-		err = d.runHere(ctx, context.WithoutCancel(ctx), "start", o.Args, nil)
-	case !detaches(place):
-		err = d.runHere(ctx, context.WithoutCancel(ctx), "start", o.Args, func(ok bool) {
-			w.Begin()
-			w.Settle(ok)
-		})
-	case o.Debug:
-		s, err = d.keep(ctx, w)
-	default:
-		if place == environ.Unseen && w.Unseen != nil {
-			w.Unseen()
-		}
-		a := d.attempt(w)
-		session(ctx, w, o.Timeout).Detach(ctx, []*attempt.Attempt{a})
-		s, err = Started{PID: a.PID, Ready: a.Ready}, a.Err
-		if err == nil {
-			d.notified(ctx)
-		}
-		s.Took = time.Since(began)
-		return s, err
-	}
-	s.Ended = true
-	s.Took = time.Since(began)
-	return s, err
+	s, err := d.launcher(o.Args).Start(ctx, o.outside(ctx), w)
+	return started(s), err
 }
 
-// survey is made once: what a process was started for does not change, and several ask.
-var survey struct {
-	once  sync.Once
-	place environ.Place
+// outside are the options without what is the worker's.
+func (o StartOptions) outside(ctx context.Context) outside.StartOptions {
+	return outside.StartOptions{Debug: o.Debug, Timeout: o.Timeout, NotifyFD: notifyFDOf(ctx)}
 }
 
-func here() environ.Place {
-	survey.once.Do(func() { survey.place = environ.Here() })
-	return survey.place
+func started(s outside.Started) Started {
+	return Started{PID: s.PID, Took: s.Took, Ready: s.Ready, Ended: s.Ended}
 }
 
-// where says where this process is. What started a daemon's own process was meant for
-// that daemon, not for those that it starts.
-func where() environ.Place {
-	if p := here(); p == environ.Init || launch.Self() == nil {
-		return p
-	}
-	return environ.Shell
-}
-
-// stays reports whether a start there keeps this process, so that a daemon that runs already
-// is a failure: whoever started this one would take its end for the service's. A person at a
-// terminal is told so, and no more. A unit of Type=forking finds the daemon that runs.
-func stays(p environ.Place, foreground, terminal bool) bool {
-	return !detaches(p) || foreground && !terminal
-}
-
-// detaches reports whether a start there leaves the process that was called.
-func detaches(p environ.Place) bool {
-	return p == environ.Shell || p == environ.Unseen || p == environ.Forking
-}
-
-// notified tells who has handed over a descriptor for it that the daemon is started.
-func (d *Daemon) notified(ctx context.Context) {
-	if err := notifyFDOf(ctx).Ready(); err != nil {
-		d.complain("notify", err)
-	}
-}
-
-// prepare is what comes before anything is started: it completes the options, and
-// finds out early what would keep the daemon from starting.
-func (d *Daemon) prepare(ctx context.Context, o *StartOptions, w outside.Watcher) error {
-	if err := d.startTimeout("start", o); err != nil {
-		return err
-	}
-	o.Debug = o.Debug || d.plan.Foreground
-	if d.code.Worker == nil {
-		return d.plan.NoWorker("start")
-	}
-	if d.life.Load() != nil {
-		return d.plan.AlreadyRunning("start", os.Getpid())
-	}
-	if err := outside.MayStart(ctx, d.plan, w); err != nil {
-		if !errors.Is(err, ErrAlreadyRunning) {
-			w.Begin()
-			w.Settle(false)
-		}
-		return err
+// launcher is what a start takes of the daemon. The arguments are for a worker that runs in
+// this process.
+func (d *Daemon) launcher(args []string) *outside.Launcher {
+	l := &outside.Launcher{
+		Plan:     d.plan,
+		Complain: d.complain,
+		Living:   func() bool { return d.life.Load() != nil },
+		Check:    d.check,
+		Manager:  manager,
+		Sockets: func(ctx context.Context) (context.Context, *sockets.Set) {
+			ctx = withSockets(ctx, d.plan.Member)
+			return ctx, socketsOf(ctx)
+		},
+		Run: func(ctx context.Context, started func(ok bool)) error {
+			return d.runHere(ctx, context.WithoutCancel(ctx), "start", args, started)
+		},
 	}
 	if d.foreign != nil {
-		if err := d.foreign.check(d); err != nil {
-			w.Begin()
-			w.Settle(false)
-			return err
-		}
-	}
-	if err := d.check(ctx, "start", w.Checkup); err != nil {
-		w.Begin()
-		w.Settle(false)
-		return err
+		l.Program = func() error { return d.foreign.check(d) }
+		l.Watch = func(ctx context.Context) (attempt.Watch, error) { return d.foreign.prepareWatch(ctx, d) }
 	}
 	if hook := d.code.Hooks.Start; hook != nil {
-		info := StartInfo{Debug: o.Debug, Daemon: d}
-		if err := usercode.Call("start hook", func() error { return hook(ctx, info) }); err != nil {
-			w.Begin()
-			w.Settle(false)
-			return d.relay("start", err)
+		l.Hook = func(ctx context.Context, debug bool) error {
+			err := usercode.Call("start hook", func() error { return hook(ctx, StartInfo{Debug: debug, Daemon: d}) })
+			if err != nil {
+				return d.relay("start", err)
+			}
+			return nil
 		}
 	}
+	return l
+}
+
+// launchers are those of daemons that are started together, each in a process of its own.
+func launchers(list []*Daemon) (all []*outside.Launcher) {
+	for _, d := range list {
+		all = append(all, d.launcher(nil))
+	}
+	return all
+}
+
+// check asks the program whether it could do its work.
+func (d *Daemon) check(ctx context.Context, op string, c *outside.Checkup) error {
+	hook := d.code.Hooks.Check
+	if hook == nil {
+		return nil
+	}
+	err := c.Do(func() error { return usercode.Call("check hook", func() error { return hook(ctx) }) })
+	if err != nil {
+		return d.relay(op, err)
+	}
 	return nil
 }
 
-// startTimeout completes and checks how long to wait.
-func (d *Daemon) startTimeout(op string, o *StartOptions) error {
-	if o.Timeout < 0 {
-		return d.plan.Negative(op, o.Timeout)
-	}
-	if o.Timeout == 0 {
-		o.Timeout = d.plan.StartTimeout
-	}
-	return nil
-}
-
-// attempt is one detached start, or that of a keeper.
-func (d *Daemon) attempt(w outside.Watcher) *attempt.Attempt {
-	a := attempt.New(d.plan, d.complain)
-	a.Line, a.Optioned = attempt.Line{Begin: w.Begun, End: w.Settled}, w.Optioned
-	if d.foreign != nil {
-		a.Prepare = func(ctx context.Context) (attempt.Watch, error) { return d.foreign.prepareWatch(ctx, d) }
-	}
-	return a
-}
-
-// session is for one start, or several together.
-func session(ctx context.Context, w outside.Watcher, timeout time.Duration) attempt.Session {
-	return attempt.Session{Timeout: timeout, Interrupts: w.Interrupts, Files: func() ([]*os.File, []string, error) { return inheritance(ctx) }}
+// waitingForClaim reports whether this process was launched to become a daemon
+// that main has not reached yet: then it must change nothing.
+func waitingForClaim() bool {
+	c := launch.Self()
+	return c != nil && !c.Claimed()
 }

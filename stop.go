@@ -57,7 +57,11 @@ func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w outside.S
 		return Stopped{Skipped: true}, nil
 	}
 	s, err := outside.Stop(ctx, d.plan, op, outside.StopOptions(o), w)
-	return Stopped{PID: s.PID, Took: s.Took, Killed: s.Killed, Left: s.Left, Unasked: s.Unasked}, err
+	return stopped(s), err
+}
+
+func stopped(s outside.Stopped) Stopped {
+	return Stopped{PID: s.PID, Took: s.Took, Killed: s.Killed, Left: s.Left, Unasked: s.Unasked}
 }
 
 // Wait returns when the running daemon is gone: nil, or an error that wraps

@@ -5,6 +5,7 @@ package fault
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
@@ -117,6 +118,18 @@ func New(op, name string, err error) *Fault {
 		f.Hint = string(unicode.ToUpper(rune(hint[0]))) + hint[1:] + "."
 	}
 	return f
+}
+
+// InWords is the error of something that a process has tried, with that one's reason.
+func InWords(err error) error {
+	f, is := errors.AsType[*Fault](err)
+	switch {
+	case !is:
+		return err
+	case f.Reason != "":
+		return fmt.Errorf("%w: %s", f.Err, f.Reason)
+	}
+	return f.Err
 }
 
 // Misused makes it the fault of a call that cannot be meant.

@@ -123,9 +123,9 @@ func keeperOf(pid int) int {
 	return parent
 }
 
-// Yield leaves a stop to the service manager that runs the daemon. unasked says that it is
+// yield leaves a stop to the service manager that runs the daemon. unasked says that it is
 // not known whether one does; then the stop goes on.
-func Yield(ctx context.Context, p *plan.Plan, op string, pid int, w StopWatcher) (unasked, err error) {
+func yield(ctx context.Context, p *plan.Plan, op string, pid int, w StopWatcher) (unasked, err error) {
 	m := w.Managers
 	if m == nil {
 		m = NewManagers()

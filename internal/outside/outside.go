@@ -58,8 +58,11 @@ type Checkup struct {
 	err  error
 }
 
-// Do calls the look, once.
+// Do calls the look, once; every time if there is no action that others are part of.
 func (c *Checkup) Do(look func() error) error {
+	if c == nil {
+		return look()
+	}
 	c.once.Do(func() { c.err = look() })
 	return c.err
 }

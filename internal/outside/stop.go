@@ -80,7 +80,7 @@ func Stop(ctx context.Context, p *plan.Plan, op string, o StopOptions, w StopWat
 
 	var unasked error
 	if !o.Direct {
-		if unasked, err = Yield(ctx, p, op, r.PID, w); err != nil {
+		if unasked, err = yield(ctx, p, op, r.PID, w); err != nil {
 			return Stopped{}, err
 		}
 	}

@@ -234,18 +234,3 @@ func Running(ctx context.Context, p *plan.Plan) int {
 	}
 	return max(r.PID, 0)
 }
-
-// MayStart looks at the PID file before a start. The daemon decides; this is to answer early.
-func MayStart(ctx context.Context, p *plan.Plan, w Watcher) error {
-	if p.PID == nil {
-		return nil
-	}
-	r, err := look(ctx, p, "start", w)
-	if err != nil {
-		return err
-	}
-	if r.State == pidfile.Running || r.State == pidfile.Blocked {
-		return p.Held("start", r)
-	}
-	return nil
-}

@@ -1,6 +1,7 @@
 package outside
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -14,6 +15,9 @@ import (
 // TestOnlyOurOwnWordsAreCapital: a fault that begins with the daemon's name is printed as it is.
 func TestOnlyOurOwnWordsAreCapital(t *testing.T) {
 	p := &plan.Plan{Name: "myapp"}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	interrupted, _ := errors.AsType[*fault.Fault](Interrupted(ctx, p, 7, nil))
 	for _, c := range []struct {
 		f       *fault.Fault
 		text    string
@@ -22,6 +26,7 @@ func TestOnlyOurOwnWordsAreCapital(t *testing.T) {
 		{about(p, "stop", 7, errors.New("banana")), "banana", true},
 		{unnamedLeft(p, "stop", nil), "what myapp has left behind cannot be named from here", true},
 		{cannotAsk(p, 7, control.ErrNobody), "process 7 cannot be asked (the daemon does not listen)", true},
+		{interrupted, "restart was cancelled: process 7 was stopped, and will not be started again", true},
 		{unnamed(p, "stop", pidfile.Report{}), "myapp runs, but its process cannot be named from here", false},
 		{about(p, "stop", 7, rights.ErrStranger), "myapp runs, but its process cannot be named from here", false},
 		{ToldToStop(p, 7), "myapp was told to stop, and is not reloaded", false},

@@ -1,7 +1,6 @@
-package daemonocle
+package outside
 
 import (
-	"context"
 	"strings"
 	"sync"
 
@@ -75,22 +74,4 @@ func (s *spokesman) hear(text string) {
 			s.tell(sdnotify.Watchdog)
 		}
 	}
-}
-
-type notifyFDKey struct{}
-
-// withNotifyFD takes the descriptor that the options name. Nothing that is started
-// inherits it.
-func withNotifyFD(ctx context.Context, n int) (context.Context, error) {
-	fd, err := sdnotify.TakeDescriptor(n)
-	if err != nil || fd == nil {
-		return ctx, err
-	}
-	return context.WithValue(ctx, notifyFDKey{}, fd), nil
-}
-
-// notifyFDOf is nil if there is none.
-func notifyFDOf(ctx context.Context) *sdnotify.Descriptor {
-	fd, _ := ctx.Value(notifyFDKey{}).(*sdnotify.Descriptor)
-	return fd
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package daemonocle
+package outside
 
 import (
 	"slices"

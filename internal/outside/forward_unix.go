@@ -1,6 +1,6 @@
 //go:build unix
 
-package daemonocle
+package outside
 
 import "syscall"
 

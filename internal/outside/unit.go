@@ -1,4 +1,4 @@
-package daemonocle
+package outside
 
 import (
 	"context"
@@ -14,35 +14,35 @@ import (
 	"github.com/daemonocle/daemonocle/internal/timing"
 )
 
-// place says where a start is, also what only systemd can tell: what the unit waits for
+// placeOf says where a start is, also what only systemd can tell: what the unit waits for
 // that has started this process. The environment is the same for all that have no
 // NOTIFY_SOCKET.
-func (d *Daemon) place(ctx context.Context, o StartOptions) (environ.Place, error) {
-	p := where()
-	if p != environ.Systemd {
-		return p, nil
+func placeOf(ctx context.Context, p *plan.Plan, foreground bool) (environ.Place, error) {
+	place := Where()
+	if place != environ.Systemd {
+		return place, nil
 	}
 	u := unit{pidFile: os.Getenv("PIDFILE")}
 	number, told := os.LookupEnv("SYSTEMD_EXEC_PID")
 	u.certain = told && number == strconv.Itoa(os.Getpid())
 	if u.certain && u.pidFile == "" && os.Getenv("NOTIFY_SOCKET") != "" {
-		return p, nil // it waits to be told
+		return place, nil // it waits to be told
 	}
 	u.ask(ctx)
-	p, refused := u.place(os.Getpid(), d.plan.PIDPath(), o.Debug || d.plan.Foreground)
+	place, refused := u.place(os.Getpid(), p.PIDPath(), foreground)
 	if refused == nil {
-		return p, nil
+		return place, nil
 	}
-	e := d.plan.Fail("start", refused)
+	e := p.Fail("start", refused)
 	kind := "notify"
-	if d.foreign != nil {
+	if p.Worker == plan.Program {
 		kind = "exec" // the program speaks for itself, or not at all
 	}
 	e.Hint = "Write Type=" + kind + ", and no PIDFile=, into the unit's section [Service]."
-	if errors.Is(refused, errOtherPIDFile) && d.plan.PID != nil {
-		e.Hint = "Write Type=" + kind + ", and no PIDFile=, into the unit's section [Service]; or PIDFile=" + d.plan.PIDPath() + "."
+	if errors.Is(refused, errOtherPIDFile) && p.PID != nil {
+		e.Hint = "Write Type=" + kind + ", and no PIDFile=, into the unit's section [Service]; or PIDFile=" + p.PIDPath() + "."
 	}
-	return p, e
+	return place, e
 }
 
 // unit is what is known of the one that has started this process.

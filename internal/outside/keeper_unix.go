@@ -1,6 +1,6 @@
 //go:build unix
 
-package daemonocle
+package outside
 
 import (
 	"context"
@@ -21,22 +21,23 @@ import (
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
-	"github.com/daemonocle/daemonocle/internal/outside"
 	"github.com/daemonocle/daemonocle/internal/phase"
+	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
 	"github.com/daemonocle/daemonocle/internal/signals"
+	"github.com/daemonocle/daemonocle/internal/sockets"
 	"github.com/daemonocle/daemonocle/internal/timing"
 )
 
 // keep starts the daemon as a child in a process group of its own, passes
 // signals on to it, and returns when nothing of that group is left. The keeper
 // has the terminal; its death is the daemon's SIGTERM.
-func (d *Daemon) keep(ctx context.Context, w outside.Watcher) (Started, error) {
-	k := &keeper{d: d, w: w, at: stationOf(), phase: phase.Tending, followed: make(chan struct{}, 1)}
-	k.spokesman.said, k.spokesman.complain, k.spokesman.fd = phase.Unsaid, d.complain, notifyFDOf(ctx)
+func (l *Launcher) keep(ctx context.Context, o StartOptions, inherited *sockets.Set, w Watcher) (Started, error) {
+	k := &keeper{l: l, w: w, at: stationOf(), phase: phase.Tending, followed: make(chan struct{}, 1)}
+	k.spokesman.said, k.spokesman.complain, k.spokesman.fd = phase.Unsaid, l.Complain, o.NotifyFD
 	var watchdog time.Duration
-	k.spokesman.manager, watchdog = manager()
+	k.spokesman.manager, watchdog = l.Manager()
 	k.spokesman.watches = watchdog > 0
 	signals := make(chan os.Signal, maxSignal)
 	defer signal.Stop(signals)
@@ -44,7 +45,7 @@ func (d *Daemon) keep(ctx context.Context, w outside.Watcher) (Started, error) {
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP,
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP, syscall.SIGCONT, syscall.SIGPIPE)
 
-	a := d.attempt(w)
+	a := l.attempt(w)
 	a.Phase, a.Alone = phase.Named, true
 	if k.spokesman.needed() { // else nobody asks when a program is ready
 		if !a.PrepareWatch(ctx) {
@@ -52,23 +53,25 @@ func (d *Daemon) keep(ctx context.Context, w outside.Watcher) (Started, error) {
 		}
 		defer a.EndWatch()
 	}
-	files, names, err := inheritance(ctx)
-	var l *launch.Launch
+	files, names, err := inheritance(inherited)
+	var first *launch.Launch
 	if err == nil {
-		l, err = launch.Foreground(launch.Hello{Key: d.plan.Key, Notify: a.NotifyAddress(), Files: names}, files)
+		first, err = launch.Foreground(launch.Hello{Key: l.Plan.Key, Notify: a.NotifyAddress(), Files: names}, files)
 	}
-	closeAll(files)
+	for _, f := range files {
+		f.Close()
+	}
 	if err != nil {
 		w.Begin()
 		w.Settle(false)
-		return Started{}, d.plan.Fail("start", err)
+		return Started{}, l.Plan.Fail("start", err)
 	}
-	defer l.Close()
-	a.Launch = l
-	k.first, k.generations = l, []*launch.Launch{l}
+	defer first.Close()
+	a.Launch = first
+	k.first, k.generations = first, []*launch.Launch{first}
 	// A generation is the child of the one before it, until that ends.
 	defer proc.AdoptOrphans()()
-	defer reapOrphans(func() { k.reap(l.PID()) })()
+	defer proc.ReapOrphans(func() { k.reap(first.PID()) })()
 	done := make(chan struct{})
 	defer close(done)
 	go k.forward(signals, done)
@@ -82,16 +85,16 @@ func (d *Daemon) keep(ctx context.Context, w outside.Watcher) (Started, error) {
 	}
 
 	if err := k.setUp(a); err != nil {
-		k.spokesman.tell(sdnotify.Status(inWords(err).Error()))
+		k.spokesman.tell(sdnotify.Status(fault.InWords(err).Error()))
 		return Started{}, err
 	}
 	over, end := context.WithCancel(context.Background())
 	defer end()
 	go k.awaitReady(over, a)
-	socketsOf(ctx).End() // they are the daemon's by now
-	s := Started{PID: l.PID()}
+	inherited.End() // they are the daemon's by now
+	s := Started{PID: first.PID()}
 	for { // only ready, another generation, and the end
-		m, err := l.Receive(context.Background())
+		m, err := first.Receive(context.Background())
 		if err != nil {
 			break
 		}
@@ -111,8 +114,8 @@ func (d *Daemon) keep(ctx context.Context, w outside.Watcher) (Started, error) {
 	end()
 	k.rest()
 	sudden := k.spokesman.become(phase.IsEnding) // else it has said why
-	if d.foreign != nil && d.plan.PID != nil {
-		d.plan.PID.Remove() // the program does not know of it
+	if l.Plan.Worker == plan.Program && l.Plan.PID != nil {
+		l.Plan.PID.Remove() // the program does not know of it
 	}
 	if w.Childless != nil {
 		w.Childless()
@@ -120,7 +123,7 @@ func (d *Daemon) keep(ctx context.Context, w outside.Watcher) (Started, error) {
 	if status.Code == 0 || status.Code < 0 && k.hasForwarded(syscall.Signal(-status.Code)) {
 		return s, nil
 	}
-	e := d.plan.Fail("start", fault.Say(exitText(status), ErrDied))
+	e := l.Plan.Fail("start", fault.Say(exitText(status), fault.ErrDied))
 	if sudden {
 		k.spokesman.tell(sdnotify.Status(e.Err.Error()))
 	}
@@ -136,8 +139,8 @@ func exitText(s launch.Status) string {
 }
 
 type keeper struct {
-	d  *Daemon
-	w  outside.Watcher
+	l  *Launcher
+	w  Watcher
 	at station
 
 	spokesman  spokesman
@@ -169,7 +172,7 @@ func stationOf() station {
 	return offTerminal
 }
 
-func (k *keeper) fateOf(sig syscall.Signal) fate { return fateOf(sig, k.at, k.d.plan.StopSignal()) }
+func (k *keeper) fateOf(sig syscall.Signal) fate { return fateOf(sig, k.at, k.l.Plan.StopSignal()) }
 
 // maxComplaints is how many of the words that prove false are spoken of: whoever sends
 // one may send millions.
@@ -243,7 +246,7 @@ func (k *keeper) descends(h *proc.Handle) error {
 	for range 2 {
 		parent, err := h.Parent()
 		switch {
-		case errors.Is(err, errors.ErrUnsupported) && !k.d.plan.ID.SwitchUser:
+		case errors.Is(err, errors.ErrUnsupported) && !k.l.Plan.ID.SwitchUser:
 			return nil // the daemon has our rights: its word counts
 		case err != nil:
 			return err
@@ -265,13 +268,13 @@ func (k *keeper) descends(h *proc.Handle) error {
 func (k *keeper) owned(h *proc.Handle) error {
 	ids, err := h.IDs()
 	if err != nil {
-		if errors.Is(err, proc.ErrGone) || !k.d.plan.ID.SwitchUser {
+		if errors.Is(err, proc.ErrGone) || !k.l.Plan.ID.SwitchUser {
 			return nil // never signalled; or the daemon has our rights
 		}
 		return err
 	}
 	user := [3]int{os.Getuid(), os.Geteuid(), os.Geteuid()}
-	if id := k.d.plan.ID; id.SwitchUser {
+	if id := k.l.Plan.ID; id.SwitchUser {
 		user = [3]int{id.UID, id.UID, id.UID}
 	}
 	if ids.UID != user {
@@ -299,7 +302,7 @@ func (k *keeper) signal(l *launch.Launch, sig syscall.Signal) error {
 // complain is for what a stranger can bring about.
 func (k *keeper) complain(act string, err error) {
 	if k.complaints.Add(1) <= maxComplaints {
-		k.d.complain(act, err)
+		k.l.Complain(act, err)
 	}
 }
 
@@ -384,13 +387,13 @@ func (k *keeper) setUp(a *attempt.Attempt) error {
 			return err
 		}
 		if err != nil {
-			return k.d.plan.Fail("start", err)
+			return k.l.Plan.Fail("start", err)
 		}
 		k.hear(m)
 		done, _, err := a.Heard(m)
 		switch {
 		case done:
-			if !errors.Is(err, ErrAlreadyRunning) {
+			if !errors.Is(err, fault.ErrAlreadyRunning) {
 				a.Begin()
 				k.w.Settle(false)
 			}
@@ -431,11 +434,11 @@ func (k *keeper) awaitReady(ctx context.Context, a *attempt.Attempt) {
 // countAlive makes a worker that never calls Ready count as started when it has lived
 // through the window, as a launcher would.
 func (k *keeper) countAlive(ctx context.Context) {
-	if k.d.plan.RequireReady || !k.spokesman.needed() {
+	if k.l.Plan.RequireReady || !k.spokesman.needed() {
 		return
 	}
 	daemon := k.current()
-	lived := time.NewTimer(k.d.plan.StartWindow)
+	lived := time.NewTimer(k.l.Plan.StartWindow)
 	defer lived.Stop()
 	select {
 	case <-ctx.Done():
@@ -540,7 +543,7 @@ func (k *keeper) pass(sig syscall.Signal) {
 		k.mu.Lock()
 		do = k.step(miss)
 		if do&phase.StartPress != 0 {
-			k.impatience = time.AfterFunc(k.d.plan.StopTimeout, k.overdue)
+			k.impatience = time.AfterFunc(k.l.Plan.StopTimeout, k.overdue)
 		}
 		k.mu.Unlock()
 		if do&phase.AskRest != 0 {
@@ -608,7 +611,7 @@ func (k *keeper) eachLeftover(do func(*proc.Handle)) (met bool) {
 			continue // nobody was left, and the number is somebody else's by now
 		}
 		eachMember(l.PID(), func(h *proc.Handle) {
-			if k.at != firstProcess && k.d.plan.ID.SwitchUser { // else all end with us, or have our rights
+			if k.at != firstProcess && k.l.Plan.ID.SwitchUser { // else all end with us, or have our rights
 				if err := k.owned(h); err != nil {
 					k.complain("end what the daemon has left", err)
 					return
@@ -647,11 +650,11 @@ func (k *keeper) passToGroups(sig syscall.Signal) {
 // terminal's user can: in his process group there can be a set-user-ID program that has
 // become root.
 func (k *keeper) couldSignal(h *proc.Handle) bool {
-	if !k.d.plan.Stranger() {
+	if !k.l.Plan.Stranger() {
 		return true
 	}
 	ids, err := h.IDs()
-	return err == nil && (ids.UID[0] == k.d.plan.ID.UID || ids.UID[2] == k.d.plan.ID.UID)
+	return err == nil && (ids.UID[0] == k.l.Plan.ID.UID || ids.UID[2] == k.l.Plan.ID.UID)
 }
 
 // followStops stops the keeper when the daemon was stopped, so that the shell
