@@ -74,6 +74,15 @@ func (h *house) log(name, file string) string {
 	return filepath.Join(h.dir, "state", "daemonocle", name, file)
 }
 
+// awaitLog waits until that is what the daemon has written.
+func (h *house) awaitLog(name, text string) {
+	h.t.Helper()
+	testkit.WaitFor(h.t, fmt.Sprintf("%q from %s", text, name), func() bool {
+		b, _ := os.ReadFile(h.log(name, "out.log"))
+		return string(b) == text
+	})
+}
+
 // buffer collects output while it comes.
 type buffer struct {
 	mu sync.Mutex
@@ -482,25 +491,29 @@ func TestWatch(t *testing.T) {
 func TestLeftBehind(t *testing.T) {
 	h := newHouse(t)
 	file := filepath.Join(h.dir, "left")
-	read := func() []string {
-		b, err := os.ReadFile(file)
-		if err != nil {
+	read := func() (pids []string) {
+		testkit.WaitFor(t, "two numbers in "+file, func() bool {
+			b, _ := os.ReadFile(file)
+			pids = strings.Fields(string(b))
+			return strings.Count(string(b), "\n") == 2
+		})
+		if err := os.Remove(file); err != nil {
 			t.Fatal(err)
 		}
-		return strings.Fields(string(b))
+		return pids
 	}
 	left := func(name string) (pids []string) {
 		t.Helper()
-		h.start(name, "sh", "-c", `trap "exit 0" USR1; sleep 1000 & echo $! >left; setsid sh -c 'echo $$ >>left; exec sleep 1000' & while ! grep -q '[0-9]$' left || [ $(wc -l <left) -lt 2 ]; do :; done; wait; sleep 1000`)
+		h.start(name, "sh", "-c", `trap "exit 0" USR1; sleep 1000 & echo $! >left; setsid sh -c 'echo $$ >>left; exec sleep 1000' & wait; sleep 1000`)
 		var status struct{ PID int }
 		if err := json.Unmarshal([]byte(h.must("status", "--json", name)), &status); err != nil {
 			t.Fatal(err)
 		}
+		pids = read()
 		if err := syscall.Kill(status.PID, syscall.SIGUSR1); err != nil {
 			t.Fatal(err)
 		}
 		testkit.WaitGone(t, status.PID)
-		pids = read()
 		slices.SortFunc(pids, func(a, b string) int { return number(t, a) - number(t, b) })
 		return pids
 	}
@@ -551,7 +564,8 @@ func TestLeftBehind(t *testing.T) {
 // was left may be why it has failed.
 func TestLeftBehindAndInTheWay(t *testing.T) {
 	h := newHouse(t)
-	h.start("web", "sh", "-c", "sleep 1000 & exec sleep 1000")
+	h.start("web", "sh", "-c", "sleep 1000 & echo up; exec sleep 1000")
+	h.awaitLog("web", "up\n")
 	var status struct{ PID int }
 	if err := json.Unmarshal([]byte(h.must("status", "--json", "web")), &status); err != nil {
 		t.Fatal(err)
@@ -576,7 +590,12 @@ func TestLeftBehindAndInTheWay(t *testing.T) {
 // A stop ends the daemon's own process, and names the others, of which there may be many.
 func TestStopNamesWhatIsLeft(t *testing.T) {
 	h := newHouse(t)
-	start := func() { h.start("web", "sh", "-c", "sleep 1000 & sleep 1000 & wait") }
+	up := ""
+	start := func() {
+		h.start("web", "sh", "-c", "sleep 1000 & sleep 1000 & echo up; wait")
+		up += "up\n"
+		h.awaitLog("web", up)
+	}
 	start()
 	got := h.must("stop", "web")
 	words := regexp.MustCompile(`^Stopping web ... OK\nWARNING: 2 processes of the process group of web are still running \(PID (\d+), (\d+)\)\n$`).FindStringSubmatch(got)
