@@ -327,6 +327,7 @@ func TestWatchdogHearsHeartbeats(t *testing.T) {
 	waitText(t, r.out, "worker ")
 	m.wantFed() // the daemon's own loop, until the first beat
 	s.tell("beat")
+	waitText(t, r.out, "beat: <nil>") // before that, silence says nothing
 	m.wantStarved()
 	for range 3 {
 		time.Sleep(watchdogTime)

@@ -754,6 +754,15 @@ func TestWait(t *testing.T) {
 	r.alive(pid)
 }
 
+// awaitHandle waits until this process has a pidfd of that one.
+func awaitHandle(t *testing.T, pid int) {
+	t.Helper()
+	testkit.WaitFor(t, fmt.Sprintf("somebody to wait for process %d", pid), func() bool {
+		infos, _ := filepath.Glob("/proc/self/fdinfo/*")
+		return slices.ContainsFunc(infos, func(info string) bool { return strings.Contains(slurp(info), fmt.Sprintf("\nPid:\t%d\n", pid)) })
+	})
+}
+
 // Wait must not return before the end, however long it takes.
 func TestWaitReturnsAtTheEnd(t *testing.T) {
 	r := oddRig(t, "stubborn")
@@ -761,6 +770,7 @@ func TestWaitReturnsAtTheEnd(t *testing.T) {
 	d := r.daemon()
 	ended := make(chan error, 1)
 	go func() { ended <- d.Wait(t.Context()) }()
+	awaitHandle(t, pid)
 	signal(t, pid, syscall.SIGTERM)
 	testkit.WaitFor(t, "the daemon to be asked", func() bool { return !missing(r.note()) })
 	select {
@@ -785,10 +795,7 @@ func TestWaitKeepsNothingOfEarlierGenerations(t *testing.T) {
 	go func() { ended <- d.Wait(t.Context()) }()
 	const room = 4 // for one generation, and for a look at the file
 	for range 3 * room {
-		testkit.WaitFor(t, "it to wait for this generation", func() bool {
-			infos, _ := filepath.Glob("/proc/self/fdinfo/*")
-			return slices.ContainsFunc(infos, func(info string) bool { return strings.Contains(slurp(info), fmt.Sprintf("\nPid:\t%d\n", pid)) })
-		})
+		awaitHandle(t, pid)
 		signal(t, pid, syscall.SIGHUP)
 		testkit.WaitGone(t, pid)
 		testkit.WaitFor(t, "the next generation", func() bool { n := holder(t, r.pidFile); return n > 0 && n != pid })
