@@ -142,7 +142,7 @@ func unchanging(text string) string {
 		{`\[\d\d/\w+/\d+ [\d:]+\]`, "[TIME]"},
 		{`PID \d+`, "PID N"},
 		{`exited with exit code (\d+) before it was ready`, "exited immediately with exit code $1"},
-		{`(?m)^(\w+) +(sleeping|running|disk-sleep) +\d+ +\dm +[\d.]+ +[\d.]+$`, "$1 sleeping N 0m N N"},
+		{`(?m)^(\w+) +[a-z-]+ +\d+ +\dm +[\d.]+ +[\d.]+$`, "$1 sleeping N 0m N N"},
 		{`(?m)^NAME .*$`, "NAME"},
 		{`127\.0\.0\.1 - - .*\n`, fmt.Sprintln("127.0.0.1 GET")},
 	} {
