@@ -14,6 +14,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/console"
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/launch"
+	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
 	"github.com/daemonocle/daemonocle/internal/usercode"
 )
@@ -226,11 +227,7 @@ func (l *life) countAlive() (stop func()) {
 	}
 	t := time.AfterFunc(l.plan.StartWindow, func() {
 		l.mu.Lock()
-		alive := !l.verdict.SaidReady() && !l.phase.Ending()
-		if alive {
-			l.counted = true
-			l.tell(sdnotify.Ready)
-		}
+		alive := !l.phase.Ending() && l.hear(phase.Endures)&phase.Announce != 0
 		l.mu.Unlock()
 		if alive {
 			l.sayStarted(true)

@@ -93,7 +93,6 @@ type life struct {
 	mu        sync.Mutex // never held while anything waits
 	phase     phase.Life
 	verdict   phase.Verdict
-	counted   bool           // as started, without the worker's Ready
 	signal    syscall.Signal // that ended the context
 	successor *successor     // the one that waits for the end of this process
 	recall    func()         // ends the waiting for another one; nil: there is none
@@ -145,7 +144,7 @@ func (l *life) step(e phase.Event, by demand) phase.Do {
 	if s.Do&phase.TellStopping != 0 {
 		l.tell(sdnotify.Stopping)
 	}
-	if s.Do&phase.SayReady != 0 && !l.foreground && l.verdict == phase.Open {
+	if s.Do&phase.SayReady != 0 && !l.foreground && l.verdict.Undecided() {
 		l.hear(phase.SaysReady)
 	}
 	if s.Do&phase.EndContext != 0 {
@@ -166,12 +165,12 @@ func (l *life) step(e phase.Event, by demand) phase.Do {
 	return s.Do
 }
 
-// hear does what follows from the news. l.mu is held.
-func (l *life) hear(n phase.News) {
+// hear does what follows from the news, and gives it. l.mu is held.
+func (l *life) hear(n phase.News) phase.Answer {
 	t, ok := l.verdict.Next(n)
 	if !ok {
 		l.complainSoon("hear news", fmt.Errorf("news %d cannot come in state %d", n, l.verdict))
-		return
+		return 0
 	}
 	phase.Taken(l, l.verdict, n, t)
 	l.verdict = t.To
@@ -180,6 +179,9 @@ func (l *life) hear(n phase.News) {
 	}
 	if t.Do&phase.DropStderr != 0 {
 		l.dropStderr()
+	}
+	if t.Do&phase.Announce != 0 && !l.phase.Ending() {
+		l.tell(sdnotify.Ready)
 	}
 	if t.Do&phase.TellReady != 0 && l.link != nil {
 		l.link.Send(launch.Message{Kind: launch.Ready})
@@ -190,6 +192,7 @@ func (l *life) hear(n phase.News) {
 	if t.Do&phase.CancelStart != 0 {
 		l.step(phase.End, demand{cause: ErrStartCancelled})
 	}
+	return t.Do
 }
 
 // Ready tells whoever started the daemon that it is ready: the launcher, which
@@ -521,9 +524,6 @@ func (l *life) becomeReady() error {
 	}
 	if l.phase.Ending() && l.succession.others() {
 		return context.Cause(l.ctx) // the daemon does not end with this process
-	}
-	if !l.phase.Ending() && !l.counted {
-		l.tell(sdnotify.Ready)
 	}
 	l.hear(phase.SaysReady)
 	return nil

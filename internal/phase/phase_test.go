@@ -15,9 +15,9 @@ var (
 	lifeNames      = [lives]string{"", "ComingUp", "CutOff", "Working", "Handing", "HandingOn", "Stopping", "Parting", "Recalled", "Parted", "Finishing"}
 	eventNames     = [events]string{"Begin", "End", "WorkerEnded", "Leave", "Hand", "Handed", "Failed", "Depart"}
 	doNames        = []string{"Note", "TellStopping", "SayReady", "EndContext", "CancelSuccessor", "PassOn", "CutShort", "Remember", "Repeat", "PassKept", "Refuse"}
-	verdictNames   = [verdicts]string{"", "Early", "Alone", "Open", "Ready", "Decided", "Settled"}
-	newsNames      = [news]string{"SetUp", "SaysReady", "Decides", "Cancels"}
-	answerNames    = []string{"KeepFiles", "DropStderr", "TellReady", "Release", "CancelStart"}
+	verdictNames   = [verdicts]string{"", "Early", "Alone", "Open", "OpenLived", "Ready", "Decided", "DecidedLived", "Settled"}
+	newsNames      = [news]string{"SetUp", "SaysReady", "Endures", "Decides", "Cancels"}
+	answerNames    = []string{"KeepFiles", "DropStderr", "Announce", "TellReady", "Release", "CancelStart"}
 	takeOverNames  = [takeOvers]string{"", "Rising", "RisingAlone", "Asking", "Took", "Waiting", "Promised", "Counted", "Orphan", "TakingOver", "Daemon", "Dropped", "DroppedAlone"}
 	happeningNames = [happenings]string{"Works", "Waits", "Granted", "Insist", "Releases", "Leaves", "Asks", "WireEnds", "Gone", "Late", "Cancelled", "Ends", "Done"}
 	actNames       = []string{"AskForLock", "WriteNumber", "SayTook", "Become", "StartTimer", "GiveUp", "SayEnding", "EndSelf", "Settle"}
@@ -416,7 +416,8 @@ func TestAllNewsHaveARule(t *testing.T) {
 	for v := Early; v < verdicts; v++ {
 		for n := range news {
 			_, ok := v.Next(n)
-			cannot := n == SetUp && v != Early && v != Alone || n == SaysReady && (v == Early || v == Alone) // before the worker
+			cannot := n == SetUp && v != Early && v != Alone || (n == SaysReady || n == Endures) && (v == Early || v == Alone) // before the worker
+			cannot = cannot || n == Endures && (v == OpenLived || v == DecidedLived)                                           // once
 			if ok == cannot {
 				t.Errorf("%s, %s: a row: %v", verdictNames[v], newsNames[n], ok)
 			}
@@ -529,6 +530,7 @@ func TestVerdict(t *testing.T) {
 	type walker struct {
 		v                              Verdict
 		told, released, kept, complete bool
+		announced                      bool
 		cancelled                      bool
 	}
 	seen := map[walker]bool{}
@@ -554,6 +556,15 @@ func TestVerdict(t *testing.T) {
 					t.Errorf("%s: told twice", at)
 				}
 				next.told = true
+			}
+			if s.Do&Announce != 0 {
+				if next.announced {
+					t.Errorf("%s: announced twice", at)
+				}
+				next.announced = true
+			}
+			if (n == SaysReady || n == Endures) && !next.announced {
+				t.Errorf("%s: not announced", at)
 			}
 			if s.Do&Release != 0 {
 				if next.released {

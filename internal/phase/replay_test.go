@@ -132,6 +132,7 @@ const (
 	named      = "the walk's kernel names who has the lock"
 	oneSignal  = "one signal comes to the walk's keeper, which asks for the end; TestKeeper goes through the others"
 	nothing    = "the walk's daemon leaves nothing behind"
+	noWindow   = "the walk asks only what a launcher hears, which has its own window"
 	onceOnly   = "it comes once there"
 )
 
@@ -178,6 +179,9 @@ func (r recorded) leftOut() string {
 			return atOnce
 		}
 	case "Verdict":
+		if event == "Endures" || is(state, "OpenLived", "DecidedLived") {
+			return noWindow
+		}
 		if is(state, "Ready", "Settled") && event == "SaysReady" || event == "Decides" && is(state, "Alone", "Decided", "Settled") || event == "Cancels" && is(state, "Alone", "Decided", "Settled") {
 			return onceOnly
 		}

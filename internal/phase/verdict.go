@@ -6,13 +6,15 @@ type Verdict uint8
 
 // The states of a verdict.
 const (
-	_       Verdict = iota
-	Early           // the daemon is being set up
-	Alone           // the same, and nobody listens any more
-	Open            // the daemon is set up, and the launcher listens
-	Ready           // the worker has said that it is ready, and the launcher listens
-	Decided         // the launcher has decided without that, or is gone
-	Settled         // the same, and the worker has said that it is ready
+	_            Verdict = iota
+	Early                // the daemon is being set up
+	Alone                // the same, and nobody listens any more
+	Open                 // the daemon is set up, and the launcher listens
+	OpenLived            // the same, and it counts as started without the worker's word
+	Ready                // the worker has said that it is ready, and the launcher listens
+	Decided              // the launcher has decided without that, or is gone
+	DecidedLived         // the same, and the daemon counts as started
+	Settled              // the same, and the worker has said that it is ready
 
 	verdicts
 )
@@ -24,6 +26,7 @@ type News uint8
 const (
 	SetUp     News = iota // nothing of the set-up can fail any more
 	SaysReady             // the worker does
+	Endures               // it has lived through the window
 	Decides               // the launcher does, or it is gone
 	Cancels               // the launcher does
 
@@ -37,6 +40,7 @@ type Answer uint8
 const (
 	KeepFiles   Answer = 1 << iota // forget how to take the set-up back
 	DropStderr                     // nothing more is written to what is the launcher's
+	Announce                       // tell the service manager, unless the daemon ends
 	TellReady                      // tell the launcher
 	Release                        // the daemon may go on without the launcher
 	CancelStart                    // end, and take the set-up back
@@ -61,22 +65,36 @@ var verdict = [verdicts][news]Turn{
 		Cancels: {Alone, 0},
 	},
 	Open: {
-		SaysReady: {Ready, KeepFiles | DropStderr | TellReady},
+		SaysReady: {Ready, KeepFiles | DropStderr | Announce | TellReady},
+		Endures:   {OpenLived, Announce},
 		Decides:   {Decided, KeepFiles | DropStderr | Release},
 		Cancels:   {Open, CancelStart},
 	},
+	OpenLived: {
+		SaysReady: {Ready, KeepFiles | DropStderr | TellReady},
+		Decides:   {DecidedLived, KeepFiles | DropStderr | Release},
+		Cancels:   {OpenLived, CancelStart},
+	},
 	Ready: {
 		SaysReady: {Ready, 0},
+		Endures:   {Ready, 0},
 		Decides:   {Settled, Release},
 		Cancels:   {Ready, 0},
 	},
 	Decided: {
-		SaysReady: {Settled, TellReady},
+		SaysReady: {Settled, Announce | TellReady},
+		Endures:   {DecidedLived, Announce},
 		Decides:   {Decided, 0},
 		Cancels:   {Decided, 0},
 	},
+	DecidedLived: {
+		SaysReady: {Settled, TellReady},
+		Decides:   {DecidedLived, 0},
+		Cancels:   {DecidedLived, 0},
+	},
 	Settled: {
 		SaysReady: {Settled, 0},
+		Endures:   {Settled, 0},
 		Decides:   {Settled, 0},
 		Cancels:   {Settled, 0},
 	},
@@ -92,7 +110,7 @@ func (v Verdict) Next(n News) (t Turn, ok bool) {
 }
 
 // Undecided reports whether the launcher still waits for the outcome.
-func (v Verdict) Undecided() bool { return v == Early || v == Open }
+func (v Verdict) Undecided() bool { return v == Early || v == Open || v == OpenLived }
 
 // SaidReady reports whether the worker has said that it is ready.
 func (v Verdict) SaidReady() bool { return v == Ready || v == Settled }
