@@ -3,6 +3,7 @@
 package daemonocle_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -27,6 +28,22 @@ func forge(kind launch.Kind, pid, code int, text string) error {
 	b = binary.AppendUvarint(b, uint64(len(text)))
 	b = append(b, text...)
 	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	return write(b)
+}
+
+// garble writes what is no message: too long, or empty; or the beginning of a long one, of
+// which all that comes later is a part.
+func garble(how string) error {
+	switch how {
+	case "long":
+		return write(bytes.Repeat([]byte{0xff}, 64))
+	case "empty":
+		return write(make([]byte, 4))
+	}
+	return write([]byte{0, 0, 0x7f, 0xff})
+}
+
+func write(b []byte) error {
 	fd, err := wire()
 	if err == nil {
 		_, err = unix.Write(fd, b)
@@ -158,6 +175,55 @@ func TestKeeperSignalsNobodyThatAWorkerNames(t *testing.T) {
 				must(t, syscall.Kill(outside, syscall.SIGKILL))
 			}
 		})
+	}
+}
+
+// What a worker writes on the wire can hide from the keeper that a reload has come. The
+// kernel names the new process.
+func TestKeeperFindsAGenerationOfWhichItHasNotHeard(t *testing.T) {
+	for _, how := range []string{"long", "empty", "hides"} {
+		for _, mode := range []string{"foreground", "foreground, another user", "PID 1"} {
+			t.Run(how+", "+mode, func(t *testing.T) {
+				eachOrder(t, func(t *testing.T, order string) {
+					mode, _, other := strings.Cut(mode, ",")
+					s := newReloader(t, mode, order, "L_HEAR=1")
+					var pid int
+					if other {
+						uid, _ := testkit.Unprivileged(t)
+						s.with(fmt.Sprintf("D_USER=%d", uid), "D_FOREGROUND=1")
+						image := s.ownImage("prog") // which he may execute
+						cmd := s.command("start")
+						cmd.Path, cmd.Args[0] = image, image
+						s.keeper = s.begin(cmd)
+						waitText(t, s.keeper.out, "worker ")
+						pid = s.holder()
+					} else {
+						pid = s.up()
+					}
+					for round := range 2 {
+						s.tell("garble %s", how)
+						testkit.WaitFor(t, "the wire to be broken", func() bool {
+							return strings.Count(slurp(s.keeper.out), "garbled: <nil>\n") == round+1
+						})
+						must(t, syscall.Kill(pid, syscall.SIGHUP))
+						pid = s.await(pid)
+						s.only(pid)
+						s.keeper.signal(syscall.SIGUSR2)
+						testkit.WaitFor(t, "the signal", func() bool {
+							return strings.Count(slurp(s.keeper.out), "heard SIGUSR2\n") == round+1
+						})
+					}
+					s.keeper.signal(syscall.SIGTERM)
+					got := s.keeper.wait()
+					if got.code != 0 || !strings.HasSuffix(got.out, childlessLine) || strings.Contains(got.err, "malformed message\n") != (how != "hides") {
+						t.Errorf("got %+v", got)
+					}
+					if left := s.processes(); len(left) > 0 || onDisk(s.pid) && !other { // who may not remove it
+						t.Errorf("left: %v, PID file: %v", left, onDisk(s.pid))
+					}
+				})
+			})
+		}
 	}
 }
 

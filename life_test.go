@@ -213,6 +213,8 @@ func obey(ctx context.Context, from *os.File) error {
 			case "forge": // the word that another process has taken this one's place
 				pid, err := strconv.Atoi(arg)
 				fmt.Println("forge:", errors.Join(err, forge(launch.Took, pid, 0, "")))
+			case "garble": // the wire to the keeper
+				fmt.Println("garbled:", garble(arg))
 			case "tell": // the keeper, which tells the service manager
 				fmt.Println("told:", forge(launch.Told, 0, 0, strings.ReplaceAll(arg, `\n`, "\n")))
 			case "forge-all": // what a launcher hears from its own processes only; a file that is not ours

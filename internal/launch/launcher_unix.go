@@ -299,7 +299,8 @@ func (l *Launch) Handle() *proc.Handle {
 }
 
 // Receive waits for the next message. io.EOF means that the daemon is gone or
-// has let go. ctx bounds the wait.
+// has let go, or with ErrMalformed that nothing more can be heard of it. ctx bounds the
+// wait.
 func (l *Launch) Receive(ctx context.Context) (Message, error) {
 	stop := context.AfterFunc(ctx, func() { l.conn.SetReadDeadline(past) })
 	defer stop()
@@ -311,6 +312,9 @@ func (l *Launch) Receive(ctx context.Context) (Message, error) {
 				return m, context.Cause(ctx)
 			}
 			continue // a deadline of an earlier call
+		}
+		if errors.Is(err, ErrMalformed) {
+			return m, fmt.Errorf("%w: %w", io.EOF, err)
 		}
 		if err != nil {
 			// However the wire breaks, nothing more is heard on it. What has become of the
@@ -334,7 +338,9 @@ func (l *Launch) Receive(ctx context.Context) (Message, error) {
 func (l *Launch) next() (Message, error) {
 	head, err := l.in.Peek(4)
 	if err == nil {
-		_, err = l.in.Peek(4 + int(min(binary.BigEndian.Uint32(head), maxMessage)))
+		if size := binary.BigEndian.Uint32(head); size <= maxMessage { // else nothing is waited for
+			_, err = l.in.Peek(4 + int(size))
+		}
 	}
 	if err != nil {
 		return Message{}, err

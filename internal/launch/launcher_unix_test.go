@@ -113,17 +113,23 @@ func TestReceiveGoesOnWithAMessageThatWasCutOff(t *testing.T) {
 
 // However the wire breaks, that is its end: whether the daemon lives its process tells.
 func TestBrokenWireIsTheEndOfIt(t *testing.T) {
-	for name, breaks := range map[string]func(daemon *os.File, l *Launch){
-		"closed":   func(daemon *os.File, _ *Launch) { daemon.Close() },
-		"reset":    func(daemon *os.File, l *Launch) { l.Send(Release); daemon.Close() },
-		"cut off":  func(daemon *os.File, _ *Launch) { daemon.Write([]byte{0, 0, 0, 9, byte(Ready)}); daemon.Close() },
-		"too long": func(daemon *os.File, _ *Launch) { daemon.Write([]byte{0xff, 0xff, 0xff, 0xff, 0}); daemon.Close() },
-		"garbage":  func(daemon *os.File, _ *Launch) { daemon.Write([]byte{0, 0, 0, 2, byte(Ready), 0xff}); daemon.Close() },
-		"our end":  func(_ *os.File, l *Launch) { l.conn.Close() },
+	for name, tt := range map[string]struct {
+		breaks    func(daemon *os.File, l *Launch)
+		malformed bool
+	}{
+		"closed":   {func(daemon *os.File, _ *Launch) { daemon.Close() }, false},
+		"reset":    {func(daemon *os.File, l *Launch) { l.Send(Release); daemon.Close() }, false},
+		"cut off":  {func(daemon *os.File, _ *Launch) { daemon.Write([]byte{0, 0, 0, 9, byte(Ready)}); daemon.Close() }, false},
+		"too long": {func(daemon *os.File, _ *Launch) { daemon.Write([]byte{0xff, 0xff, 0xff, 0xff, 0}) }, true},
+		"garbage":  {func(daemon *os.File, _ *Launch) { daemon.Write([]byte{0, 0, 0, 2, byte(Ready), 0xff}) }, true},
+		"our end":  {func(_ *os.File, l *Launch) { l.conn.Close() }, false},
 	} {
 		l, daemon := halfHeard(t)
-		breaks(daemon, l)
-		if _, err := l.Receive(t.Context()); err != io.EOF {
+		tt.breaks(daemon, l)
+		limit, stop := context.WithTimeout(t.Context(), testkit.Patience)
+		_, err := l.Receive(limit)
+		stop()
+		if !errors.Is(err, io.EOF) || errors.Is(err, ErrMalformed) != tt.malformed {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

@@ -79,25 +79,27 @@ func cut(s string, n int) string {
 	return s[:n]
 }
 
-var errWire = errors.New("launch: malformed message")
+// ErrMalformed is in the error of a Receive that has come to what is no message: it cannot be
+// told where the next one begins.
+var ErrMalformed = errors.New("malformed message")
 
 // decode reads what follows the length.
 func decode(b []byte) (Message, error) {
 	if len(b) == 0 {
-		return Message{}, errWire
+		return Message{}, ErrMalformed
 	}
 	m := Message{Kind: Kind(b[0])}
 	b = b[1:]
 	for _, p := range []*int{&m.PID, &m.Code} {
 		v, n := binary.Varint(b)
 		if n <= 0 || int64(int(v)) != v {
-			return Message{}, errWire
+			return Message{}, ErrMalformed
 		}
 		*p, b = int(v), b[n:]
 	}
 	size, n := binary.Uvarint(b)
 	if n <= 0 || size > uint64(len(b)-n) {
-		return Message{}, errWire
+		return Message{}, ErrMalformed
 	}
 	b = b[n:]
 	m.Text, m.Hint = string(b[:size]), string(b[size:])
@@ -112,7 +114,7 @@ func receive(r io.Reader) (Message, error) {
 	}
 	size := binary.BigEndian.Uint32(head[:])
 	if size > maxMessage {
-		return Message{}, fmt.Errorf("%w: %d bytes", errWire, size)
+		return Message{}, fmt.Errorf("%w: %d bytes", ErrMalformed, size)
 	}
 	b := make([]byte, size)
 	if _, err := io.ReadFull(r, b); err != nil {

@@ -65,8 +65,8 @@ func TestLongTextsAreCut(t *testing.T) {
 
 func TestMessageWithoutEndIsRefused(t *testing.T) {
 	endless := io.MultiReader(strings.NewReader("\xff\xff\xff\xff"), neverRead{t})
-	if m, err := receive(endless); !errors.Is(err, errWire) {
-		t.Errorf("got %+v, %v, want %v", m, err, errWire)
+	if m, err := receive(endless); !errors.Is(err, ErrMalformed) {
+		t.Errorf("got %+v, %v, want %v", m, err, ErrMalformed)
 	}
 }
 
@@ -131,7 +131,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := decode(b)
 		if err != nil {
-			if m != (Message{}) || !errors.Is(err, errWire) {
+			if m != (Message{}) || !errors.Is(err, ErrMalformed) {
 				t.Errorf("got %+v with %v", m, err)
 			}
 			return

@@ -22,6 +22,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/phase"
+	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
@@ -34,7 +35,9 @@ import (
 // signals on to it, and returns when nothing of that group is left. The keeper
 // has the terminal; its death is the daemon's SIGTERM.
 func (l *Launcher) keep(ctx context.Context, o StartOptions, inherited *sockets.Set, w Watcher) (Started, error) {
-	k := &keeper{l: l, w: w, at: stationOf(), phase: phase.Tending, followed: make(chan struct{}, 1)}
+	over, end := context.WithCancel(context.Background())
+	defer end()
+	k := &keeper{l: l, w: w, at: stationOf(), over: over.Done(), phase: phase.Tending, followed: make(chan struct{}, 1)}
 	k.spokesman.said, k.spokesman.complain, k.spokesman.fd = phase.Unsaid, l.Complain, o.NotifyFD
 	var watchdog time.Duration
 	k.spokesman.manager, watchdog = l.Manager()
@@ -88,13 +91,14 @@ func (l *Launcher) keep(ctx context.Context, o StartOptions, inherited *sockets.
 		k.spokesman.tell(sdnotify.Status(fault.InWords(err).Error()))
 		return Started{}, err
 	}
-	over, end := context.WithCancel(context.Background())
-	defer end()
 	go k.awaitReady(over, a)
 	inherited.End() // they are the daemon's by now
 	s := Started{PID: first.PID()}
 	for { // only ready, another generation, and the end
 		m, err := first.Receive(context.Background())
+		if errors.Is(err, launch.ErrMalformed) {
+			k.complain("hear the daemon", launch.ErrMalformed)
+		}
 		if err != nil {
 			break
 		}
@@ -103,14 +107,15 @@ func (l *Launcher) keep(ctx context.Context, o StartOptions, inherited *sockets.
 		case launch.Ready:
 			s.Ready = true
 		case launch.Took:
-			if k.follow(m.PID) {
-				s.PID = m.PID
-				go k.countAlive(over)
+			if err := k.follow(m.PID); err != nil {
+				k.complain("follow a reload", err)
 			}
 		}
 	}
+	k.waitForLast()
 	k.noMore()
 	status := k.waitForAll()
+	s.PID = k.current().PID()
 	end()
 	k.rest()
 	sudden := k.spokesman.become(phase.IsEnding) // else it has said why
@@ -139,9 +144,10 @@ func exitText(s launch.Status) string {
 }
 
 type keeper struct {
-	l  *Launcher
-	w  Watcher
-	at station
+	l    *Launcher
+	w    Watcher
+	at   station
+	over <-chan struct{} // nothing of the daemon is left
 
 	spokesman  spokesman
 	first      *launch.Launch // the generation that we have started
@@ -178,19 +184,28 @@ func (k *keeper) fateOf(sig syscall.Signal) fate { return fateOf(sig, k.at, k.l.
 // one may send millions.
 const maxComplaints = 10
 
-// follow is for a daemon that says that another process has taken its place. It reports
-// whether that has proved true.
-func (k *keeper) follow(pid int) bool {
+// follow is for a process that is said to have taken the daemon's place. The error says
+// why that is not true. It may be called for the same process again.
+func (k *keeper) follow(pid int) error {
 	k.reaping.Lock()
 	h, err := k.prove(pid)
 	k.reaping.Unlock()
 	if err != nil {
-		k.complain("follow a reload", err)
-		return false
+		return err
 	}
 	l := launch.Adopted(h)
 	k.mu.Lock()
 	earlier := k.generations
+	last := earlier[len(earlier)-1]
+	known := last.PID() == pid && (last.Handle() == nil || !last.Handle().Gone())
+	if known || k.phase.Done() {
+		k.mu.Unlock()
+		h.Close()
+		if known {
+			return nil
+		}
+		return errors.New("the daemon has ended")
+	}
 	k.generations = append(earlier, l)
 	do := k.step(phase.Follows)
 	missed := k.kept(do)
@@ -202,6 +217,7 @@ func (k *keeper) follow(pid int) bool {
 	case k.followed <- struct{}{}:
 	default:
 	}
+	go k.countAlive()
 	go take(earlier)
 	for _, sig := range missed {
 		if sig == syscall.SIGSTOP || sig == syscall.SIGCONT {
@@ -210,7 +226,17 @@ func (k *keeper) follow(pid int) bool {
 			k.pass(sig)
 		}
 	}
-	return true
+	return nil
+}
+
+// find is for a keeper whose last generation is gone: it follows the process that the
+// kernel names as the daemon, if that has come from it. ctx bounds the looking.
+func (k *keeper) find(ctx context.Context) bool {
+	if k.l.Plan.PID == nil || k.l.Program != nil { // a program makes no generation
+		return false
+	}
+	r, err := k.l.Plan.PID.Look(ctx)
+	return err == nil && r.State == pidfile.Running && !r.Unproved && r.PID > 0 && k.follow(r.PID) == nil
 }
 
 // prove opens a process that is said to be the next generation. Who says so may have
@@ -353,6 +379,23 @@ func (k *keeper) current() *launch.Launch {
 	return k.generations[len(k.generations)-1]
 }
 
+// waitForLast returns when no generation lives. A worker can break the wire, and a program
+// closes it, while the daemon lives: what is not heard from then on is looked for. A
+// generation is our child when those before are gone.
+func (k *keeper) waitForLast() {
+	for i := 0; ; {
+		k.mu.Lock()
+		generations := k.generations
+		k.mu.Unlock()
+		if i == len(generations) && !k.find(context.Background()) {
+			return
+		}
+		for ; i < len(generations); i++ {
+			generations[i].Wait(context.Background())
+		}
+	}
+}
+
 // waitForAll returns when nothing of the daemon is left, with the wait status of the
 // last generation. It is ours when those before are gone.
 func (k *keeper) waitForAll() (last launch.Status) {
@@ -428,12 +471,12 @@ func (k *keeper) awaitReady(ctx context.Context, a *attempt.Attempt) {
 			return
 		}
 	}
-	k.countAlive(ctx)
+	k.countAlive()
 }
 
 // countAlive makes a worker that never calls Ready count as started when it has lived
 // through the window, as a launcher would.
-func (k *keeper) countAlive(ctx context.Context) {
+func (k *keeper) countAlive() {
 	if k.l.Plan.RequireReady || !k.spokesman.needed() {
 		return
 	}
@@ -441,7 +484,7 @@ func (k *keeper) countAlive(ctx context.Context) {
 	lived := time.NewTimer(k.l.Plan.StartWindow)
 	defer lived.Stop()
 	select {
-	case <-ctx.Done():
+	case <-k.over:
 	case <-lived.C:
 		if h := daemon.Handle(); h == nil || !h.Gone() {
 			k.spokesman.become(phase.IsUp)
@@ -524,12 +567,22 @@ func (k *keeper) pass(sig syscall.Signal) {
 		k.mu.Lock()
 		n := len(k.generations) - 1
 		last, earlier, done := k.generations[n] == l, k.generations[:n], k.phase.Done()
-		if last && !done && k.step(miss)&phase.KeepIt != 0 {
+		kept := last && !done && k.step(miss)&phase.KeepIt != 0
+		if kept {
 			k.missed = append(k.missed, sig)
 		}
 		k.mu.Unlock()
 		if !last {
 			continue
+		}
+		if kept {
+			// The word of another generation may be on its way, or hidden by its worker.
+			short, stop := context.WithTimeout(context.Background(), timing.LookTakes)
+			found := k.find(short)
+			stop()
+			if found {
+				return // it has the signal
+			}
 		}
 		reached := false
 		for _, l := range earlier {

@@ -55,7 +55,7 @@ const (
 	// NumberWritten is the same for a lock on a file without a number: its holder
 	// is about to write it, and a busy machine may keep him from it for long.
 	NumberWritten = 2 * time.Second
-	// LookTakes: a look from which nothing but a line in a log follows.
+	// LookTakes: a look that may be in vain: a line in a log, or news that comes another way.
 	LookTakes = 50 * time.Millisecond
 )
 
