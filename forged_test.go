@@ -299,3 +299,28 @@ func TestLauncherDoesNothingThatAWorkerForges(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// A worker that says that it cannot start, and not why, is not given an empty line.
+func TestStartOfADaemonThatDoesNotSayWhy(t *testing.T) {
+	for kind, want := range map[string]ending{
+		"held":    {err: "WARNING: foo already running\n", code: 0},
+		"blocked": {err: "ERROR: PID file $PID is locked by a process that cannot be named from here\nhint: It is no daemon of this program; end that process, or set PIDFile to a path that others cannot read.\n", code: 1},
+		"failed":  {err: "ERROR: The daemon has not said why it does not start\n", code: 1},
+		"refused": {err: "ERROR: The daemon has not said why it does not start\n", code: 1},
+	} {
+		for _, text := range []string{"", "\t \u00a0"} {
+			t.Run(fmt.Sprintf("%s %q", kind, text), func(t *testing.T) {
+				s := describe(t, "life", "L_QUIET=1", "D_START_WINDOW=1h", "D_START_TIMEOUT=1h")
+				r := s.begin(s.command("start"))
+				waitText(t, s.out, "worker ")
+				s.tell("lie %s %s", kind, text)
+				waitText(t, s.out, "lied: <nil>\n")
+				s.tell("return nil")
+				got := r.wait()
+				if got.err != strings.ReplaceAll(want.err, "$PID", s.pid) || got.code != want.code {
+					t.Errorf("got %+v, want %+v", got, want)
+				}
+			})
+		}
+	}
+}

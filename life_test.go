@@ -219,6 +219,9 @@ func obey(ctx context.Context, from *os.File) error {
 				fmt.Println("told:", forge(launch.Told, 0, 0, strings.ReplaceAll(arg, `\n`, "\n")))
 			case "forge-all": // what a launcher hears from its own processes only; a file that is not ours
 				fmt.Println("forged:", forgeAll(arg))
+			case "lie": // about why it cannot start: a kind and a text
+				kind, text, _ := strings.Cut(arg, " ")
+				fmt.Println("lied:", forge(map[string]launch.Kind{"held": launch.Held, "blocked": launch.Blocked, "failed": launch.Failed, "refused": launch.Refused}[kind], 0, 0, text))
 			case "beat":
 				fmt.Println("beat:", daemonocle.Heartbeat(ctx))
 			case "status":

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/plan"
@@ -96,10 +97,7 @@ func RequestReload(ctx context.Context, p *plan.Plan, o ReloadOptions, w Watcher
 		case err == nil && a.Stopping:
 			return r, end(ToldToStop(p, f.PID))
 		case err == nil:
-			e := p.Relay(op, fault.Say(a.Err, fault.ErrReloadFailed))
-			e.Capital = a.Capital
-			e.PID, e.Reason, e.Hint, e.Stderr = a.PID, a.Reason, a.Hint, a.Stderr
-			return r, end(e)
+			return r, end(notReloaded(p, a))
 		case ctx.Err() != nil:
 			return r, end(about(p, op, f.PID, fmt.Errorf("wait for process %d: %w", f.PID, context.Cause(ctx))))
 		case limit.Err() != nil:
@@ -113,6 +111,17 @@ func RequestReload(ctx context.Context, p *plan.Plan, o ReloadOptions, w Watcher
 		}
 		pause(limit, f.PID)
 	}
+}
+
+// notReloaded is for a daemon that says why. It may have changed its user.
+func notReloaded(p *plan.Plan, a control.Answer) *fault.Fault {
+	if strings.TrimSpace(a.Err) == "" {
+		a.Err, a.Capital = "the daemon has not said why it is not reloaded", true
+	}
+	e := p.Relay("reload", fault.Say(a.Err, fault.ErrReloadFailed))
+	e.Capital = a.Capital
+	e.PID, e.Reason, e.Hint, e.Stderr = a.PID, a.Reason, a.Hint, a.Stderr
+	return e
 }
 
 // ToldToStop is for a reload that a stop has overtaken.

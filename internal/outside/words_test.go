@@ -29,6 +29,8 @@ func TestOnlyOurOwnWordsAreCapital(t *testing.T) {
 		{interrupted, "restart was cancelled: process 7 was stopped, and will not be started again", true},
 		{unnamed(p, "stop", pidfile.Report{}), "myapp runs, but its process cannot be named from here", false},
 		{about(p, "stop", 7, rights.ErrStranger), "myapp runs, but its process cannot be named from here", false},
+		{notReloaded(p, control.Answer{Err: "banana"}), "banana", false},
+		{notReloaded(p, control.Answer{Err: " \n\t"}), "the daemon has not said why it is not reloaded", true},
 		{ToldToStop(p, 7), "myapp was told to stop, and is not reloaded", false},
 	} {
 		if c.f.Err.Error() != c.text || c.f.Capital != c.capital {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -174,6 +175,15 @@ func FailureMessage(err error) launch.Message {
 
 // Failure is what the launcher makes of such a message.
 func (p *Plan) Failure(op string, m launch.Message) *fault.Fault {
+	if strings.TrimSpace(m.Text) == "" { // a worker can say so, which may be anybody's
+		switch m.Kind {
+		case launch.Held:
+			return p.AlreadyRunning(op, m.PID)
+		case launch.Blocked:
+			return p.Held(op, pidfile.Report{State: pidfile.Blocked, PID: m.PID, UID: -1})
+		}
+		m.Kind, m.Text = launch.Failed, "the daemon has not said why it does not start"
+	}
 	kinds := map[launch.Kind]error{launch.Held: fault.ErrAlreadyRunning, launch.Blocked: fault.ErrBlocked}
 	var is []error
 	if kind := kinds[m.Kind]; kind != nil {
