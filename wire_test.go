@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/daemonocle/daemonocle"
 	"github.com/daemonocle/daemonocle/internal/launch"
@@ -104,59 +105,75 @@ func TestBrokenWireHasOneTrueOutcome(t *testing.T) {
 		for _, then := range []string{"ready", "alive", "os.Exit:7", "RequireReady"} {
 			t.Run(how+"/"+then, func(t *testing.T) {
 				testkit.Parallel(t)
-				r := newRig(t, "D_BREAK="+how, "D_STOP_TIMEOUT=300ms")
-				switch {
-				case how == "reset": // nothing must come before what SIGINT does
-					r.env = append(r.env, "D_WORKER="+then, "D_START_WINDOW=1h", "D_START_TIMEOUT=1h")
-					if then == "RequireReady" {
-						r.env = append(r.env, "D_WORKER=alive", "D_REQUIRE_READY=1")
-					}
-				case then == "RequireReady":
-					r.env = append(r.env, "D_WORKER=alive", "D_REQUIRE_READY=1", "D_START_TIMEOUT=2s")
-				case then == "os.Exit:7":
-					r.env = append(r.env, "D_WORKER="+then, "D_START_WINDOW=1h", "D_START_TIMEOUT=1h")
-				default:
-					r.env = append(r.env, "D_WORKER="+then, "D_START_WINDOW=300ms")
-				}
-				r.env = append(r.env, "D_NOTE="+r.note())
-				r.helper = "breaks"
-				got := r.do("start")
-				pid := 0
-				if _, err := os.Stat(r.pidFile); err == nil {
-					pid = holder(t, r.pidFile)
-				}
-				exited := result{"Starting foo ... FAILED\n", "ERROR: Child exited immediately with exit code 7\n", 7}
-				switch {
-				case how == "reset" && then == "os.Exit:7" && got == exited:
-					// It did so before the launcher had anything to cancel.
-					if pid != 0 {
-						t.Errorf("process %d runs", pid)
-					}
-				case how == "reset": // after SIGINT
-					if pid != 0 || got != (result{"Starting foo ... FAILED\n", "ERROR: Start was cancelled\n", 130}) {
-						t.Errorf("process %d runs: %v", pid, got)
-					}
-				case then == "os.Exit:7":
-					if pid != 0 || got.code != 7 || !strings.HasSuffix(got.out, " FAILED\n") {
-						t.Errorf("process %d runs: %v", pid, got)
-					}
-				case then == "RequireReady":
-					if pid == 0 || !strings.Contains(got.err, fmt.Sprintf("ERROR: Timed out while waiting for process (PID %d)", pid)) {
-						t.Errorf("process %d runs: %v", pid, got)
-					}
-				case pid == 0 || got != (result{out: "Starting foo ... OK\n"}):
-					t.Errorf("process %d runs: %v", pid, got)
-				}
-				if pid == 0 {
-					return
-				}
-				r.env = append(r.env, "D_STOP_TIMEOUT="+testkit.Patience.String()) // the stop's own
-				if got := r.do("stop"); got.code != 0 {
-					t.Errorf("stop: %v", got)
-				}
+				growing(t, func(limit time.Duration) bool { return brokenWire(t, how, then, limit) })
 			})
 		}
 	}
+}
+
+// brokenWire reports whether the wire was broken before the limit of a start that is to be
+// longer than that.
+func brokenWire(t *testing.T, how, then string, limit time.Duration) bool {
+	r := newRig(t, "D_BREAK="+how, "D_STOP_TIMEOUT=300ms")
+	switch {
+	case how == "reset": // nothing must come before what SIGINT does
+		r.env = append(r.env, "D_WORKER="+then, "D_START_WINDOW=1h", "D_START_TIMEOUT=1h")
+		if then == "RequireReady" {
+			r.env = append(r.env, "D_WORKER=alive", "D_REQUIRE_READY=1")
+		}
+	case then == "RequireReady":
+		r.env = append(r.env, "D_WORKER=alive", "D_REQUIRE_READY=1", "D_START_TIMEOUT="+limit.String())
+	case then == "os.Exit:7":
+		r.env = append(r.env, "D_WORKER="+then, "D_START_WINDOW=1h", "D_START_TIMEOUT=1h")
+	default:
+		r.env = append(r.env, "D_WORKER="+then, "D_START_WINDOW=300ms")
+	}
+	r.env = append(r.env, "D_NOTE="+r.note())
+	r.helper = "breaks"
+	got := r.do("start")
+	if then == "RequireReady" && how != "reset" && missing(r.note()) {
+		late := 0
+		fmt.Sscanf(got.err, "ERROR: Timed out while waiting for process (PID %d)", &late)
+		testkit.WaitFor(t, "the wire to be broken, or nobody to be there for that", func() bool {
+			return !missing(r.note()) || late == 0 || testkit.Gone(late)
+		})
+		r.do("stop")
+		return false
+	}
+	pid := 0
+	if _, err := os.Stat(r.pidFile); err == nil {
+		pid = holder(t, r.pidFile)
+	}
+	exited := result{"Starting foo ... FAILED\n", "ERROR: Child exited immediately with exit code 7\n", 7}
+	switch {
+	case how == "reset" && then == "os.Exit:7" && got == exited:
+		// It did so before the launcher had anything to cancel.
+		if pid != 0 {
+			t.Errorf("process %d runs", pid)
+		}
+	case how == "reset": // after SIGINT
+		if pid != 0 || got != (result{"Starting foo ... FAILED\n", "ERROR: Start was cancelled\n", 130}) {
+			t.Errorf("process %d runs: %v", pid, got)
+		}
+	case then == "os.Exit:7":
+		if pid != 0 || got.code != 7 || !strings.HasSuffix(got.out, " FAILED\n") {
+			t.Errorf("process %d runs: %v", pid, got)
+		}
+	case then == "RequireReady":
+		if pid == 0 || !strings.Contains(got.err, fmt.Sprintf("ERROR: Timed out while waiting for process (PID %d)", pid)) {
+			t.Errorf("process %d runs: %v", pid, got)
+		}
+	case pid == 0 || got != (result{out: "Starting foo ... OK\n"}):
+		t.Errorf("process %d runs: %v", pid, got)
+	}
+	if pid == 0 {
+		return true
+	}
+	r.env = append(r.env, "D_STOP_TIMEOUT="+testkit.Patience.String()) // the stop's own
+	if got := r.do("stop"); got.code != 0 {
+		t.Errorf("stop: %v", got)
+	}
+	return true
 }
 
 // In the foreground the keeper says how the daemon ended, and with its code, whatever

@@ -108,7 +108,7 @@ func (e *example) log(name string) string {
 func TestHeartbeat(t *testing.T) {
 	e := build(t, "heartbeat")
 	e.expect("start", `Starting heartbeat \.\.\. OK`, 0)
-	e.expect("status", `heartbeat -- pid: \d+, status: [a-z]+, uptime: 0m, %cpu: \d+\.\d, %mem: \d+\.\d`, 0)
+	e.expect("status", `heartbeat -- pid: \d+, status: [a-z-]+, uptime: 0m, %cpu: \d+\.\d, %mem: \d+\.\d`, 0)
 	e.expect("stop", `Stopping heartbeat \.\.\. OK`, 0)
 	e.expect("status", `heartbeat -- not running`, 1)
 	log := e.log("err.log")
@@ -248,7 +248,7 @@ func TestPool(t *testing.T) {
 		return strings.Join(all, `\n`)
 	}
 	e.expect("start", lines(`Starting pool%d \.\.\. OK`), 0)
-	e.expect("status", lines(`pool%d -- pid: \d+, status: [a-z]+, uptime: 0m, %%cpu: \d+\.\d, %%mem: \d+\.\d`), 0)
+	e.expect("status", lines(`pool%d -- pid: \d+, status: [a-z-]+, uptime: 0m, %%cpu: \d+\.\d, %%mem: \d+\.\d`), 0)
 	answers := regexp.MustCompile(`^worker [0-3] of 4, PID \d+\n$`)
 	ask := func() {
 		t.Helper()

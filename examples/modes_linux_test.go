@@ -55,7 +55,7 @@ func TestBuildModes(t *testing.T) {
 // lives asks of a daemon that has been started what only one that is alive can do.
 func (e *example) lives() {
 	e.t.Helper()
-	const running = `short -- pid: \d+, status: [a-z]+, uptime: 0m, %cpu: \d+\.\d, %mem: \d+\.\d`
+	const running = `short -- pid: \d+, status: [a-z-]+, uptime: 0m, %cpu: \d+\.\d, %mem: \d+\.\d`
 	first := e.pid()
 	e.expect("status", running, 0)
 	e.expect("reload", `Reloading short \.\.\. OK`, 0)
