@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/fault"
+	"github.com/daemonocle/daemonocle/internal/inside"
 	"github.com/daemonocle/daemonocle/internal/limits"
 	"github.com/daemonocle/daemonocle/internal/plan"
 )
@@ -196,8 +197,8 @@ type Daemon struct {
 	plan    *plan.Plan
 	code    code
 	own     []Action
-	foreign foreign              // nil: the worker is Go code
-	life    atomic.Pointer[life] // set in the daemon's own process
+	foreign foreign                     // nil: the worker is Go code
+	life    atomic.Pointer[inside.Life] // set in the daemon's own process
 }
 
 // code is what a daemon has of the program's own.
@@ -300,7 +301,7 @@ func (c Config) settings(m plan.Member, f foreign) plan.Settings {
 		Foreground: c.Foreground, CloseOpenFiles: c.CloseOpenFiles, NoArgs: c.NoArgs, RequireReady: c.RequireReady,
 		StopTimeout: c.StopTimeout, StartTimeout: c.StartTimeout, StartWindow: c.StartWindow, AbandonAfter: c.AbandonAfter,
 		StopSignal: c.StopSignal, SetBy: c.SetBy,
-		Member: m, Jailed: jailed(),
+		Member: m, Jailed: inside.Jailed(),
 	}
 	switch {
 	case f != nil:
@@ -337,20 +338,18 @@ func (d *Daemon) Worker() (n, of int) { return d.plan.Member.N, d.plan.Member.Of
 // Help is Config.Help.
 func (d *Daemon) Help() string { return d.code.Help }
 
-type contextKey struct{}
-
 // From gives a worker or a privileged hook its daemon, nil in any other context.
 func From(ctx context.Context) *Daemon {
-	if l := lifeOf(ctx); l != nil {
-		return l.host.(programHost).d
+	if l := inside.Of(ctx); l != nil {
+		return l.Host().(programHost).d
 	}
 	return nil
 }
 
 // Args gives a worker the arguments that Do found after the name of the action.
 func Args(ctx context.Context) []string {
-	if l := lifeOf(ctx); l != nil {
-		return append([]string(nil), l.args...)
+	if l := inside.Of(ctx); l != nil {
+		return append([]string(nil), l.Args()...)
 	}
 	return nil
 }

@@ -11,13 +11,12 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/daemonocle/daemonocle/internal/fault"
+	"github.com/daemonocle/daemonocle/internal/inside"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/template"
-	"github.com/daemonocle/daemonocle/internal/timing"
 )
 
 // Program is a worker that is another program: it replaces the daemon's process,
@@ -186,7 +185,7 @@ func (e *programError) Error() string {
 }
 
 func (e *programError) ours() bool      { return true }
-func (e *programError) Unwrap() []error { return []error{errNotExecuted, e.err} }
+func (e *programError) Unwrap() []error { return []error{inside.ErrNotExecuted, e.err} }
 
 func (p *program) check(d *Daemon) error {
 	if d.plan.ChrootDir != "" {
@@ -279,7 +278,7 @@ func (p *program) work(ctx context.Context) error {
 		*ask = p
 		return nil
 	}
-	l := lifeOf(ctx)
+	l := inside.Of(ctx)
 	if l == nil {
 		return errors.New("daemonocle: execute " + p.Name + ": the context is not a worker's")
 	}
@@ -287,36 +286,25 @@ func (p *program) work(ctx context.Context) error {
 		return errors.New("daemonocle: execute " + p.Name + ": niceness, limits and readiness need the program to be the daemon's worker itself")
 	}
 	err := p.become(ctx, l)
-	if odd, is := errors.AsType[*programError](err); is && l.link != nil && !l.foreground {
+	if odd, is := errors.AsType[*programError](err); is {
 		m := plan.FailureMessage(odd)
 		m.Hint = odd.hint
-		l.link.Send(m)
+		l.SayFailed(m)
 	}
 	return err
 }
 
-func (p *program) become(ctx context.Context, l *life) error {
+func (p *program) become(ctx context.Context, l *inside.Life) error {
 	path, err := p.find()
 	if err != nil {
 		return err
 	}
 	env := p.environment(l)
-	argv := slices.Concat([]string{p.Name}, p.Args, l.args)
-	if l.link != nil {
-		// Until the launcher hears Ctrl-C, that ends it, and only this process can take that
-		// end for what it means.
-		select {
-		case <-l.listened:
-		case <-ctx.Done():
-		case <-time.After(timing.LauncherListens):
-		}
-	}
-	l.stopHandlers(true)
-	if l.revert != nil {
-		defer l.revert()
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+	argv := slices.Concat([]string{p.Name}, p.Args, l.Args())
+	keep, err := l.GiveSignalsBack(ctx)
+	defer keep()
+	if err != nil {
+		return err
 	}
 	err = p.execute(l, path, argv, env)
 	hint := hintFor(err)
@@ -327,7 +315,7 @@ func (p *program) become(ctx context.Context, l *life) error {
 }
 
 // environment is the starter's, with what is different for the program.
-func (p *program) environment(l *life) []string {
+func (p *program) environment(l *inside.Life) []string {
 	env := os.Environ()
 	set := func(variable string) {
 		name, _, isSet := strings.Cut(variable, "=")
@@ -337,10 +325,10 @@ func (p *program) environment(l *life) []string {
 		}
 	}
 	if os.Getenv("PWD") != "" {
-		set("PWD=" + l.plan.WorkDir)
+		set("PWD=" + l.Plan().WorkDir)
 	}
-	if l.link != nil && l.link.Notify != "" {
-		set("NOTIFY_SOCKET=" + l.link.Notify)
+	if address := l.NotifyAddress(); address != "" {
+		set("NOTIFY_SOCKET=" + address)
 	}
 	for _, v := range slices.Concat(p.user, p.Env) {
 		set(v)

@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"github.com/daemonocle/daemonocle/internal/attempt"
+	"github.com/daemonocle/daemonocle/internal/inside"
 	"github.com/daemonocle/daemonocle/internal/plan"
 )
 
@@ -14,7 +15,7 @@ func checkInterpreter(string) error { return nil }
 func (p *program) raise(*plan.Plan, string) error { return nil }
 
 // execute: here no process can become another program.
-func (p *program) execute(*life, string, []string, []string) error { return ErrUnsupported }
+func (p *program) execute(*inside.Life, string, []string, []string) error { return ErrUnsupported }
 
 func (p *program) prepareWatch(context.Context, *Daemon) (attempt.Watch, error) {
 	return nil, ErrUnsupported

@@ -4,15 +4,14 @@ package daemonocle
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"os"
 	"os/user"
 	"strconv"
 	"strings"
 
-	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/fault"
+	"github.com/daemonocle/daemonocle/internal/inside"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/limits"
 	"github.com/daemonocle/daemonocle/internal/plan"
@@ -64,28 +63,14 @@ func (p *program) raise(own *plan.Plan, op string) error {
 }
 
 // execute returns only with an error.
-func (p *program) execute(l *life, path string, argv, env []string) error {
-	if l.link == nil {
-		passed, _ := environ.ListenFDs()
-		launch.Unseal(passed) // by a service manager, to this very process
+func (p *program) execute(l *inside.Life, path string, argv, env []string) error {
+	if err := l.HandOn(); err != nil {
+		return err
 	}
-	if l.held != nil {
-		if err := l.held.Inherit(); err != nil {
-			return err
-		}
-	}
-	if l.link != nil {
-		l.link.Send(launch.Message{Kind: launch.Executing})
-		l.link.Flush(context.Background()) // a signal still ends this process
-	}
-	// Its own errors could fill the launcher's memory for the rest of its life.
-	l.mu.Lock()
-	l.dropStderr()
-	l.mu.Unlock()
 	for _, limit := range p.Limits {
 		if err := limits.Set(limit.Resource, limit.Soft, limit.Hard); err != nil {
 			return os.NewSyscallError("setrlimit", err)
 		}
 	}
-	return launch.Exec(path, argv, env, l.link != nil && l.foreground)
+	return launch.Exec(path, argv, env, l.Kept())
 }

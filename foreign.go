@@ -2,7 +2,6 @@ package daemonocle
 
 import (
 	"context"
-	"errors"
 	"sync/atomic"
 	"time"
 
@@ -35,9 +34,6 @@ func foreignOf(worker func(context.Context) error) foreign {
 	}
 	return nil
 }
-
-// errNotExecuted is in the error of a worker that could not become its program.
-var errNotExecuted = errors.New("not executed")
 
 // backOff calls try with growing pauses until it is done or ctx ends.
 func backOff(ctx context.Context, try func() (done bool)) bool {

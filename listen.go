@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"strings"
 
 	"github.com/daemonocle/daemonocle/internal/environ"
@@ -49,7 +48,7 @@ import (
 // ctx bounds the lookup of host names. The error wraps that of the system, such as
 // syscall.EADDRINUSE.
 func Listen(ctx context.Context, network, address string) (net.Listener, error) {
-	s := socketsOf(ctx)
+	s := sockets.Of(ctx)
 	if s == nil {
 		return nil, errors.New("daemonocle: listen: the context is not a worker's or a hook's")
 	}
@@ -69,30 +68,4 @@ func passedByManager() (list []sockets.Passed) {
 		list = append(list, sockets.Passed{FD: fd, Name: names[i]})
 	}
 	return list
-}
-
-type socketsKey struct{}
-
-// withSockets gives a start, or a life, its own sockets: those of a daemon that
-// starts this one are none of its business.
-func withSockets(ctx context.Context, w plan.Member) context.Context {
-	return context.WithValue(ctx, socketsKey{}, &sockets.Set{Shared: w.Of > 1})
-}
-
-func socketsOf(ctx context.Context) *sockets.Set {
-	s, _ := ctx.Value(socketsKey{}).(*sockets.Set)
-	return s
-}
-
-func closeAll(files []*os.File) {
-	for _, f := range files {
-		f.Close()
-	}
-}
-
-// closeUnclaimed closes what nobody has asked for.
-func (l *life) closeUnclaimed() {
-	for _, left := range l.sockets.CloseUnclaimed() {
-		l.complain("listen", fmt.Errorf("the service manager's socket %s is not one that the program listens on: its clients wait in vain", left))
-	}
 }

@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"github.com/daemonocle/daemonocle/internal/fault"
-	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/usercode"
@@ -72,7 +71,6 @@ func TestEveryOutcomeHasItsWord(t *testing.T) {
 func TestOnlyOurOwnFirstWordIsCapitalised(t *testing.T) {
 	for _, name := range []string{"myapp", "ünï", "Ünï"} {
 		d := &Daemon{plan: &plan.Plan{Name: name}}
-		l := &life{plan: d.plan, host: programHost{d}, phase: phase.ComingUp}
 		g := &Group{name: name}
 		banana := errors.New("banana")
 		panicked := usercode.Call("start hook", func() error { panic("coconut") })
@@ -94,13 +92,11 @@ func TestOnlyOurOwnFirstWordIsCapitalised(t *testing.T) {
 			{d.plan.Negative("stop", -1), "Timeout -1ns is negative"},
 			{panicked, "Start hook panicked: coconut"},
 			{d.relay("start", panicked), "Start hook panicked: coconut"},
-			{l.panicked("coconut", nil).err, "Dying due to unhandled panic: coconut"},
-			{l.outcomeFrom(&ExitError{Code: 42}).err, "Exit with code 42"},
-			{l.abandoned().err, "The worker was abandoned"},
+			{d.relay("start", &ExitError{Code: 42}), "Exit with code 42"},
 			{odd, `Setting Name "x": banana`},
 			{errors.Join(odd, odd), "Setting Name \"x\": banana\n  setting Name \"x\": banana"},
 			{&Error{Err: banana, Capital: true}, "Banana"},
-			{l.outcomeFrom(&programError{name: "/x", err: fs.ErrNotExist}).err, "Unable to execute /x (file does not exist)"},
+			{d.relay("start", &programError{name: "/x", err: fs.ErrNotExist}), "Unable to execute /x (file does not exist)"},
 
 			// Names.
 			{d.plan.NotRunning("reload"), name + " is not running"},
@@ -116,9 +112,8 @@ func TestOnlyOurOwnFirstWordIsCapitalised(t *testing.T) {
 			{d.relay("start", banana), "banana"},
 			{d.relay("start", fmt.Errorf("peel: %w", panicked)), "peel: start hook panicked: coconut"},
 			{d.relay("start", d.plan.NotRunning("stop")), "daemonocle: stop " + name + ": " + name + " is not running"},
-			{l.outcomeFrom(banana).err, "banana"},
-			{l.outcomeFrom(&ExitError{Message: "banana"}).err, "banana"},
-			{l.outcomeFrom(fmt.Errorf("peel: %w", &ExitError{Code: 3})).err, "peel: exit with code 3"},
+			{d.relay("start", &ExitError{Message: "banana"}), "banana"},
+			{d.relay("start", fmt.Errorf("peel: %w", &ExitError{Code: 3})), "peel: exit with code 3"},
 			{&Error{Err: banana}, "banana"},
 			{MarkShown(d.plan.Fail("start", banana)), ""},
 		} {

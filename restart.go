@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/outside"
+	"github.com/daemonocle/daemonocle/internal/sdnotify"
 )
 
 // RestartOptions are for one restart.
@@ -47,11 +48,11 @@ func (d *Daemon) restart(ctx context.Context, o RestartOptions, stopping outside
 	if err := d.mayRestart(o.Start); err != nil {
 		return Restarted{Took: time.Since(began)}, err
 	}
-	ctx, err := withNotifyFD(ctx, o.Start.NotifyFD)
+	ctx, err := sdnotify.WithDescriptor(ctx, o.Start.NotifyFD)
 	if err != nil {
 		return Restarted{Took: time.Since(began)}, d.plan.Misused("restart", err)
 	}
-	defer notifyFDOf(ctx).Close()
+	defer sdnotify.DescriptorOf(ctx).Close()
 	r, err := d.launcher(o.Start.Args).Restart(ctx, outside.StopOptions(o.Stop), o.Start.outside(ctx), stopping, starting, missing)
 	return Restarted{Stopped: stopped(r.Stopped), Started: started(r.Started), Took: r.Took, Kept: r.Kept}, err
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/attempt"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/outside"
+	"github.com/daemonocle/daemonocle/internal/sdnotify"
 	"github.com/daemonocle/daemonocle/internal/sockets"
 	"github.com/daemonocle/daemonocle/internal/usercode"
 )
@@ -69,18 +70,18 @@ func (d *Daemon) start(ctx context.Context, o StartOptions, w outside.Watcher) (
 	if err := d.refused("start", o.Args); err != nil {
 		return Started{}, err
 	}
-	ctx, err := withNotifyFD(ctx, o.NotifyFD)
+	ctx, err := sdnotify.WithDescriptor(ctx, o.NotifyFD)
 	if err != nil {
 		return Started{}, d.plan.Misused("start", err)
 	}
-	defer notifyFDOf(ctx).Close()
+	defer sdnotify.DescriptorOf(ctx).Close()
 	s, err := d.launcher(o.Args).Start(ctx, o.outside(ctx), w)
 	return started(s), err
 }
 
 // outside are the options without what is the worker's.
 func (o StartOptions) outside(ctx context.Context) outside.StartOptions {
-	return outside.StartOptions{Debug: o.Debug, Timeout: o.Timeout, NotifyFD: notifyFDOf(ctx)}
+	return outside.StartOptions{Debug: o.Debug, Timeout: o.Timeout, NotifyFD: sdnotify.DescriptorOf(ctx)}
 }
 
 func started(s outside.Started) Started {
@@ -97,8 +98,8 @@ func (d *Daemon) launcher(args []string) *outside.Launcher {
 		Check:    d.check,
 		Manager:  manager,
 		Sockets: func(ctx context.Context) (context.Context, *sockets.Set) {
-			ctx = withSockets(ctx, d.plan.Member)
-			return ctx, socketsOf(ctx)
+			ctx = sockets.With(ctx, d.plan.Member.Of > 1)
+			return ctx, sockets.Of(ctx)
 		},
 		Run: func(ctx context.Context, started func(ok bool)) error {
 			return d.runHere(ctx, context.WithoutCancel(ctx), "start", args, started)

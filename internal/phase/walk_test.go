@@ -13,7 +13,7 @@ import (
 // The walk goes through all that can happen to a daemon and its successor, to its launcher, its
 // keeper, its service manager, and to who stops it: each with its own table, what they have said
 // and is not heard yet, the lock, and the death of any at any moment. What the tables leave to
-// the code around them (swap, relieve, takes in successor.go, listen in run.go) is played here in
+// the code around them (swap, ensureSuccessor, takes and listen in internal/inside) is played here in
 // a few lines. There are two reloads, one end that is asked for by a signal, one by who stops the
 // daemon, one Ctrl-C, one death by SIGKILL, and one worker that ends by itself.
 

@@ -1,6 +1,6 @@
 //go:build unix
 
-package daemonocle
+package inside
 
 import (
 	"errors"
@@ -20,7 +20,7 @@ type layoutDir struct {
 }
 
 // layoutDirs are those that this life uses.
-func (l *life) layoutDirs() []layoutDir {
+func (l *Life) layoutDirs() []layoutDir {
 	var list []layoutDir
 	if n := l.plan.Laid.WorkDir; n != nil {
 		// Before the PID file only if that is inside: a start that loses to another
@@ -43,7 +43,7 @@ func (l *life) layoutDirs() []layoutDir {
 
 // checkLayout comes before anything is created. The directory of the PID file is
 // looked at wherever it comes from: who can rename it decides what runs.
-func (l *life) checkLayout() error {
+func (l *Life) checkLayout() error {
 	for _, dir := range l.layoutDirs() {
 		if err := l.lookSafe(dir); err != nil {
 			return err
@@ -59,12 +59,12 @@ func (l *life) checkLayout() error {
 	return nil
 }
 
-func (l *life) makeOtherDirs() error { return l.makeLayoutDirs(false) }
+func (l *Life) makeOtherDirs() error { return l.makeLayoutDirs(false) }
 
 // makeLayoutDirs creates what is missing, not even with umask 0 so that the next
 // start would refuse it, and looks again: in a directory such as /tmp somebody else
 // may have been faster.
-func (l *life) makeLayoutDirs(early bool) error {
+func (l *Life) makeLayoutDirs(early bool) error {
 	for _, dir := range l.layoutDirs() {
 		if dir.early != early {
 			continue
@@ -90,7 +90,7 @@ func (l *life) makeLayoutDirs(early bool) error {
 
 // lookSafe words what is wrong with a directory of the layout. What cannot be looked
 // at cannot be used either, which the use will say.
-func (l *life) lookSafe(dir layoutDir) error {
+func (l *Life) lookSafe(dir layoutDir) error {
 	err := dir.Safe(l.plan.Trusted())
 	if odd, is := errors.AsType[*paths.UnsafeError](err); is {
 		return l.plan.Unsafe(l.op, odd, dir.setting)

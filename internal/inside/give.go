@@ -1,4 +1,4 @@
-package daemonocle
+package inside
 
 import (
 	"context"
@@ -21,12 +21,12 @@ import (
 
 // successor is the process that is to take this one's place, seen from here.
 type successor struct {
-	l *life
+	l *Life
 	a *attempt.Attempt
 }
 
 // replace does one reload. An error means that all is as before.
-func (l *life) replace(w *request) error {
+func (l *Life) replace(w *request) error {
 	if err := l.refuseUnready(); err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (l *life) replace(w *request) error {
 }
 
 // refuseUnready refuses a reload while the daemon comes up or ends.
-func (l *life) refuseUnready() error {
+func (l *Life) refuseUnready() error {
 	state := l.state()
 	switch {
 	case state.Ending():
@@ -81,12 +81,12 @@ func (l *life) refuseUnready() error {
 }
 
 // refuseUnwatched refuses a reload where a successor would be nobody's.
-func (l *life) refuseUnwatched() error {
+func (l *Life) refuseUnwatched() error {
 	switch {
 	case l.plan.PID == nil:
-		return l.plan.Fail("reload", fault.Say("cannot reload daemon without PID file", ErrNoPIDFile))
+		return l.plan.Fail("reload", fault.Say("cannot reload daemon without PID file", fault.ErrNoPIDFile))
 	case l.held == nil || l.link == nil && l.manager.Load() == nil:
-		e := l.plan.Fail("reload", fault.Say("nobody watches over this process: a successor would be on its own", ErrUnsupported))
+		e := l.plan.Fail("reload", fault.Say("nobody watches over this process: a successor would be on its own", fault.ErrUnsupported))
 		e.Hint = "Start the daemon instead of running it, or under a service manager that listens (Type=notify in systemd)."
 		return e
 	}
@@ -94,7 +94,7 @@ func (l *life) refuseUnwatched() error {
 }
 
 // startSuccessor starts the successor.
-func (l *life) startSuccessor(askers []*control.Asker) (*successor, error) {
+func (l *Life) startSuccessor(askers []*control.Asker) (*successor, error) {
 	file, dir := l.held.FDs()
 	pass := []launch.Passed{{Name: passPIDFile, FD: file}, {Name: passPIDDir, FD: dir}}
 	if fd := l.held.Spare(); fd >= 0 {
@@ -123,7 +123,7 @@ func (l *life) startSuccessor(askers []*control.Asker) (*successor, error) {
 		pass = append(pass, launch.Passed{Name: passAsker, FD: a.FD()})
 	}
 	h := launch.Hello{
-		Key: l.plan.Key, Foreground: l.foreground, Predecessor: os.Getpid(), Generation: max(Generation(l.ctx), 1) + 1,
+		Key: l.plan.Key, Foreground: l.foreground, Predecessor: os.Getpid(), Generation: l.Generation() + 1,
 		ReadyFirst: l.plan.RequireReady, Jailed: l.plan.ChrootDir != "",
 	}
 	l.held.Expect()
@@ -164,7 +164,7 @@ func (s *successor) comeUp(ctx context.Context) error {
 			}
 			return e
 		case limit.Err() != nil:
-			e := l.plan.Fail("reload", fault.Say(fmt.Sprintf("timed out while waiting for the new process (PID %d)", a.Launch.PID()), ErrStillStarting, limit.Err()))
+			e := l.plan.Fail("reload", fault.Say(fmt.Sprintf("timed out while waiting for the new process (PID %d)", a.Launch.PID()), fault.ErrStillStarting, limit.Err()))
 			e.PID, e.Reason, e.Stderr = a.Launch.PID(), a.Note, a.LastLines()
 			return e
 		case lives != nil:
@@ -197,7 +197,7 @@ func (s *successor) handOver() error {
 	if !l.plan.RequireReady {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if l.step(phase.Leave, demand{cause: ErrReload})&phase.Refuse != 0 {
+		if l.step(phase.Leave, demand{cause: fault.ErrReload})&phase.Refuse != 0 {
 			return l.plan.Fail("reload", errEnding)
 		}
 		l.successor = s
@@ -224,9 +224,9 @@ func (s *successor) handOver() error {
 		}
 		return err
 	}
-	l.held.Retire(max(Generation(l.ctx), 1))
+	l.held.Retire(l.Generation())
 	l.held = nil
-	l.step(phase.Handed, demand{cause: ErrReload})
+	l.step(phase.Handed, demand{cause: fault.ErrReload})
 	if l.watched {
 		l.link.Close()
 	}
@@ -269,7 +269,7 @@ func (s *successor) swap() error {
 		err = l.manager.Load().HandOver(limit, a.Launch.PID())
 	}
 	if h := a.Launch.Handle(); err == nil && h != nil && h.Gone() {
-		err = ErrDied
+		err = fault.ErrDied
 	}
 	if err == nil {
 		a.Launch.Send(launch.Release)
@@ -284,13 +284,13 @@ func (s *successor) swap() error {
 		err = errors.Join(err, again)
 	}
 	go l.serveControl()
-	e := l.plan.Fail("reload", fault.Say(fmt.Sprintf("the new process (PID %d) did not take over: %v", a.Launch.PID(), err), ErrDied, err))
+	e := l.plan.Fail("reload", fault.Say(fmt.Sprintf("the new process (PID %d) did not take over: %v", a.Launch.PID(), err), fault.ErrDied, err))
 	e.PID, e.Reason, e.Hint, e.Stderr = a.Launch.PID(), a.Reason, a.Hint, a.LastLines()
 	return e
 }
 
 // depart is the end of a daemon in whose place another comes, or nobody.
-func (l *life) depart() {
+func (l *Life) depart() {
 	l.awaitTakeOver()
 	l.closeRequests()
 	l.control.close(true)
@@ -307,7 +307,7 @@ func (l *life) depart() {
 // ensureSuccessor makes sure that the successor is there: whatever has become of it since the
 // reload was promised, there must be a daemon afterwards. It reports false if there is
 // to be none, or can be none.
-func (l *life) ensureSuccessor() bool {
+func (l *Life) ensureSuccessor() bool {
 	l.mu.Lock()
 	s, state := l.successor, l.phase
 	l.mu.Unlock()
@@ -355,7 +355,7 @@ func (s *successor) takes() bool {
 
 // replaceSuccessor gives another successor for one that is of no use, or nil. Who asks for the end
 // need not wait for one that does not come up.
-func (l *life) replaceSuccessor() *successor {
+func (l *Life) replaceSuccessor() *successor {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	l.mu.Lock()
@@ -375,7 +375,7 @@ func (l *life) replaceSuccessor() *successor {
 				l.lastSuccessor.Store(s.a.Launch)
 				return s
 			}
-			err = ErrDied
+			err = fault.ErrDied
 		} else {
 			s.end()
 		}

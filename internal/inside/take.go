@@ -1,4 +1,4 @@
-package daemonocle
+package inside
 
 import (
 	"context"
@@ -119,8 +119,8 @@ func inherit(c *launch.Child) *succession {
 	return s
 }
 
-// jailed: this process's root directory is already what ChrootDir names.
-func jailed() bool { return inherited != nil && inherited.jailed }
+// Jailed: this process's root directory is already what ChrootDir names.
+func Jailed() bool { return inherited != nil && inherited.jailed }
 
 func (s *succession) state() phase.TakeOver {
 	s.mu.Lock()
@@ -145,10 +145,10 @@ func (s *succession) move(h phase.Happening) (do phase.Act, ok bool) {
 }
 
 // happens makes a move, and does what follows from it.
-func (l *life) happens(h phase.Happening) { l.follow(l.next(h)) }
+func (l *Life) happens(h phase.Happening) { l.follow(l.next(h)) }
 
 // next makes a move, and gives what follows. It does not wait.
-func (l *life) next(h phase.Happening) phase.Act {
+func (l *Life) next(h phase.Happening) phase.Act {
 	do, ok := l.succession.move(h)
 	if !ok {
 		l.complainSoon("take over", fmt.Errorf("happening %d cannot come in state %d", h, l.succession.state()))
@@ -157,7 +157,7 @@ func (l *life) next(h phase.Happening) phase.Act {
 }
 
 // follow does what follows from a move. No lock is held: some of it waits.
-func (l *life) follow(do phase.Act) {
+func (l *Life) follow(do phase.Act) {
 	s := l.succession
 	if do&phase.AskForLock != 0 {
 		go func() {
@@ -189,7 +189,7 @@ func (l *life) follow(do phase.Act) {
 		l.answer(control.Answer{Err: errEnding.Error(), PID: s.predecessor, Stopping: true})
 	}
 	if do&phase.EndSelf != 0 {
-		l.end(0, ErrStartCancelled)
+		l.end(0, fault.ErrStartCancelled)
 	}
 	if do&phase.Settle != 0 {
 		close(s.settled)
@@ -197,7 +197,7 @@ func (l *life) follow(do phase.Act) {
 }
 
 // listenToPredecessor hears the daemon whose place this one is to take.
-func (l *life) listenToPredecessor() {
+func (l *Life) listenToPredecessor() {
 	s := l.succession
 	for {
 		m, err := l.link.Receive()
@@ -222,7 +222,7 @@ func (l *life) listenToPredecessor() {
 
 // awaitTakeOver is for a process that ends: if it has said that it takes over, then it must be
 // the daemon first, or the PID file would be nobody's. If it has not, it never will.
-func (l *life) awaitTakeOver() {
+func (l *Life) awaitTakeOver() {
 	if l.succession != nil {
 		l.happens(phase.Ends)
 		<-l.succession.settled
@@ -230,13 +230,13 @@ func (l *life) awaitTakeOver() {
 }
 
 // sayReloaded prints the line in one piece: it goes to where both generations write.
-func (l *life) sayReloaded(ok bool) {
+func (l *Life) sayReloaded(ok bool) {
 	say(os.Stdout).Done("Reloading "+l.plan.Name, ok)
 }
 
 // insist writes this process's number. The lock of a predecessor that is dead comes in a
 // moment; one that lives may have let go of it in vain.
-func (l *life) insist() {
+func (l *Life) insist() {
 	s, wait := l.succession, time.Duration(0)
 	if !s.others() {
 		wait = timing.LockComes
@@ -253,7 +253,7 @@ func (l *life) insist() {
 // awaitTurn is for a daemon whose worker waits for the predecessor to be gone. It reports
 // false if there is no turn. A signal that asks this process to end has its effect when it is
 // the daemon: nobody else would remove the PID file.
-func (l *life) awaitTurn() bool {
+func (l *Life) awaitTurn() bool {
 	s := l.succession
 	go func() {
 		if s.old == nil || s.old.Wait(context.Background()) == nil {
@@ -265,16 +265,16 @@ func (l *life) awaitTurn() bool {
 }
 
 // giveUp says that the predecessor does not end in time.
-func (l *life) giveUp() {
+func (l *Life) giveUp() {
 	l.sayReloaded(false)
-	e := l.plan.Fail("reload", fault.Say(fmt.Sprintf("previous process (PID %d) did NOT exit during reload", l.succession.predecessor), ErrStopTimeout))
+	e := l.plan.Fail("reload", fault.Say(fmt.Sprintf("previous process (PID %d) did NOT exit during reload", l.succession.predecessor), fault.ErrStopTimeout))
 	e.PID = l.succession.predecessor
-	say(os.Stderr).Error(inLine(e))
+	say(os.Stderr).Error(line(e))
 	l.answer(control.Answer{Err: e.Err.Error(), PID: e.PID, Capital: e.Capital})
 }
 
 // takeOver makes this process the daemon.
-func (l *life) takeOver() {
+func (l *Life) takeOver() {
 	s := l.succession
 	if s.keeper >= 0 {
 		l.link.Switch(s.keeper)
@@ -323,7 +323,7 @@ func (s *succession) atWork() (list []*proc.Handle) {
 // awaitDraining is for the end: while an earlier generation finishes its work, the daemon
 // has not ended. The same limits as the worker's goodbye has; what cuts that short is
 // passed on, for nobody else knows of those.
-func (l *life) awaitDraining() {
+func (l *Life) awaitDraining() {
 	draining := l.succession.atWork()
 	gone := make(chan struct{})
 	go func() {
@@ -348,7 +348,7 @@ func (l *life) awaitDraining() {
 }
 
 // answer tells those who have asked the predecessor.
-func (l *life) answer(a control.Answer) {
+func (l *Life) answer(a control.Answer) {
 	for _, asker := range l.succession.askers {
 		asker.Answer(a)
 	}

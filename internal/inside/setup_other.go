@@ -1,6 +1,6 @@
 //go:build !unix
 
-package daemonocle
+package inside
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 )
 
 // setUp refuses what needs a Unix kernel rather than do without it silently.
-func (l *life) setUp() error {
+func (l *Life) setUp() error {
 	var problems []error
 	for setting, set := range map[string]bool{"PIDFile": l.plan.PID != nil, "ChrootDir": l.plan.ChrootDir != ""} {
 		if set {

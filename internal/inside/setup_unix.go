@@ -1,6 +1,6 @@
 //go:build unix
 
-package daemonocle
+package inside
 
 import (
 	"context"
@@ -23,7 +23,7 @@ import (
 // setUp makes this process what the settings say, in the order in which it is
 // safe: what needs privilege first, the proof that it is gone last. What it has
 // created before an error is in l.undo.
-func (l *life) setUp() error {
+func (l *Life) setUp() error {
 	if l.plan.PID != nil && !l.host.Foreign() { // or there is no reload
 		launch.Locate()
 	}
@@ -66,14 +66,14 @@ func (l *life) setUp() error {
 			return err
 		}
 		// Who is asked to end before the predecessor counts on him ends alone.
-		if err := context.Cause(l.ctx); errors.Is(err, ErrStartCancelled) || err != nil && l.succession.others() {
+		if err := context.Cause(l.ctx); errors.Is(err, fault.ErrStartCancelled) || err != nil && l.succession.others() {
 			return l.fail(err)
 		}
 	}
 	return nil
 }
 
-func (l *life) takePIDFile() error {
+func (l *Life) takePIDFile() error {
 	if l.plan.Private != "" {
 		err := paths.Name{Path: l.plan.Private}.MakeAll(0o700, paths.Nobody, &l.undo)
 		if err == nil {
@@ -103,7 +103,7 @@ func (l *life) takePIDFile() error {
 
 // waitAtGate is where a restart finds out that the new daemon gets this far, before it
 // stops the old one. If the launcher is gone, taking the PID file shows how things are.
-func (l *life) waitAtGate() error {
+func (l *Life) waitAtGate() error {
 	l.link.Send(launch.Message{Kind: launch.Waiting})
 	select {
 	case <-l.gate:
@@ -113,7 +113,7 @@ func (l *life) waitAtGate() error {
 	return nil
 }
 
-func (l *life) inheritPIDFile() error {
+func (l *Life) inheritPIDFile() error {
 	if err := l.succession.broken; err != nil {
 		return l.plan.Fail("reload", err)
 	}
@@ -121,7 +121,7 @@ func (l *life) inheritPIDFile() error {
 	return nil
 }
 
-func (l *life) takeStreams() error {
+func (l *Life) takeStreams() error {
 	if l.foreground {
 		return nil
 	}
@@ -153,7 +153,7 @@ func (l *life) takeStreams() error {
 }
 
 // putStreams puts the files, or null, in the place of the standard streams.
-func (l *life) putStreams(out, errFile, null *os.File) error {
+func (l *Life) putStreams(out, errFile, null *os.File) error {
 	if err := launch.Redirect(int(null.Fd()), 0); err != nil {
 		return l.cannot("redirect", "stdin", err, "")
 	}
@@ -181,7 +181,7 @@ func (l *life) putStreams(out, errFile, null *os.File) error {
 
 // stderrLater puts the file in the place of stderr with the verdict: until then what we
 // write is for the launcher.
-func (l *life) stderrLater(f *os.File) {
+func (l *Life) stderrLater(f *os.File) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.null = f
@@ -190,7 +190,7 @@ func (l *life) stderrLater(f *os.File) {
 	}
 }
 
-func (l *life) cannotOpenLog(err error) *fault.Fault {
+func (l *Life) cannotOpenLog(err error) *fault.Fault {
 	thing := "log file"
 	if path, is := errors.AsType[*fs.PathError](err); is {
 		thing += " " + path.Path
@@ -204,12 +204,12 @@ func (l *life) cannotOpenLog(err error) *fault.Fault {
 
 // inheritStreams opens the log files anew, as a start does, or goes on with those that the
 // predecessor had open: the user that it has become may not be allowed to open them.
-func (l *life) inheritStreams() error {
+func (l *Life) inheritStreams() error {
 	if l.foreground {
 		return nil
 	}
 	theirs := l.succession.stderr
-	out, errFile, err := openLogs(inside(l.plan.Stdout), inside(l.plan.Stderr), paths.Nobody, &l.undo)
+	out, errFile, err := openLogs(within(l.plan.Stdout), within(l.plan.Stderr), paths.Nobody, &l.undo)
 	if errors.Is(err, fs.ErrPermission) {
 		l.stderrLater(theirs)
 		return nil
@@ -238,7 +238,7 @@ func logMessage(kind launch.Kind, f *os.File) launch.Message {
 	return m
 }
 
-func (l *life) closeInherited() error {
+func (l *Life) closeInherited() error {
 	switch {
 	case l.link != nil && l.plan.CloseOpenFiles:
 		l.link.CloseInherited()
@@ -253,7 +253,7 @@ func (l *life) closeInherited() error {
 }
 
 // check lets the program look whether it could do its work.
-func (l *life) check() error {
+func (l *Life) check() error {
 	hook := l.code.Check
 	if hook == nil {
 		return nil
@@ -264,7 +264,7 @@ func (l *life) check() error {
 	return nil
 }
 
-func (l *life) privileged() error {
+func (l *Life) privileged() error {
 	hook := l.code.Privileged
 	if hook == nil || l.succession != nil && (l.plan.ChrootDir != "" || !l.plan.ID.IsZero()) {
 		return nil // in the latter case the privileges are gone
@@ -277,7 +277,7 @@ func (l *life) privileged() error {
 }
 
 // confine changes root directory, limits, working directory and identity.
-func (l *life) confine() error {
+func (l *Life) confine() error {
 	change, err := privs.Prepare(l.plan.ID)
 	if err != nil {
 		return l.fail(err)
@@ -286,7 +286,7 @@ func (l *life) confine() error {
 	if l.plan.Stranger() {
 		environ.LeaveTerminal()
 	}
-	if dir := l.plan.ChrootDir; dir != "" && !jailed() {
+	if dir := l.plan.ChrootDir; dir != "" && !Jailed() {
 		if err := (paths.Name{Path: dir}).Chroot(); err != nil {
 			hint := ""
 			if fault.Has[*paths.LinkError](err) {

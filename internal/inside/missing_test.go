@@ -1,4 +1,4 @@
-package daemonocle
+package inside
 
 import (
 	"errors"
@@ -25,7 +25,7 @@ func TestMissing(t *testing.T) {
 		{path("a", syscall.ENOTDIR), ""},
 		{fmt.Errorf("read: %w", path("../a", fs.ErrNotExist)), "../a"},
 		{errors.Join(errors.New("x"), path("a", syscall.ENOENT)), "a"},
-		{&ExitError{Message: "x"}, ""},
+		{errors.New("x"), ""},
 		{&os.LinkError{Op: "rename", Old: "a", New: "/b", Err: syscall.ENOENT}, "a"},
 		{&os.LinkError{Op: "rename", Old: "/a", New: "b", Err: syscall.ENOENT}, "b"},
 	} {
