@@ -25,8 +25,6 @@ func (h programHost) Code() inside.Code {
 
 func (h programHost) Life() *atomic.Pointer[inside.Life] { return &h.d.life }
 
-func (h programHost) Foreign() bool { return h.d.foreign != nil }
-
 func (h programHost) Raise(op string) error { return h.d.foreign.raise(h.d.plan, op) }
 
 func (h programHost) Complain(act string, err error) { h.d.complain(act, err) }

@@ -15,9 +15,8 @@ type Host interface {
 	// Life is where the life is found while it lasts.
 	Life() *atomic.Pointer[Life]
 
-	// Foreign: the worker is another program.
-	Foreign() bool
-	// Raise takes what that program needs of the privileges that the daemon still has.
+	// Raise takes what a worker that is another program needs of the privileges that the
+	// daemon still has.
 	Raise(op string) error
 
 	// Complain is for what no caller can be told.

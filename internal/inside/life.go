@@ -304,7 +304,7 @@ func newLife(ctx context.Context, p *plan.Plan, h Host, op string, link *launch.
 	if link == nil {
 		l.notifyFD = sdnotify.DescriptorOf(ctx)
 	}
-	if link == nil && !h.Foreign() { // another program speaks for itself
+	if link == nil && p.Worker != plan.Program { // another program speaks for itself
 		l.meetManager()
 	}
 	l.watchdog.begin()
@@ -321,7 +321,7 @@ func (l *Life) live() int {
 		return 1
 	}
 	l.completed()
-	if l.host.Foreign() {
+	if l.plan.Worker == plan.Program {
 		l.stopHandlersSoon(true) // takes a while
 	}
 	s := l.succession

@@ -16,6 +16,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/limits"
 	"github.com/daemonocle/daemonocle/internal/paths"
 	"github.com/daemonocle/daemonocle/internal/phase"
+	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/privs"
 	"github.com/daemonocle/daemonocle/internal/usercode"
 )
@@ -24,7 +25,7 @@ import (
 // safe: what needs privilege first, the proof that it is gone last. What it has
 // created before an error is in l.undo.
 func (l *Life) setUp() error {
-	if l.plan.PID != nil && !l.host.Foreign() { // or there is no reload
+	if l.plan.PID != nil && l.plan.Worker != plan.Program { // or there is no reload
 		launch.Locate()
 	}
 	// Before anything is created, so that everything has the right mode.
@@ -146,7 +147,7 @@ func (l *Life) takeStreams() error {
 			}
 		}
 	}
-	if out != nil && l.host.Foreign() {
+	if out != nil && l.plan.Worker == plan.Program {
 		l.link.Send(logMessage(launch.Stdout, out))
 	}
 	return l.putStreams(out, errFile, null)
@@ -298,7 +299,7 @@ func (l *Life) confine() error {
 			return l.cannot("change root directory", "", err, hint)
 		}
 	}
-	if l.host.Foreign() {
+	if l.plan.Worker == plan.Program {
 		// It has the limits of whoever starts it, or those that it asks for.
 		if err := l.host.Raise(l.op); err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/phase"
+	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/signals"
 )
 
@@ -70,10 +71,10 @@ func (l *Life) handleSignals() {
 	}
 	// First those that would kill a daemon for which they mean something else: whoever finds
 	// its PID file may send them. Each takes some 50 microseconds.
-	if !l.host.Foreign() {
+	if l.plan.Worker != plan.Program {
 		h.install(signals.Reopen)
 	}
-	if l.code.Reload != nil || !l.host.Foreign() && (l.plan.PID != nil && l.link != nil || l.manager.Load() != nil) {
+	if l.code.Reload != nil || l.plan.Worker != plan.Program && (l.plan.PID != nil && l.link != nil || l.manager.Load() != nil) {
 		h.install(signals.HangUp)
 	}
 	// Go's runtime would catch it and do nothing.
@@ -86,7 +87,7 @@ func (l *Life) handleSignals() {
 		h.install(sig)
 	}
 	defer close(l.stopped)
-	if l.link != nil && !l.host.Foreign() {
+	if l.link != nil && l.plan.Worker != plan.Program {
 		// Go's answer to a broken pipe on 1 or 2 is death: of a daemon, because of
 		// whoever read its output. With this it is the error of a write.
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/phase"
+	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/signals"
 	"github.com/daemonocle/daemonocle/internal/usercode"
 )
@@ -19,7 +20,7 @@ import (
 // work runs the worker and says goodbye. The process is set up.
 func (l *Life) work() *fault.Fault {
 	<-l.installed
-	if l.held != nil && !l.host.Foreign() {
+	if l.held != nil && l.plan.Worker != plan.Program {
 		l.inode = l.held.Inode()
 	}
 	l.mu.Lock()
