@@ -253,10 +253,7 @@ func newDaemon(c Config, m plan.Member) (*Daemon, error) {
 	}
 	f := foreignOf(c.Worker)
 	p, found := plan.Make(c.settings(m, f))
-	var problems []error
-	for _, p := range found {
-		problems = append(problems, &ConfigError{Setting: p.Setting, Value: p.Value, Err: p.Err, Hint: p.Hint})
-	}
+	problems := configErrors(found)
 	bad := func(setting, value string, err error, hint string) {
 		problems = append(problems, &ConfigError{Setting: setting, Value: value, Err: err, Hint: hint})
 	}
@@ -265,7 +262,10 @@ func newDaemon(c Config, m plan.Member) (*Daemon, error) {
 		bad("Actions", "", err, "")
 	}
 	if d.foreign != nil {
-		problems = append(problems, d.foreign.complete(d)...)
+		if d.code.Help == "" {
+			d.code.Help = d.foreign.help()
+		}
+		problems = append(problems, configErrors(d.foreign.Complete(p))...)
 	}
 	for setting := range c.SetBy {
 		if !isSetting(setting) {
@@ -281,6 +281,14 @@ func newDaemon(c Config, m plan.Member) (*Daemon, error) {
 		return nil, c.refused(problems)
 	}
 	return d, nil
+}
+
+// configErrors are the problems as users know them.
+func configErrors(problems []plan.Problem) (errs []error) {
+	for _, p := range problems {
+		errs = append(errs, &ConfigError{Setting: p.Setting, Value: p.Value, Err: p.Err, Hint: p.Hint})
+	}
+	return errs
 }
 
 // isSetting: FieldByName would link 5 KB more.

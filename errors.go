@@ -8,6 +8,7 @@ import (
 
 	"github.com/daemonocle/daemonocle/internal/console"
 	"github.com/daemonocle/daemonocle/internal/fault"
+	"github.com/daemonocle/daemonocle/internal/inside"
 	"github.com/daemonocle/daemonocle/internal/signals"
 	"github.com/daemonocle/daemonocle/internal/usercode"
 )
@@ -194,7 +195,7 @@ func ours(err error) bool {
 		all := e.Unwrap()
 		return len(all) > 0 && ours(all[0])
 	}
-	return false
+	return err == inside.ErrNotExecuted // of a program.Error, whose type not everybody links
 }
 
 func (e *ConfigError) ours() bool { return true }

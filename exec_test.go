@@ -759,13 +759,15 @@ func TestStopInTheMomentOfExec(t *testing.T) {
 
 // What a program does not use of this it does not link.
 func TestOnlyWhoExecutesProgramsLinksIt(t *testing.T) {
-	graph := goCommand(t, "linux", "build", "-o", os.DevNull, "-ldflags=-dumpdep", "./examples/heartbeat")
-	if !strings.Contains(graph, "\nmain.main -> ") {
-		t.Fatalf("the linker's output is no graph of what needs what: %.200s", graph)
-	}
-	for _, name := range []string{module + ".(*program).", module + ".(*watchman).", module + "/internal/sdnotify.(*Listener).", "regexp."} {
-		if strings.Contains(graph, "\n"+name) {
-			t.Errorf("a program whose worker is Go code links %s", name)
+	for of, executes := range map[string]bool{"./examples/heartbeat": false, "./cmd/daemonocle": true} {
+		graph := goCommand(t, "linux", "build", "-o", os.DevNull, "-ldflags=-dumpdep", of)
+		if !strings.Contains(graph, "\nmain.main -> ") {
+			t.Fatalf("the linker's output is no graph of what needs what: %.200s", graph)
+		}
+		for _, name := range []string{module + ".(*programWorker).", module + "/internal/program.", module + "/internal/sdnotify.(*Listener).", "regexp."} {
+			if strings.Contains(graph, "\n"+name) != executes {
+				t.Errorf("%s, which executes programs: %t, links %s: %t", of, executes, name, !executes)
+			}
 		}
 	}
 }

@@ -70,9 +70,8 @@ func NewGroup(c Config, workers int) (*Group, error) {
 		g.templates[s.name] = t
 	}
 	if f := foreignOf(c.Worker); f != nil {
-		if _, err := f.member(0); err != nil {
-			problems = append(problems, err)
-		}
+		_, found := f.member(0)
+		problems = append(problems, configErrors(found)...)
 	}
 	if len(problems) > 0 {
 		return nil, c.refused(problems)
@@ -151,10 +150,7 @@ func (g *Group) Daemon(n int) (*Daemon, error) {
 		c.Layout = func(name string) (Paths, error) { return expandPaths(layout, name, n) }
 	}
 	if f := foreignOf(c.Worker); f != nil {
-		var err error
-		if c.Worker, err = f.member(n); err != nil {
-			return nil, fmt.Errorf("worker %d: %w", n, err)
-		}
+		c.Worker, _ = f.member(n) // whose templates NewGroup has read
 	}
 	d, err := newDaemon(c, plan.Member{N: n, Of: g.size})
 	if err != nil {

@@ -25,7 +25,7 @@ func (h programHost) Code() inside.Code {
 
 func (h programHost) Life() *atomic.Pointer[inside.Life] { return &h.d.life }
 
-func (h programHost) Raise(op string) error { return h.d.foreign.raise(h.d.plan, op) }
+func (h programHost) Raise(op string) error { return h.d.foreign.Raise(h.d.plan, op) }
 
 func (h programHost) Complain(act string, err error) { h.d.complain(act, err) }
 

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/outside"
+	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/pyjson"
 	"github.com/daemonocle/daemonocle/internal/signals"
@@ -122,7 +122,7 @@ func (v *printer) broken(held, mended bool) {
 func (v *printer) orphaned(pids []int) {
 	text := "Processes that " + v.d.plan.Name + " has left behind are still running"
 	if len(pids) > 0 {
-		text += " (PID " + list(pids) + since(pids) + ")"
+		text += " (PID " + plan.PIDs(pids) + since(pids) + ")"
 	}
 	v.Warn(text)
 }
@@ -148,10 +148,6 @@ func since(pids []int) string {
 	return "; for " + console.Uptime(time.Duration(oldest*float64(time.Second)))
 }
 
-func list(pids []int) string {
-	return strings.Trim(strings.Join(strings.Fields(fmt.Sprint(pids)), ", "), "[]")
-}
-
 func (v *printer) start(ctx context.Context, o StartOptions) error {
 	s, err := v.d.start(ctx, o, v.watcher("Starting"))
 	return v.started(s, err)
@@ -174,7 +170,7 @@ func (v *printer) stopped(s Stopped, o StopOptions, err error) error {
 	case !errors.Is(err, ErrNotRunning):
 		v.left(s, o)
 	case o.Force && len(s.Left) > 0: // without force they were named before
-		v.Warn("They were killed (PID " + list(s.Left) + ")")
+		v.Warn("They were killed (PID " + plan.PIDs(s.Left) + ")")
 	}
 	return v.finish(err)
 }
@@ -266,7 +262,7 @@ func (v *printer) left(s Stopped, o StopOptions) {
 	if len(s.Left) == 0 {
 		return
 	}
-	pids := list(s.Left)
+	pids := plan.PIDs(s.Left)
 	what := plural(len(s.Left), "A process", "%d processes") + " of the process group of " + v.d.plan.Name
 	if o.Force {
 		v.Warn(what + plural(len(s.Left), " was", " were") + " left and killed (PID " + pids + ")")

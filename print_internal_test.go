@@ -15,6 +15,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/plan"
+	"github.com/daemonocle/daemonocle/internal/program"
 	"github.com/daemonocle/daemonocle/internal/usercode"
 )
 
@@ -96,7 +97,7 @@ func TestOnlyOurOwnFirstWordIsCapitalised(t *testing.T) {
 			{odd, `Setting Name "x": banana`},
 			{errors.Join(odd, odd), "Setting Name \"x\": banana\n  setting Name \"x\": banana"},
 			{&Error{Err: banana, Capital: true}, "Banana"},
-			{d.relay("start", &programError{name: "/x", err: fs.ErrNotExist}), "Unable to execute /x (file does not exist)"},
+			{d.relay("start", &program.Error{Name: "/x", Err: fs.ErrNotExist}), "Unable to execute /x (file does not exist)"},
 
 			// Names.
 			{d.plan.NotRunning("reload"), name + " is not running"},

@@ -106,8 +106,8 @@ func (d *Daemon) launcher(args []string) *outside.Launcher {
 		},
 	}
 	if d.foreign != nil {
-		l.Program = func() error { return d.foreign.check(d) }
-		l.Watch = func(ctx context.Context) (attempt.Watch, error) { return d.foreign.prepareWatch(ctx, d) }
+		l.Program = func() error { return d.foreign.Check(d.plan) }
+		l.Watch = func(ctx context.Context) (attempt.Watch, error) { return d.foreign.Watch(ctx, d.plan) }
 	}
 	if hook := d.code.Hooks.Start; hook != nil {
 		l.Hook = func(ctx context.Context, debug bool) error {

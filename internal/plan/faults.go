@@ -140,6 +140,11 @@ func (p *Plan) Cannot(op, act, thing string, err error, hint string) *fault.Faul
 	return f
 }
 
+// PIDs lists processes.
+func PIDs(pids []int) string {
+	return strings.Trim(strings.Join(strings.Fields(fmt.Sprint(pids)), ", "), "[]")
+}
+
 // LinkHint says what to do about a stranger's symbolic link in the path of a setting.
 func (p *Plan) LinkHint(setting string) string {
 	return "Remove the link, give it to root, or set " + p.Setting(setting) + " to another path."

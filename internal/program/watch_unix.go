@@ -1,6 +1,6 @@
 //go:build unix
 
-package daemonocle
+package program
 
 import (
 	"context"
@@ -24,30 +24,30 @@ import (
 	"github.com/daemonocle/daemonocle/internal/timing"
 )
 
-// programWatch is the launcher's watch over one start of a program.
-type programWatch struct {
-	p      *program
+// watch is the launcher's watch over one start of a program.
+type watch struct {
+	ready  Probe              // nil: it has no way to say so
 	socket *sdnotify.Listener // nil: it does not wait for notifications
 	let    func()             // ends the adoption of orphans
 }
 
-// prepareWatch must be called before the daemon's process is made: what happened before
-// was not this start.
-func (p *program) prepareWatch(ctx context.Context, d *Daemon) (attempt.Watch, error) {
-	w := &programWatch{p: p}
-	switch probe := p.Ready.probe.(type) {
+// Watch gets ready, in the launcher, to watch the program start. It must be called before the
+// daemon's process is made: what happened before was not this start.
+func (p *Program) Watch(ctx context.Context, own *plan.Plan) (attempt.Watch, error) {
+	w := &watch{ready: p.Ready}
+	switch probe := p.Ready.(type) {
 	case *askProbe:
 		limit, stop := context.WithTimeout(ctx, timing.ProbeBefore)
 		defer stop()
 		if probe.ready(limit) {
-			e := d.relay("start", fmt.Errorf("%s answers already, before the daemon runs", probe.what))
+			e := own.Relay("start", fmt.Errorf("%s answers already, before the daemon runs", probe.what))
 			e.Hint = "Stop what answers there, or let the daemon use another address."
 			return nil, e
 		}
 	case *notifyProbe:
 		socket, err := sdnotify.Listen()
 		if err != nil {
-			return nil, d.plan.Fail("start", err)
+			return nil, own.Fail("start", err)
 		}
 		w.socket = socket
 	}
@@ -55,21 +55,21 @@ func (p *program) prepareWatch(ctx context.Context, d *Daemon) (attempt.Watch, e
 	return w, nil
 }
 
-func (w *programWatch) Address() string {
+func (w *watch) Address() string {
 	if w.socket == nil {
 		return ""
 	}
 	return w.socket.Name
 }
 
-func (w *programWatch) Close() {
+func (w *watch) Close() {
 	if w.socket != nil {
 		w.socket.Close()
 	}
 	w.let()
 }
 
-func (w *programWatch) Watch(ctx, limit context.Context, a *attempt.Attempt) (phase.Sign, error) {
+func (w *watch) Watch(ctx, limit context.Context, a *attempt.Attempt) (phase.Sign, error) {
 	over, stop := context.WithCancel(limit)
 	defer stop()
 	died := make(chan launch.Status, 1)
@@ -78,7 +78,7 @@ func (w *programWatch) Watch(ctx, limit context.Context, a *attempt.Attempt) (ph
 			died <- s
 		}
 	}()
-	is := w.ready(over, a)
+	is := w.announced(over, a)
 	var lived <-chan time.Time
 	if is == nil {
 		lived = time.After(time.Until(a.Since.Add(a.Plan.StartWindow)))
@@ -111,11 +111,11 @@ func (w *programWatch) Watch(ctx, limit context.Context, a *attempt.Attempt) (ph
 	return sign, nil
 }
 
-func (w *programWatch) Await(ctx context.Context, a *attempt.Attempt) (ready, can bool) {
-	if _, reads := w.p.Ready.probe.(*lineProbe); reads && a.Stderr == nil && a.Stdout == nil {
+func (w *watch) Await(ctx context.Context, a *attempt.Attempt) (ready, can bool) {
+	if _, reads := w.ready.(*lineProbe); reads && a.Stderr == nil && a.Stdout == nil {
 		return false, false // the lines are on the terminal
 	}
-	is := w.ready(ctx, a)
+	is := w.announced(ctx, a)
 	if is == nil {
 		return false, false
 	}
@@ -127,16 +127,16 @@ func (w *programWatch) Await(ctx context.Context, a *attempt.Attempt) (ready, ca
 	}
 }
 
-// ready gives a channel that is closed when the program is, nil if it has no way
-// to say so.
-func (w *programWatch) ready(ctx context.Context, a *attempt.Attempt) <-chan struct{} {
-	if w.p.Ready.probe == nil {
+// announced gives a channel that is closed when the program is ready, nil if it has no way to
+// say so.
+func (w *watch) announced(ctx context.Context, a *attempt.Attempt) <-chan struct{} {
+	if w.ready == nil {
 		return nil
 	}
 	is := make(chan struct{})
 	go func() {
 		var ok bool
-		switch probe := w.p.Ready.probe.(type) {
+		switch probe := w.ready.(type) {
 		case *askProbe:
 			ok = backOff(ctx, func() bool { return probe.ready(ctx) })
 		case *lineProbe:
@@ -186,7 +186,7 @@ func (p *lineProbe) appears(ctx context.Context, a *attempt.Attempt) bool {
 }
 
 // holds looks whether the program is the daemon still.
-func (w *programWatch) holds(ctx context.Context, a *attempt.Attempt) error {
+func (w *watch) holds(ctx context.Context, a *attempt.Attempt) error {
 	pid := a.Launch.PID()
 	if h := a.Launch.Handle(); h != nil && h.Gone() {
 		s, _ := a.Launch.Wait(ctx)
@@ -199,7 +199,7 @@ func (w *programWatch) holds(ctx context.Context, a *attempt.Attempt) error {
 	if err != nil || r.State == pidfile.Running && r.PID == pid {
 		return nil
 	}
-	e := a.Plan.Fail("start", fault.Say("the program has closed the descriptor that holds the lock of the PID file, and was ended", ErrDied))
+	e := a.Plan.Fail("start", fault.Say("the program has closed the descriptor that holds the lock of the PID file, and was ended", fault.ErrDied))
 	e.PID = pid
 	e.Hint = "It closes what it inherits. Start a shell that waits for it instead."
 	w.Tell(a, e)
@@ -209,19 +209,19 @@ func (w *programWatch) holds(ctx context.Context, a *attempt.Attempt) error {
 
 // died is the verdict on a program that has ended. If it went into the background
 // what it has left there is ended as well.
-func (w *programWatch) died(a *attempt.Attempt, s launch.Status) error {
+func (w *watch) died(a *attempt.Attempt, s launch.Status) error {
 	err := a.Died(s)
 	left := w.End(a)
 	w.Tell(a, err)
 	if e, is := errors.AsType[*fault.Fault](err); is && len(left) > 0 && s.Code == 0 {
-		e.Reason = fmt.Sprintf("it went into the background by itself (PID %s), and was ended", list(left))
+		e.Reason = fmt.Sprintf("it went into the background by itself (PID %s), and was ended", plan.PIDs(left))
 		e.Hint = "Tell it to stay in the foreground; many programs have an option for that, such as -f, -n, --foreground or --nodaemon."
 	}
 	return err
 }
 
 // Tell adds what the program had to say to the error.
-func (w *programWatch) Tell(a *attempt.Attempt, err error) {
+func (w *watch) Tell(a *attempt.Attempt, err error) {
 	e, is := errors.AsType[*fault.Fault](err)
 	if !is {
 		return
@@ -241,7 +241,7 @@ func (w *programWatch) Tell(a *attempt.Attempt, err error) {
 // in its session, and orphans that have left both; the latter two only of a daemon that is
 // started alone. What the daemon's user could not end himself is left, such as what
 // has become root. It returns what it has met.
-func (w *programWatch) End(a *attempt.Attempt) []int {
+func (w *watch) End(a *attempt.Attempt) []int {
 	session := 0
 	if a.Alone {
 		session = a.Launch.Session()

@@ -1,6 +1,4 @@
-//go:build linux
-
-package daemonocle
+package program
 
 import (
 	"bufio"

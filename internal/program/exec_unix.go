@@ -1,6 +1,6 @@
 //go:build unix
 
-package daemonocle
+package program
 
 import (
 	"bufio"
@@ -35,15 +35,15 @@ func checkInterpreter(path string) error {
 		return nil
 	}
 	if err := executable(words[0]); err != nil {
-		return &programError{path, fault.Say("its interpreter "+words[0]+": "+plan.Cause(err), err), "Install the interpreter, or correct the first line of the script."}
+		return &Error{path, fault.Say("its interpreter "+words[0]+": "+plan.Cause(err), err), "Install the interpreter, or correct the first line of the script."}
 	}
 	return nil
 }
 
-// raise takes what only a privileged process gets: hard limits that are higher
+// Raise takes what only a privileged process gets: hard limits that are higher
 // than ours, and a lower niceness. The rest comes last, when nothing but the
 // program can trip over it.
-func (p *program) raise(own *plan.Plan, op string) error {
+func (p *Program) Raise(own *plan.Plan, op string) error {
 	if id := own.ID; id.SwitchUser { // before the root directory changes
 		if u, err := user.LookupId(strconv.Itoa(id.UID)); err == nil {
 			p.user = []string{"HOME=" + u.HomeDir, "USER=" + u.Username, "LOGNAME=" + u.Username}
@@ -63,7 +63,7 @@ func (p *program) raise(own *plan.Plan, op string) error {
 }
 
 // execute returns only with an error.
-func (p *program) execute(l *inside.Life, path string, argv, env []string) error {
+func (p *Program) execute(l *inside.Life, path string, argv, env []string) error {
 	if err := l.HandOn(); err != nil {
 		return err
 	}
