@@ -616,7 +616,7 @@ func (g *Group) dispatch(ctx context.Context, out Output, name string, args []st
 			return c.oneByOne(func(d *Daemon, out Output) error { return newPrinter(d, out).logs(ctx, o, d.Logs) })
 		}
 		return newPrinter(some, out).logs(ctx, o, func(ctx context.Context, w io.Writer, o LogsOptions) error {
-			return showLogs(ctx, w, list, o, g.fail)
+			return outside.Logs(ctx, w, plans(list...), outside.LogsOptions(o), g.fail)
 		})
 	}
 	return c.status(ctx, o.(StatusOptions))

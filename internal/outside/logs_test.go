@@ -1,4 +1,4 @@
-package daemonocle
+package outside
 
 import (
 	"testing"
