@@ -1,7 +1,6 @@
 package daemonocle
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -403,9 +402,8 @@ func (r *restarting) mayRestart(ctx context.Context, g *Group, o RestartOptions,
 	if i < 0 {
 		return nil
 	}
-	d := r.list[i]
-	_, err := d.launcher(nil).Trial(ctx, outside.Watcher{Interrupts: w.Interrupts, Checkup: r.checkup}, cmp.Or(o.Start.Timeout, d.plan.StartTimeout), nil)
-	return outside.Hinted(err, "Nothing was stopped.")
+	w.Checkup = r.checkup
+	return r.list[i].launcher(nil).MayRestart(ctx, o.Start.outside(ctx), w)
 }
 
 func (r *restarting) stopped(ctx context.Context, i int, s Stopped, err error) {

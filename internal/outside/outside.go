@@ -1,7 +1,8 @@
-// Package outside acts on a daemon from another process: it stops, signals, asks and measures
-// the one that runs. Whatever it does begins with a look at the PID file, and nothing is
-// signalled that the kernel does not prove to be the daemon's. The methods of
-// daemonocle.Daemon and the actions call it.
+// Package outside does what a launcher does: it starts a daemon, keeps one that stays in the
+// foreground, and stops, signals, asks and measures the one that runs. Nothing in it runs in
+// the daemon's own process. Whatever it does begins with a look at the PID file, and nothing is
+// signalled that the kernel does not prove to be the daemon's. The methods of daemonocle.Daemon
+// and of daemonocle.Group call it, with the program's own code as functions.
 package outside
 
 import (

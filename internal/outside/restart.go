@@ -48,7 +48,7 @@ func (l *Launcher) Restart(ctx context.Context, o StopOptions, start StartOption
 		stopFailed = Interrupted(ctx, l.Plan, r.Stopped.PID, stopFailed)
 		return stopFailed
 	}
-	if old := l.Running(ctx); old != 0 {
+	if old := l.running(ctx); old != 0 {
 		if !o.Direct {
 			unasked, err := yield(ctx, l.Plan, "restart", old, stopping)
 			if err != nil {
@@ -63,13 +63,13 @@ func (l *Launcher) Restart(ctx context.Context, o StopOptions, start StartOption
 		if l.Plan.Worker == plan.Program || l.Hook != nil || start.Debug {
 			goOn = nil
 		}
-		a, err := l.Trial(until, starting, start.Timeout, goOn)
+		a, err := l.trial(until, starting, start.Timeout, goOn)
 		switch {
 		case stopFailed != nil:
 			return r, stopFailed
 		case r.Stopped.PID == 0 && err != nil:
 			r.Kept = old
-			return r, Hinted(err, fmt.Sprintf("The running daemon (PID %d) goes on as before.", old))
+			return r, hinted(err, fmt.Sprintf("The running daemon (PID %d) goes on as before.", old))
 		case a != nil && goOn != nil:
 			if err == nil {
 				l.notified(start)
@@ -87,8 +87,8 @@ func (l *Launcher) Restart(ctx context.Context, o StopOptions, start StartOption
 	return r, Down(l.Plan, r.Stopped.PID, err)
 }
 
-// Running is as the function, and 0 in the daemon's own process.
-func (l *Launcher) Running(ctx context.Context) int {
+// running is as Running, and 0 in the daemon's own process.
+func (l *Launcher) running(ctx context.Context) int {
 	if l.Living() {
 		return 0
 	}
@@ -98,10 +98,10 @@ func (l *Launcher) Running(ctx context.Context) int {
 // errTried ends a start that was only to show that it can be made.
 var errTried = errors.New("tried")
 
-// Trial shows, beside the daemon that runs, whether a start can be made. goOn lets the new
+// trial shows, beside the daemon that runs, whether a start can be made. goOn lets the new
 // process go on when it has come as far as it can; nil: it is taken back. The attempt is
 // nil where a start makes no process.
-func (l *Launcher) Trial(ctx context.Context, w Watcher, timeout time.Duration, goOn func(context.Context) error) (*attempt.Attempt, error) {
+func (l *Launcher) trial(ctx context.Context, w Watcher, timeout time.Duration, goOn func(context.Context) error) (*attempt.Attempt, error) {
 	err := l.Check(ctx, "start", w.Checkup)
 	if err == nil && l.Program != nil {
 		err = l.Program()
@@ -127,6 +127,16 @@ func (l *Launcher) Trial(ctx context.Context, w Watcher, timeout time.Duration, 
 	return nil, err
 }
 
+// MayRestart tries a start beside the daemon that runs, as the first step of a restart of
+// several.
+func (l *Launcher) MayRestart(ctx context.Context, o StartOptions, w Watcher) error {
+	if err := o.complete(l.Plan, "restart"); err != nil {
+		return err
+	}
+	_, err := l.trial(ctx, Watcher{Interrupts: w.Interrupts, Checkup: w.Checkup}, o.Timeout, nil)
+	return hinted(err, "Nothing was stopped.")
+}
+
 func without(err, is error) error {
 	if errors.Is(err, is) {
 		return nil
@@ -134,8 +144,8 @@ func without(err, is error) error {
 	return err
 }
 
-// Hinted adds to what an error says that can be done.
-func Hinted(err error, hint string) error {
+// hinted adds to what an error says that can be done.
+func hinted(err error, hint string) error {
 	if e, is := errors.AsType[*fault.Fault](err); is {
 		e.Hint = strings.TrimSpace(e.Hint + " " + hint)
 	}
@@ -173,5 +183,5 @@ func Down(p *plan.Plan, stopped int, err error) error {
 	if p.PID != nil && p.Worker == plan.GoCode && (p.RequireReady || !errors.Is(err, fault.ErrDied)) {
 		hint += " A reload would have kept it."
 	}
-	return Hinted(err, hint)
+	return hinted(err, hint)
 }
