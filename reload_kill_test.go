@@ -5,6 +5,7 @@ package daemonocle_test
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -166,6 +167,44 @@ func TestNewGenerationKilledWhileTheOldOneGoes(t *testing.T) {
 				s.down()
 			})
 		}
+	}
+}
+
+// awaitStopped waits until no thread of the process runs: on a busy machine the others do, until
+// the one that is to act upon SIGSTOP has its turn.
+func awaitStopped(t *testing.T, pid int) {
+	t.Helper()
+	testkit.WaitFor(t, "the process to be stopped", func() bool {
+		threads, err := filepath.Glob("/proc/" + itoa(pid) + "/task/*/status")
+		must(t, err)
+		return len(threads) > 0 && !slices.ContainsFunc(threads, func(status string) bool {
+			return !strings.Contains(slurp(status), "T (stopped)")
+		})
+	})
+}
+
+// So it does if the new one is there and says nothing: it may have given up, and be on its way out.
+func TestNewGenerationThatDoesNotAnswer(t *testing.T) {
+	for _, mode := range modes {
+		t.Run(mode, func(t *testing.T) {
+			s := newReloader(t, mode, orders["set up"])
+			pid := s.up()
+			at := s.hold("shutdown")
+			r := s.begin(s.command("reload"))
+			at.reached()
+			s.unplan("shutdown")
+			next := s.other(pid)
+			must(t, syscall.Kill(next, syscall.SIGSTOP))
+			awaitStopped(t, next)
+			at.open()
+			testkit.WaitGone(t, next)
+			testkit.WaitGone(t, pid)
+			if got := r.wait(); got != (ending{reloadedLine, "", 0}) {
+				t.Errorf("got %+v", got)
+			}
+			s.only(s.holder())
+			s.down()
+		})
 	}
 }
 

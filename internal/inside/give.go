@@ -336,14 +336,15 @@ func (l *Life) ensureSuccessor() bool {
 }
 
 // takes tells the successor that nothing comes between now and the end of this process,
-// and reports whether it takes over then: it can have died, or lost its patience.
+// and reports whether it takes over then: it can have died, or lost its patience. One that does
+// not answer may be on its way out, and is ended, for nobody may be there after that.
 func (s *successor) takes() bool {
 	limit, stop := context.WithTimeout(context.Background(), timing.SwapTakes)
 	defer stop()
 	s.a.Launch.Send(launch.Release)
 	for {
 		m, err := s.a.Launch.Receive(limit)
-		if err == nil && m.Kind == launch.Took || limit.Err() != nil {
+		if err == nil && m.Kind == launch.Took {
 			return true
 		}
 		if err != nil {

@@ -276,6 +276,7 @@ type faults struct {
 	deaf     bool // a launched daemon does not hear the end of the wire
 	unproved bool // who stops signals the process that was named first, and does not ask again
 	noMain   bool // the old process ends before the service manager knows the new one
+	trusting bool // a successor is counted upon that does not answer
 	heedless bool // a worker that is to end becomes another program
 	unlocked bool // a successor that has become the daemon has not the lock
 	stale    bool // a keeper knows the generation before the last one
@@ -608,6 +609,18 @@ func (k walker) each(w world, yield func(world)) {
 		if !w.tried && w.at == swapping {
 			add(func(n *world) { n.tried = true; n.toNew = n.toNew.with(goOn) })
 		}
+	}
+	if w.at == asking && w.there && !w.tried { // it does not answer
+		add(func(n *world) {
+			n.tried = true
+			if k.faults.trusting {
+				n.at = departing
+				return
+			}
+			n.cancels()
+			n.toOld = 0
+			n.lost()
+		})
 	}
 	k.nextOutside(w, add)
 	if w.there {
@@ -1283,7 +1296,7 @@ func check(w world, list []world, fault func(world, string)) {
 		return
 	}
 	oldIs := w.oldLives() && (!w.old.Ending() || w.start == program)
-	if !oldIs && !newIs && !w.asked && !w.own && !w.crashed && !w.ctrlC && w.other == none && !(w.kind == restarted && w.tried) {
+	if !oldIs && !newIs && !w.asked && !w.own && !w.crashed && !w.ctrlC && w.other == none && !(w.tried && (w.kind == restarted || w.second)) { // twice in a row is given up
 		fault(w, "there is no daemon, and nobody has asked for that")
 	}
 	if w.asked && (oldIs || newIs && w.life == Working) && !w.crashed {
@@ -1454,6 +1467,7 @@ func TestWalkFindsMistakes(t *testing.T) {
 		{"who waits at the gate does not hear that it is open", restarted, false, launched(AtGate, Opens, Course{Admitted, NewTime})},
 		{"who waits at the gate is forgotten when that stays closed", restarted, false, launched(AtGate, Stays, Course{Fallen, 0})},
 		{"Ctrl-C after the gate leaves the new daemon", restarted, false, launched(Admitted, CallOff, Course{CalledOff, TakeAway})},
+		{"the old process counts on a successor that does not answer", bare, mended, func(_ *rules, f *faults) { f.trusting = true }},
 		{"a start fails of a program that goes on", foreign, false, launched(Becoming, HangsUp, Course{Fallen, 0})},
 		{"a program that is given up is not told", foreign, false, launched(RecallGone, HangsUp, Course{RecallEnds, 0})},
 		{"the same, once it is there", foreign, false, launched(Replaced, CallOff, Course{RecallEnds, GrantStop})},
