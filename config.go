@@ -349,7 +349,7 @@ func (d *Daemon) Help() string { return d.code.Help }
 // From gives a worker or a privileged hook its daemon, nil in any other context.
 func From(ctx context.Context) *Daemon {
 	if l := inside.Of(ctx); l != nil {
-		return l.Host().(programHost).d
+		return (*Daemon)(l.Host().(*programHost))
 	}
 	return nil
 }

@@ -4,16 +4,19 @@ import (
 	"errors"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/daemonocle/daemonocle/internal/inside"
 	"github.com/daemonocle/daemonocle/internal/plan"
+	"github.com/daemonocle/daemonocle/internal/sdnotify"
 )
 
-// programHost is the host of a daemon of this package's user.
-type programHost struct{ d *Daemon }
+// programHost is a daemon as its own process sees the program: a pointer, so that no method is
+// linked twice.
+type programHost Daemon
 
-func (h programHost) Code() inside.Code {
-	c := h.d.code
+func (h *programHost) Code() inside.Code {
+	c := h.code
 	own := inside.Code{
 		Worker: c.Worker, Check: c.Hooks.Check, Privileged: c.Hooks.Privileged, Reload: c.Hooks.Reload, Health: c.Health,
 	}
@@ -23,17 +26,19 @@ func (h programHost) Code() inside.Code {
 	return own
 }
 
-func (h programHost) Life() *atomic.Pointer[inside.Life] { return &h.d.life }
+func (h *programHost) Life() *atomic.Pointer[inside.Life] { return &h.life }
 
-func (h programHost) Raise(op string) error { return h.d.foreign.Raise(h.d.plan, op) }
+func (h *programHost) Raise(op string) error { return h.foreign.Raise(h.plan, op) }
 
-func (h programHost) Complain(act string, err error) { h.d.complain(act, err) }
+func (h *programHost) Manager() (*sdnotify.Conn, time.Duration) { return manager() }
 
-func (h programHost) Ours(err error) bool { return ours(err) }
+func (h *programHost) Complain(act string, err error) { (*Daemon)(h).complain(act, err) }
 
-func (h programHost) InWords(err error) error { return inWords(err) }
+func (h *programHost) Ours(err error) bool { return ours(err) }
 
-func (h programHost) Exit(err error) (code int, message string, is bool) {
+func (h *programHost) InWords(err error) error { return inWords(err) }
+
+func (h *programHost) Exit(err error) (code int, message string, is bool) {
 	e, is := errors.AsType[*ExitError](err)
 	if !is {
 		return 0, "", false
@@ -41,12 +46,12 @@ func (h programHost) Exit(err error) (code int, message string, is bool) {
 	return e.code(), e.Message, true
 }
 
-func (h programHost) Signalled(sig syscall.Signal) error { return &SignalError{sig} }
+func (h *programHost) Signalled(sig syscall.Signal) error { return &SignalError{sig} }
 
-func (h programHost) BySignal(err error) (cause error, is bool) {
+func (h *programHost) BySignal(err error) (cause error, is bool) {
 	return errors.AsType[*SignalError](err)
 }
 
-func (h programHost) Refused(p plan.Problem) error {
+func (h *programHost) Refused(p plan.Problem) error {
 	return &ConfigError{Setting: p.Setting, Value: p.Value, Err: p.Err, Hint: p.Hint}
 }

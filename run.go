@@ -48,14 +48,14 @@ func (d *Daemon) runHere(ctx, until context.Context, op string, args []string, s
 	if d.code.Worker == nil {
 		return d.plan.NoWorker(op)
 	}
-	return inside.Run(ctx, until, d.plan, programHost{d}, op, args, started)
+	return inside.Run(ctx, until, d.plan, (*programHost)(d), op, args, started)
 }
 
 // claim turns a launched process into its daemon, and never returns from that.
 // In a launched process that is another daemon's, it reports that there is
 // nothing to do. In all other processes it is false.
 func (d *Daemon) claim(ctx context.Context, args []string) (done bool, err error) {
-	return inside.Claim(ctx, d.plan, programHost{d}, args), nil
+	return inside.Claim(ctx, d.plan, (*programHost)(d), args), nil
 }
 
 func (d *Daemon) complain(act string, err error) {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/daemonocle/daemonocle/internal/plan"
+	"github.com/daemonocle/daemonocle/internal/sdnotify"
 )
 
 // Host is the program whose daemon a life is: its functions, the types by which its code
@@ -18,6 +20,10 @@ type Host interface {
 	// Raise takes what a worker that is another program needs of the privileges that the
 	// daemon still has.
 	Raise(op string) error
+
+	// Manager is the service manager that wants to hear of this process, nil if there is none,
+	// and how often.
+	Manager() (*sdnotify.Conn, time.Duration)
 
 	// Complain is for what no caller can be told.
 	Complain(act string, err error)

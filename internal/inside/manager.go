@@ -3,14 +3,12 @@ package inside
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/daemonocle/daemonocle/internal/console"
 	"github.com/daemonocle/daemonocle/internal/environ"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/phase"
@@ -118,10 +116,7 @@ func (l *Life) meetManager() {
 	if !environ.ServiceManager() {
 		return
 	}
-	m, limit, err := sdnotify.Manager(environ.TakeNotify)
-	if err != nil {
-		say(os.Stderr).Error(console.Capitalize(err.Error()))
-	}
+	m, limit := l.host.Manager()
 	l.manager.Store(m)
 	l.watchdog.limit = limit
 }
