@@ -383,8 +383,8 @@ func (b *subjects) sizes() ([]figure, error) {
 		{"New, Stop", "daemon,stop", 560, 572},
 		{"New, Status", "daemon,status", 620, 0},
 		{"New, Run", "daemon,run", 860, 916},
-		{"New, Start", "daemon,start", 960, 1088},
-		{"New, Do", "daemon,do", 1200, 1404},
+		{"New, Start", "daemon,start", 960, 1092},
+		{"New, Do", "daemon,do", 1200, 1408},
 	} {
 		with, err := b.size(s.tags)
 		if err != nil {
