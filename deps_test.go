@@ -244,6 +244,22 @@ func TestLogicAsksForNoSystem(t *testing.T) {
 	})
 }
 
+// TestTheFaceStartsNoGoroutine: the root says what users can call, and the rooms do it.
+func TestTheFaceStartsNoGoroutine(t *testing.T) {
+	eachGoFile(t, func(name string, file *ast.File) {
+		if filepath.Dir(name) != "." || strings.HasSuffix(name, "_test.go") {
+			return
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			s, calls := n.(*ast.SelectorExpr)
+			if _, is := n.(*ast.GoStmt); is || calls && (s.Sel.Name == "Go" || s.Sel.Name == "AfterFunc") {
+				t.Errorf("%s starts a goroutine", name)
+			}
+			return true
+		})
+	})
+}
+
 // TestMemoryIsLeftAlone: memory is the Go runtime's, the linker's or a C library's. To give
 // a page back undoes what the dynamic linker has written into it, and with it every program
 // that is position independent; it takes away a tracer's breakpoints as well.

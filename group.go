@@ -325,17 +325,13 @@ func joined(errs []error) error {
 
 // stopAll calls over for each, in any order and from any goroutine.
 func stopAll(ctx context.Context, op string, list []*Daemon, o StopOptions, watchers []outside.StopWatcher, over func(int, Stopped, error)) {
-	var all sync.WaitGroup
 	managers := outside.NewManagers()
-	for i, d := range list {
-		all.Go(func() {
-			w := watchers[i]
-			w.Managers = managers
-			s, err := d.stop(ctx, op, o, w)
-			over(i, s, err)
-		})
-	}
-	all.Wait()
+	outside.Each(len(list), func(i int) {
+		w := watchers[i]
+		w.Managers = managers
+		s, err := list[i].stop(ctx, op, o, w)
+		over(i, s, err)
+	})
 }
 
 // Restart stops the workers, and starts those that could be stopped or did not
@@ -667,21 +663,7 @@ func (c *groupPrinter) perform(act func() error) error {
 	if len(c.turns) == 0 {
 		return act()
 	}
-	refused := make(chan error, 1)
-	go func() {
-		err := act()
-		if err != nil {
-			for _, t := range c.turns {
-				t.Done()
-			}
-		}
-		refused <- err
-	}()
-	lines := c.out.console()
-	for _, t := range c.turns {
-		t.Play(lines)
-	}
-	return <-refused
+	return c.out.console().PlayWhile(c.turns, act)
 }
 
 // finish prints the outcomes for programs, and gives the error of the whole.

@@ -19,6 +19,25 @@ func (t *Turn) Play(c *Console) {
 	}
 }
 
+// PlayWhile calls act, which speaks in these turns and ends each, and says meanwhile what they
+// say, in their order. An error of act means that it has ended none.
+func (c *Console) PlayWhile(turns []*Turn, act func() error) error {
+	refused := make(chan error, 1)
+	go func() {
+		err := act()
+		if err != nil {
+			for _, t := range turns {
+				t.Done()
+			}
+		}
+		refused <- err
+	}()
+	for _, t := range turns {
+		t.Play(c)
+	}
+	return <-refused
+}
+
 // Done: nothing more is said.
 func (t *Turn) Done() { close(t.lines) }
 

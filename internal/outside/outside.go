@@ -67,3 +67,12 @@ func (c *Checkup) Do(look func() error) error {
 	c.once.Do(func() { c.err = look() })
 	return c.err
 }
+
+// Each calls do for 0 to n-1 at once, and returns when all of the calls have.
+func Each(n int, do func(int)) {
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { do(i) })
+	}
+	all.Wait()
+}
