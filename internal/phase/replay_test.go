@@ -130,7 +130,7 @@ const (
 	noRights   = "who stops has the rights"
 	stopsOnly  = "the walk has somebody who stops, and nobody who signals or waits"
 	named      = "the walk's kernel names who has the lock"
-	oneSignal  = "one signal comes to the walk's keeper, which asks for the end; TestKeeper goes through the others"
+	oneSignal  = "one signal of each kind comes to the walk's keeper; TestKeeper goes through more of them"
 	nothing    = "the walk's daemon leaves nothing behind"
 	noWindow   = "the walk asks only what a launcher hears, which has its own window"
 	onceOnly   = "it comes once there"
@@ -166,9 +166,9 @@ func (r recorded) leftOut() string {
 		}
 	case "Keep":
 		switch {
-		case is(event, "Signalled", "Missed"), is(state, "Between", "BetweenAsked"), is(state, "BetweenEnd", "Vacant") && is(event, "Asked", "EndMissed"):
+		case is(event, "Signalled", "Missed") && is(state, "Between", "BetweenAsked"), is(event, "Asked", "EndMissed") && state == "BetweenEnd":
 			return oneSignal
-		case is(state, "Pressing", "Killing") && event != "Cleared", is(state, "Killing", "Vacant"):
+		case state == "Pressing" && is(event, "Asked", "EndMissed", "Overdue"), is(state, "Killing", "Vacant"):
 			return nothing
 		}
 	case "TakeOver":

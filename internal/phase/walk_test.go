@@ -193,6 +193,7 @@ type world struct {
 	toK     bool // Took is on its way
 	knows   bool // it knows the successor
 	keptEnd bool // it keeps a signal that asks for the end
+	keptHup bool // it keeps another one
 	oldK    bool // the old process has the keeper's wire
 	newK    bool
 
@@ -206,6 +207,7 @@ type world struct {
 	crashed bool
 	own     bool // a worker has ended by itself
 	said    bool // the worker has said that it is ready
+	hup     bool // a signal came that does not ask for the end
 	tried   bool // somebody's patience: something takes too long in a reload, or is not wanted any more
 }
 
@@ -424,7 +426,7 @@ func (k walker) turns(w *world) {
 	target := w.target / 2 // the second one is the first one
 	*w = world{first: w.first, kind: w.kind, turned: true,
 		old: w.life, lockOld: true, start: begun, verdict: Settled, oldK: w.newK, unit: w.unit / 2,
-		keeper: w.keeper, keep: w.keep, keptEnd: w.keptEnd, follow: w.follow, target: target, sent: w.sent,
+		keeper: w.keeper, keep: w.keep, keptEnd: w.keptEnd, keptHup: w.keptHup, hup: w.hup, follow: w.follow, target: target, sent: w.sent,
 		asked: w.asked, crashed: w.crashed, own: w.own, said: w.said, tried: w.tried}
 	w.lockOld = !k.faults.unlocked
 	w.knows = w.keeper && k.faults.stale
@@ -833,14 +835,14 @@ func visit(r rules, f faults, kinds []kind, most int, first bool) (states int, f
 }
 
 // outside is what has come from outside.
-func (w world) outside() [9]bool {
-	return [9]bool{w.tried, w.crashed, w.asked, w.own, w.ctrlC, w.reloaded || w.turned, w.reloaded && w.turned, w.said, w.follow != 0}
+func (w world) outside() [10]bool {
+	return [10]bool{w.hup, w.tried, w.crashed, w.asked, w.own, w.ctrlC, w.reloaded || w.turned, w.reloaded && w.turned, w.said, w.follow != 0}
 }
 
 var mostEvents = flag.Int("events", 2, "how many crashes, signals, cancels and ends come in one walk; a reload and a stop are more")
 
 func (w world) comes() (n int) {
-	for _, is := range []bool{w.tried, w.crashed, w.asked, w.own, w.ctrlC} {
+	for _, is := range []bool{w.hup, w.tried, w.crashed, w.asked, w.own, w.ctrlC} {
 		if is {
 			n++
 		}
@@ -1165,6 +1167,9 @@ func (k walker) nextKeeper(w world, add func(func(*world))) {
 	if !w.asked {
 		add(func(n *world) { n.asked = true; k.calls(n, Asked) })
 	}
+	if !w.hup {
+		add(func(n *world) { n.hup = true; k.calls(n, Signalled) })
+	}
 	switch {
 	case w.toK:
 		add(func(n *world) { n.toK, n.knows = false, true; k.calls(n, Follows) })
@@ -1185,7 +1190,11 @@ func (k walker) calls(w *world, c Call) {
 	}
 	w.keep = t.To
 	if t.Do&Pass != 0 {
+		reaches := w.knows && w.there || !w.knows && w.oldLives()
 		switch {
+		case c == Signalled && !reaches:
+			k.calls(w, Missed)
+		case c == Signalled:
 		case w.knows && w.there:
 			w.told = true
 		case !w.knows && w.oldLives():
@@ -1198,11 +1207,17 @@ func (k walker) calls(w *world, c Call) {
 		}
 	}
 	if t.Do&KeepIt != 0 {
-		w.keptEnd = true
+		w.keptEnd, w.keptHup = w.keptEnd || c == EndMissed, w.keptHup || c == Missed
 	}
-	if t.Do&(PassMiss|PassAsks) != 0 && w.keptEnd {
-		w.keptEnd = false
-		k.calls(w, Asked)
+	if t.Do&(PassMiss|PassAsks) != 0 {
+		end, hup := w.keptEnd, w.keptHup && t.Do&PassMiss != 0
+		w.keptEnd, w.keptHup = false, false
+		if hup {
+			k.calls(w, Signalled)
+		}
+		if end {
+			k.calls(w, Asked)
+		}
 	}
 	if t.Do&Ask != 0 {
 		k.calls(w, Asked)
@@ -1320,6 +1335,9 @@ func check(w world, list []world, fault func(world, string)) {
 	}
 	if w.keeper && !w.oldLives() && !w.there {
 		fault(w, "the keeper does not end")
+	}
+	if w.keeper && w.keptHup && (oldIs || newIs) {
+		fault(w, "a signal is kept for nobody")
 	}
 	if w.launcher {
 		fault(w, "the launcher waits")
@@ -1445,6 +1463,7 @@ func TestWalkFindsMistakes(t *testing.T) {
 		{"a worker that returns during the hand-over ends the daemon", managed, mended, lives(Handing, WorkerEnded, Step{Stopping, TellStopping})},
 		{"a keeper's end comes too late for the old process, and is forgotten", kept, mended, keeps(Dismissing, Follows, Turnout{Dismissing, 0})},
 		{"what a generation has missed is forgotten", kept, false, keeps(BetweenEnd, Follows, Turnout{Dismissing, 0})},
+		{"another signal that a generation has missed is forgotten", kept, false, keeps(Between, Follows, Turnout{Tending, 0})},
 		{"a keeper waits for another generation for ever", kept, false, keeps(Tending, NoMore, Turnout{Tending, 0})},
 		{"a keeper that has died ends nobody", kept, false, func(_ *rules, f *faults) { f.deaf = true }},
 		{"a stop does not follow a reload", managed, mended, follows(Left, Sees, Served)},
