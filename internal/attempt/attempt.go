@@ -370,7 +370,7 @@ func (a *Attempt) step(sign phase.Sign) phase.Order {
 	if !ok {
 		a.Complain(a.Op, fmt.Errorf("sign %d cannot come in state %d", sign, a.Phase))
 	}
-	phase.Taken(a, a.Phase, sign, c)
+	phase.Taken(a, "Launch", uint8(a.Phase), uint8(sign), uint8(c.To), uint16(c.Do))
 	a.Phase = c.To
 	if c.Do&phase.ShowLine != 0 {
 		a.Begin()

@@ -149,7 +149,7 @@ func (l *Life) step(e phase.Event, by demand) phase.Do {
 		l.complainSoon("take the next step", fmt.Errorf("event %d cannot happen in state %d", e, l.phase))
 		return 0
 	}
-	phase.Taken(l, l.phase, e, s)
+	phase.Taken(l, "Life", uint8(l.phase), uint8(e), uint8(s.To), uint16(s.Do))
 	l.phase = s.To
 	if s.Do&phase.Note != 0 {
 		l.signal = by.sig
@@ -185,7 +185,7 @@ func (l *Life) hear(n phase.News) phase.Answer {
 		l.complainSoon("hear news", fmt.Errorf("news %d cannot come in state %d", n, l.verdict))
 		return 0
 	}
-	phase.Taken(l, l.verdict, n, t)
+	phase.Taken(l, "Verdict", uint8(l.verdict), uint8(n), uint8(t.To), uint16(t.Do))
 	l.verdict = t.To
 	if t.Do&phase.KeepFiles != 0 {
 		l.undo.Keep()

@@ -139,7 +139,7 @@ func (s *succession) move(h phase.Happening) (do phase.Act, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m, ok := s.phase.Next(h)
-	phase.Taken(s, s.phase, h, m)
+	phase.Taken(s, "TakeOver", uint8(s.phase), uint8(h), uint8(m.To), uint16(m.Do))
 	s.phase = m.To
 	return m.Do, ok
 }

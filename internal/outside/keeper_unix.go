@@ -530,7 +530,7 @@ func (k *keeper) step(c phase.Call) phase.Deed {
 	if !ok {
 		go k.complain("keep the daemon", fmt.Errorf("call %d cannot come in state %d", c, k.phase))
 	}
-	phase.Taken(k, k.phase, c, t)
+	phase.Taken(k, "Keep", uint8(k.phase), uint8(c), uint8(t.To), uint16(t.Do))
 	k.phase = t.To
 	return t.Do
 }

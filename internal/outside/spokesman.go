@@ -31,7 +31,7 @@ func (s *spokesman) become(c phase.Claim) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := s.said.Next(c)
-	phase.Taken(s, s.said, c, next)
+	phase.Taken(s, "Standing", uint8(s.said), uint8(c), uint8(next.To), 0)
 	s.said = next.To
 	if !next.Say {
 		return false

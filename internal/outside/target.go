@@ -152,7 +152,7 @@ func pursue(ctx context.Context, p *plan.Plan, op string, r pidfile.Report, act 
 		if !ok {
 			return phase.Refused, r, about(p, op, r.PID, fmt.Errorf("sight %d cannot come in state %d", sight, f))
 		}
-		phase.Taken(p, f, sight, next)
+		phase.Taken(p, "Follow", uint8(f), uint8(sight), uint8(next), 0)
 		f = next
 		switch {
 		case f == phase.Unnamed:

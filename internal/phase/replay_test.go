@@ -39,31 +39,31 @@ type machine struct {
 var machines = map[string]machine{
 	"Life": {[]who{aDaemon, anHeir}, lifeNames[:], eventNames[:], []uint8{uint8(ComingUp)}, func(s, e uint8) (uint8, string, bool) {
 		n, ok := Life(s).Next(Event(e))
-		return uint8(n.To), fmt.Sprint(n), ok
+		return uint8(n.To), fmt.Sprint(uint8(n.To), uint16(n.Do)), ok
 	}},
 	"Verdict": {[]who{aVerdict}, verdictNames[:], newsNames[:], []uint8{uint8(Early)}, func(s, e uint8) (uint8, string, bool) {
 		n, ok := Verdict(s).Next(News(e))
-		return uint8(n.To), fmt.Sprint(n), ok
+		return uint8(n.To), fmt.Sprint(uint8(n.To), uint16(n.Do)), ok
 	}},
 	"Launch": {[]who{aLauncher, aPredecessor}, launchNames[:], signNames[:], []uint8{uint8(Launched), uint8(Named)}, func(s, e uint8) (uint8, string, bool) {
 		n, ok := Launch(s).Next(Sign(e))
-		return uint8(n.To), fmt.Sprint(n), ok
+		return uint8(n.To), fmt.Sprint(uint8(n.To), uint16(n.Do)), ok
 	}},
 	"TakeOver": {[]who{aSuccessor}, takeOverNames[:], happeningNames[:], []uint8{uint8(Rising)}, func(s, e uint8) (uint8, string, bool) {
 		n, ok := TakeOver(s).Next(Happening(e))
-		return uint8(n.To), fmt.Sprint(n), ok
+		return uint8(n.To), fmt.Sprint(uint8(n.To), uint16(n.Do)), ok
 	}},
 	"Keep": {[]who{aKeeper}, keepNames[:], callNames[:], []uint8{uint8(Tending)}, func(s, e uint8) (uint8, string, bool) {
 		n, ok := Keep(s).Next(Call(e))
-		return uint8(n.To), fmt.Sprint(n), ok
+		return uint8(n.To), fmt.Sprint(uint8(n.To), uint16(n.Do)), ok
 	}},
 	"Follow": {[]who{aStop}, followNames[:], sightNames[:], []uint8{uint8(Met)}, func(s, e uint8) (uint8, string, bool) {
 		to, ok := Follow(s).Next(Sight(e))
-		return uint8(to), fmt.Sprint(to), ok
+		return uint8(to), fmt.Sprint(uint8(to), 0), ok
 	}},
 	"Standing": {nil, standingNames[:], claimNames[:], []uint8{uint8(Unsaid)}, func(s, e uint8) (uint8, string, bool) {
 		n := Standing(s).Next(Claim(e))
-		return uint8(n.To), fmt.Sprint(n), true
+		return uint8(n.To), fmt.Sprint(uint8(n.To), 0), true
 	}},
 }
 

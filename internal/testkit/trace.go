@@ -3,7 +3,6 @@ package testkit
 import (
 	"fmt"
 	"os"
-	"strings"
 	"time"
 )
 
@@ -11,16 +10,16 @@ const envTrace = "TESTKIT_TRACE"
 
 // Recorder gives a function that adds a line to the file that TESTKIT_TRACE names, or nil:
 //
-//	process, its time of birth, whose step, what it is, its state, the event, the step
+//	process, its time of birth, whose step, in which table, its state, the event, the next state, what follows
 //
 // The lines of all processes are in one file. Whatever a step brings about comes after it.
-func Recorder() func(who, state, event, step any) {
+func Recorder() func(who any, table string, state, event, to uint8, do uint16) {
 	path, ok := os.LookupEnv(envTrace)
 	if !ok {
 		return nil
 	}
 	process := fmt.Sprintf("%d\t%d", os.Getpid(), time.Now().UnixNano())
-	return func(who, state, event, step any) {
+	return func(who any, table string, state, event, to uint8, do uint16) {
 		// A daemon may have closed what was open, so that it is opened each time. What cannot
 		// be written is a step that is missing then.
 		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)
@@ -28,6 +27,6 @@ func Recorder() func(who, state, event, step any) {
 			return
 		}
 		defer f.Close()
-		fmt.Fprintf(f, "%s\t%p\t%s\t%d\t%d\t%v\n", process, who, strings.TrimPrefix(fmt.Sprintf("%T", state), "phase."), state, event, step)
+		fmt.Fprintf(f, "%s\t%p\t%s\t%d\t%d\t%d %d\n", process, who, table, state, event, to, do)
 	}
 }
