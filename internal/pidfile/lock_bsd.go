@@ -46,6 +46,8 @@ func (l lock) daemon(who int) bool { return l.held && l.write && l.pid == who }
 // anonymous: a start has the first lock and not yet the second.
 func (l lock) anonymous() bool { return l.held && l.write }
 
+func severed(int, fileid.ID) bool { return false }
+
 func has(int, fileid.ID) (locked, known, any bool) { return false, false, false }
 
 // Left finds nobody: a lock is not inherited here.

@@ -1,16 +1,21 @@
 package pidfile
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/daemonocle/daemonocle/internal/fileid"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/retried"
+	"github.com/daemonocle/daemonocle/internal/timing"
 	"golang.org/x/sys/unix"
 )
 
@@ -91,6 +96,75 @@ func has(pid int, i fileid.ID) (locked, known, any bool) {
 	return locked, known, any
 }
 
+// severed reports whether the process that the kernel names as the holder of byteWho is not
+// that. The lock belongs to a table of descriptors, and the number is that of the process which
+// took it. Another one that shares the table (CLONE_FILES) keeps the lock when that has ended;
+// then the number is nobody's, or after a while that of an innocent. The kernel lists in a
+// process's fdinfo what its own table has. Where that cannot be read, the kernel is believed.
+func severed(pid int, i fileid.ID) bool {
+	h, err := proc.Open(pid)
+	if err != nil {
+		return errors.Is(err, proc.ErrGone)
+	}
+	defer h.Close()
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
+	holds, n, known := lists(filepath.Join(dir, "fdinfo"), i)
+	if n == 0 { // its main thread may have ended: others have the table still
+		tasks, _ := filepath.Glob(filepath.Join(dir, "task", "[0-9]*", "fdinfo"))
+		for _, task := range tasks {
+			if holds, n, known = lists(task, i); n > 0 || !known {
+				break
+			}
+		}
+	}
+	return known && !holds && showsLocks()
+}
+
+// farthest is how many descriptors of a process are looked at: the lowest, of which a daemon's
+// own is one. More, or what takes longer than timing.ListTakes, would be there to make us slow.
+const farthest = 1 << 14
+
+// lists reports whether a process has the lock on byteWho according to its directory fdinfo,
+// which has n descriptors, or more.
+func lists(fdinfo string, i fileid.ID) (holds bool, n int, known bool) {
+	d, err := os.Open(fdinfo)
+	if err != nil {
+		return false, 0, false
+	}
+	defer d.Close()
+	for end := time.Now().Add(timing.ListTakes); n < farthest && time.Now().Before(end); {
+		names, err := d.Readdirnames(64)
+		for _, name := range names {
+			b, err := os.ReadFile(filepath.Join(fdinfo, name))
+			if err != nil && !errors.Is(err, os.ErrNotExist) {
+				return false, n, false
+			}
+			if n++; lockIn(b, i, "POSIX", byteWho) {
+				return true, n, true
+			}
+		}
+		if err != nil {
+			return false, n, err == io.EOF
+		}
+	}
+	return false, n, true
+}
+
+// showsLocks reports whether this kernel lists locks in fdinfo.
+var showsLocks = sync.OnceValue(func() bool {
+	fd, err := unix.MemfdCreate("lock", unix.MFD_CLOEXEC)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if retried.Fstat(fd, &st) != nil || fcntl(fd, unix.F_SETLK, record(byteWho)) != nil {
+		return false
+	}
+	b, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(fd))
+	return err == nil && lockIn(b, fileid.Of(&st), "POSIX", byteWho)
+})
+
 // Left finds what a daemon has left behind, after a look that has said Orphaned: who
 // has the file open, and its process group if somebody in that does. The number in
 // the file by itself proves nothing.
@@ -149,15 +223,18 @@ func (f File) inode() (fileid.ID, bool) {
 }
 
 // locksIn looks for "lock:	1: OFDLCK ADVISORY  WRITE -1 fe:00:1234 1 1".
-func locksIn(fdinfo []byte, i fileid.ID) bool {
+func locksIn(fdinfo []byte, i fileid.ID) bool { return lockIn(fdinfo, i, "OFDLCK", byteRunning) }
+
+func lockIn(fdinfo []byte, i fileid.ID, kind string, at int64) bool {
 	for line := range strings.Lines(string(fdinfo)) {
 		f := strings.Fields(line)
-		if len(f) < 9 || f[0] != "lock:" || f[2] != "OFDLCK" || f[4] != "WRITE" {
+		if len(f) < 9 || f[0] != "lock:" || f[2] != kind || f[4] != "WRITE" {
 			continue
 		}
 		_, ino, _ := strings.Cut(f[6], ":")
 		_, ino, _ = strings.Cut(ino, ":")
-		if ino == strconv.FormatUint(i.Ino, 10) && f[7] == "1" && f[8] == "1" {
+		byte := strconv.FormatInt(at, 10)
+		if ino == strconv.FormatUint(i.Ino, 10) && f[7] == byte && f[8] == byte {
 			return true
 		}
 	}

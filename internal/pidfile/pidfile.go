@@ -62,6 +62,9 @@ type Report struct {
 	// Unproved means that a daemon runs, but that it has lost its own lock and
 	// which process it is cannot be shown.
 	Unproved bool
+	// Severed means that the process which the kernel names has no such lock: it is gone, and
+	// others, to whom nothing leads from here, have its table of descriptors. Unproved, too.
+	Severed bool
 	// Orphaned means that a file that is free is still open in processes that a
 	// dead daemon, which was a foreign program, has left behind.
 	Orphaned bool

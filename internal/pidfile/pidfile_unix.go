@@ -209,6 +209,11 @@ func (f File) read(fd int, st *unix.Stat_t, last bool) (r Report, sure bool, err
 	if r.State == Free && st.Size == 0 {
 		sure = false // a start has created it and not locked it yet, or it is broken
 	}
+	if r.State == Running && r.PID > 0 && severed(r.PID, fileid.Of(st)) {
+		// It may have handed over since it was asked for.
+		r.PID, r.Unproved, r.Severed, sure = 0, true, true, false
+		who.pid = 0
+	}
 	r.coming = !who.held && r.Unproved && nextSet(fd)
 	if sure && r.PID > 0 && r.Number != r.PID { // a successor writes its number after it has the lock
 		sure = !nextSet(fd)
@@ -220,7 +225,7 @@ func (f File) read(fd int, st *unix.Stat_t, last bool) (r Report, sure bool, err
 		if who.held && who.pid > 0 {
 			r.Locker, r.UID = who.pid, uidOf(who.pid)
 		}
-		if !f.Stranger && !r.Stranger && proved(r.Number, fileid.Of(st)) {
+		if !r.Severed && !f.Stranger && !r.Stranger && proved(r.Number, fileid.Of(st)) {
 			r.PID, r.Unproved = r.Number, false
 			r.Locker, r.UID = 0, -1
 		} else if orphaned(fd, who, running, r.Number) {

@@ -3,8 +3,11 @@ package pidfile
 import (
 	"fmt"
 	"os"
+	"strconv"
+	"syscall"
 	"testing"
 
+	"github.com/daemonocle/daemonocle/internal/fileid"
 	"github.com/daemonocle/daemonocle/internal/testkit"
 	"golang.org/x/sys/unix"
 )
@@ -53,6 +56,51 @@ func TestNumberThatIsSomebodyElsesIsDead(t *testing.T) {
 	// The holder itself is the daemon, if it has only lost its name.
 	put(t, path, fmt.Sprintln(p.pid()))
 	expect(t, look(t, path), Report{State: Running, PID: p.pid(), Number: p.pid(), UID: -1})
+}
+
+// Locks belong to a table of descriptors, and keep the number of the process that took them.
+func TestHolderThatIsGoneIsNotNamed(t *testing.T) {
+	path := place(t)
+	p, first := begin(t, testkit.Helper(t, "hold", path))
+	if first != "held" {
+		t.Fatalf("hold: %q", first)
+	}
+	fmt.Fprintln(p.in, "share")
+	p.out.Scan()
+	child, err := strconv.Atoi(p.out.Text())
+	if err != nil || !p.out.Scan() {
+		t.Fatalf("share: %q", p.out.Text())
+	}
+	t.Cleanup(func() { syscall.Kill(child, syscall.SIGKILL) })
+	expect(t, look(t, path), Report{State: Running, PID: p.pid(), Number: p.pid(), UID: -1})
+	p.end()
+	expect(t, look(t, path), Report{State: Running, Number: p.pid(), UID: -1, Unproved: true, Severed: true})
+	syscall.Kill(child, syscall.SIGKILL)
+	testkit.WaitGone(t, child)
+	expect(t, look(t, path), Report{State: Free, Number: p.pid(), UID: -1})
+}
+
+// Its number may be an innocent's by then, who may even have the file open.
+func TestOnlyTheHolderIsNotSevered(t *testing.T) {
+	path := place(t)
+	p, first := begin(t, testkit.Helper(t, "hold", path))
+	if first != "held" {
+		t.Fatalf("hold: %q", first)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	other := locking(t, path, unix.F_OFD_SETLK, unix.F_RDLCK, 100, 1)
+	for pid, want := range map[int]bool{p.pid(): false, other.pid(): true, os.Getpid(): true} {
+		if got := severed(pid, fileid.Of(&st)); got != want {
+			t.Errorf("process %d: %v, want %v; the holder is %d", pid, got, want, p.pid())
+		}
+	}
+	p.say("release")
+	if !severed(p.pid(), fileid.Of(&st)) {
+		t.Error("it has let go of the lock")
+	}
 }
 
 func place2(t *testing.T, path string) string {

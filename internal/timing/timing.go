@@ -55,6 +55,9 @@ const (
 	// NumberWritten is the same for a lock on a file without a number: its holder
 	// is about to write it, and a busy machine may keep him from it for long.
 	NumberWritten = 2 * time.Second
+	// ListTakes: reading of a process's descriptors whether one of them has the lock may take so
+	// long. That process may have any number of them.
+	ListTakes = 2 * time.Second
 	// LookTakes: a look that may be in vain: a line in a log, or news that comes another way.
 	LookTakes = 50 * time.Millisecond
 )

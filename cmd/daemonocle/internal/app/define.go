@@ -277,6 +277,12 @@ func (d *definition) handle(op string) (*daemonocle.Daemon, error) {
 	if d.StopTimeout != "" {
 		c.StopTimeout, _ = parseDuration(d.StopTimeout)
 	}
+	// Whose process it must be. A user who is no more does not keep it from being stopped.
+	known := c
+	known.User, known.Group = string(d.User), string(d.Group)
+	if made, err := d.make(op, known); err == nil {
+		return made, nil
+	}
 	return d.make(op, c)
 }
 
