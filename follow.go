@@ -24,7 +24,11 @@ type LogsOptions struct {
 }
 
 // Logs writes to w what is at the end of StdoutFile and StderrFile. A file that is not
-// there is empty. With Follow it goes on until ctx ends, and returns nil then.
+// there is empty. With Follow it goes on until ctx ends, and returns nil then; without, an
+// end of ctx before all was shown is an error.
+//
+// The last lines are looked for in the last 64 MiB of a file, or in 4 KiB for each line asked
+// for where that is more; few lines in 1 MiB for each. Holes of a sparse file are left out.
 //
 // Where there are two files, a head says from which of them the lines are. In what comes
 // without a pause of a second no file has a second head.
@@ -64,8 +68,12 @@ func (v *printer) logs(ctx context.Context, o LogsOptions, show func(context.Con
 	if v.out.JSON && o.Follow {
 		return v.failed(v.d.plan.Misused("logs", errors.New("what is followed has no end, and an object has one")))
 	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
+	if o.Follow {
+		var stop func()
+		ctx, stop = signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+		defer stop()
+		context.AfterFunc(ctx, stop) // a second one ends what waits for its reader
+	}
 	if !v.out.JSON {
 		err := show(ctx, v.out.Out, o)
 		if errors.Is(err, syscall.EPIPE) {

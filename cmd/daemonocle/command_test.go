@@ -166,6 +166,45 @@ func TestLogsFollowOverRotation(t *testing.T) {
 	h.must("logs", "--reopen", "talker")
 }
 
+// TestLogsEndOnSignals: also while their reader takes nothing. Only who follows ends well,
+// and there a second signal is for that.
+func TestLogsEndOnSignals(t *testing.T) {
+	h := newHouse(t)
+	h.start("talker", "sleep", "1000")
+	appendTo(t, h.log("talker", "out.log"), strings.Repeat(strings.Repeat("x", 20_000)+"\n", 20)) // more than a pipe holds
+	for _, args := range [][]string{{"logs", "talker"}, {"logs", "-f", "talker"}} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		cmd := h.command(args...)
+		cmd.Stdout = w
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		if _, err := io.ReadFull(r, make([]byte, 1)); err != nil { // it shows them
+			t.Fatal(err)
+		}
+		testkit.WaitFor(t, fmt.Sprintf("the end of %q", args), func() bool {
+			cmd.Process.Signal(syscall.SIGTERM)
+			select {
+			case err = <-ended:
+				return true
+			default:
+				return false
+			}
+		})
+		well := err == nil && len(args) == 3 // the first came when it was not waiting
+		if got := cmd.ProcessState.Sys().(syscall.WaitStatus); !well && got.Signal() != syscall.SIGTERM {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+}
+
 // echoer is a daemon that writes what a FIFO is given.
 func (h *house) echoer() (log string, say func(text string)) {
 	h.t.Helper()

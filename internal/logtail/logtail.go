@@ -67,8 +67,9 @@ func (t *Tail) Close() {
 	}
 }
 
-// Last shows the last n lines of each file, one file after the other.
-func (t *Tail) Last(n int) error {
+// Last shows the last n lines of each file, one file after the other. What lastLines does
+// not look at is not shown. When ctx ends before that, the error is ctx's.
+func (t *Tail) Last(ctx context.Context, n int) error {
 	for i, w := range t.files {
 		if w.f == nil {
 			continue
@@ -76,15 +77,18 @@ func (t *Tail) Last(n int) error {
 		info, err := w.f.Stat()
 		if err == nil {
 			w.to = info.Size()
-			w.at, err = lastLines(w.f, w.to, n)
+			w.at, err = lastLines(ctx, w.f, w.to, n)
 		}
 		if err != nil {
 			return err
 		}
 		if w.at < w.to {
 			t.named = make([]bool, len(t.files)) // each has a head of its own
-			t.show([]int{i})
+			t.show(ctx, []int{i})
 		}
+	}
+	if t.err == nil {
+		return ctx.Err()
 	}
 	return t.err
 }
@@ -101,10 +105,10 @@ func (t *Tail) Follow(ctx context.Context, woken <-chan struct{}, news func() []
 				t.mark(line)
 			}
 		}
-		t.show(fresh)
+		t.show(ctx, fresh)
 		// A rotated file may have another one behind it: then nothing is waited for.
 		if wakes(ctx, woken, len(fresh) == 0) {
-			t.show(t.look())
+			t.show(ctx, t.look())
 		}
 	}
 	return t.err
@@ -141,8 +145,9 @@ func (t *Tail) look() (fresh []int) {
 	return fresh
 }
 
-// show shows what is new in these files, with a head if one is due.
-func (t *Tail) show(fresh []int) {
+// show shows what is new in these files, with a head if one is due, until ctx ends. Holes
+// of a sparse file are left out, but for blocks around them: they may be longer than any disk.
+func (t *Tail) show(ctx context.Context, fresh []int) {
 	if len(fresh) == 0 {
 		return
 	}
@@ -155,10 +160,14 @@ func (t *Tail) show(fresh []int) {
 	b := make([]byte, 64<<10)
 	for _, i := range fresh {
 		w := t.files[i]
-		for t.err == nil && w.at < w.to {
+		for t.err == nil && ctx.Err() == nil && w.at < w.to {
 			n, _ := w.f.ReadAt(b[:min(int64(len(b)), w.to-w.at)], w.at)
 			if n == 0 { // truncated meanwhile
 				break
+			}
+			if next := min(dataFrom(w.f, w.at, w.to, b[:n]), w.to); next > w.at {
+				w.at = next
+				continue
 			}
 			w.at += int64(n)
 			t.write(w, b[:n])
@@ -279,14 +288,47 @@ func (w *file) close() {
 	}
 }
 
-// lastLines finds where the last n lines of what is before end begin.
-func lastLines(f io.ReaderAt, end int64, n int) (int64, error) {
+// dataFrom is where what is behind a hole at at begins; at: there is none. b is what was read
+// there: only zeros make it worth asking, and where there is something else no file system
+// is believed that there is a hole.
+func dataFrom(f *os.File, at, end int64, b []byte) int64 {
+	for _, c := range b {
+		if c != 0 {
+			return at
+		}
+	}
+	return skipHole(f, at, end)
+}
+
+// A line is thought to be no longer than longLine, and many of them to be shorter: somebody
+// else may have written what the lines are looked for in.
+const (
+	longLine   = 1 << 20
+	shortLine  = 4 << 10
+	manyBytes  = 64 << 20
+	countsMost = 1 << 40
+)
+
+// reach is how many bytes the last n lines are looked for in.
+func reach(n int) int64 {
+	lines := min(int64(n), countsMost)
+	return min(lines*longLine, max(manyBytes, lines*shortLine))
+}
+
+// lastLines finds where the last n lines of what is before end begin. Where reach does not
+// reach that far, those that it reaches in whole are taken, and else the end of the last one.
+func lastLines(ctx context.Context, f io.ReaderAt, end int64, n int) (int64, error) {
 	if n <= 0 {
 		return end, nil
 	}
+	begin := max(0, end-reach(n))
+	found := begin
 	b := make([]byte, 64<<10)
-	for at := end; at > 0; {
-		size := min(int64(len(b)), at)
+	for at := end; at > begin; {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		size := min(int64(len(b)), at-begin)
 		at -= size
 		if _, err := f.ReadAt(b[:size], at); err != nil && err != io.EOF {
 			return 0, err
@@ -296,11 +338,15 @@ func lastLines(f io.ReaderAt, end int64, n int) (int64, error) {
 			chunk = chunk[:size-1]
 		}
 		for i := bytes.LastIndexByte(chunk, '\n'); i >= 0; i = bytes.LastIndexByte(chunk, '\n') {
+			found = at + int64(i) + 1
 			if n--; n == 0 {
-				return at + int64(i) + 1, nil
+				return found, nil
 			}
 			chunk = chunk[:i]
 		}
 	}
-	return 0, nil
+	if begin == 0 {
+		return 0, nil
+	}
+	return found, nil
 }

@@ -3,10 +3,13 @@ package logtail
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -34,9 +37,112 @@ func TestLastLines(t *testing.T) {
 		{"a\n" + long + "\n" + long + "\n", 2, long + "\n" + long + "\n"},
 		{long + "\nb\n", 2, long + "\nb\n"},
 	} {
-		from, err := lastLines(strings.NewReader(tt.text), int64(len(tt.text)), tt.n)
+		from, err := lastLines(t.Context(), strings.NewReader(tt.text), int64(len(tt.text)), tt.n)
 		if err != nil || tt.text[from:] != tt.want {
 			t.Errorf("%d lines of %.10q: got %.20q, %v", tt.n, tt.text, tt.text[from:], err)
+		}
+	}
+}
+
+// zeros is a file without any line, of which somebody counts what is read.
+type zeros struct{ read int64 }
+
+func (z *zeros) ReadAt(b []byte, _ int64) (int, error) {
+	clear(b)
+	z.read += int64(len(b))
+	return len(b), nil
+}
+
+// TestLastLinesAreLookedForInABound: however long the file is.
+func TestLastLinesAreLookedForInABound(t *testing.T) {
+	const mega, huge = 1 << 20, 300 << 30
+	for n, want := range map[int]int64{1: mega, 20: 20 * mega, 64: 64 * mega, 1000: 64 * mega, 16 << 10: 64 * mega, 1 << 20: 4 << 30, math.MaxInt: 4 << 50} {
+		if got := reach(n); got != want {
+			t.Errorf("%d lines are looked for in %d bytes, want %d", n, got, want)
+		}
+	}
+	for _, n := range []int{1, 2, 65} {
+		z := &zeros{}
+		from, err := lastLines(t.Context(), z, huge, n)
+		if want := reach(n); err != nil || z.read != want || from != huge-want {
+			t.Errorf("%d lines: from %d, %v, after %d bytes", n, from, err, z.read)
+		}
+	}
+	z := &zeros{}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if _, err := lastLines(ended, z, huge, 1); !errors.Is(err, context.Canceled) || z.read > 0 {
+		t.Errorf("when nobody waits for it: %v, after %d bytes", err, z.read)
+	}
+	// What is whole is shown, and of one long line the end.
+	long := strings.Repeat("x", 3*mega)
+	for text, want := range map[string]string{
+		long + "\nb\nc\n": "b\nc\n",
+		long + "\n":       long[:3*mega-1] + "\n",
+	} {
+		from, err := lastLines(t.Context(), strings.NewReader(text), int64(len(text)), 3)
+		if err != nil || text[from:] != want {
+			t.Errorf("%d bytes: got %d of them, %v, want %d", len(text), len(text[from:]), err, len(want))
+		}
+	}
+}
+
+// TestHolesAreLeftOut: they take no time, before lines and behind them, in what is there
+// and in what comes.
+func TestHolesAreLeftOut(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only some systems tell where holes are")
+	}
+	const hole = 1 << 40
+	d := newDesk(t)
+	f := d.write("out", "first\n")
+	d.open("out")
+	// What surrounds a hole may be shown with it, as blocks are.
+	shows := func(want string) {
+		t.Helper()
+		for fresh := d.tail.look(); len(fresh) > 0; fresh = d.tail.look() {
+			d.tail.show(t.Context(), fresh)
+		}
+		if got := strings.ReplaceAll(d.got.String(), "\x00", ""); got != want || d.got.Len() > 256<<10 {
+			t.Errorf("got %q in %d bytes, want %q", got, d.got.Len(), want)
+		}
+		d.got.Reset()
+	}
+	d.must(f.Truncate(hole))
+	d.say(f, "last\n")
+	d.must(d.tail.Last(t.Context(), 1))
+	shows("last\n")
+	d.must(f.Truncate(2 * hole))
+	d.say(f, "what comes\n")
+	shows("what comes\n")
+	d.must(f.Truncate(3 * hole))
+	shows("")
+	d.must(d.tail.Last(t.Context(), 1))
+	shows("")
+	// Zeros that somebody has written are none.
+	d.must(f.Truncate(0))
+	d.shows("")
+	written := strings.Repeat("\x00", 100_000) + "\n"
+	d.say(f, written)
+	d.shows(written)
+}
+
+// TestShownUntilTheContextEnds: what is there is no reason to go on.
+func TestShownUntilTheContextEnds(t *testing.T) {
+	text := strings.Repeat("line\n", 1<<20)
+	for name, do := range map[string]func(tail *Tail, ctx context.Context) error{
+		"last":   func(tail *Tail, ctx context.Context) error { return tail.Last(ctx, 1<<20) },
+		"follow": func(tail *Tail, ctx context.Context) error { return tail.Follow(ctx, nil, nil) },
+	} {
+		d := newDesk(t)
+		d.write("out", text)
+		d.open("out")
+		ctx, stop := context.WithCancel(t.Context())
+		out := &stopper{text: "line\n", stop: stop}
+		d.tail.out = out
+		err := do(d.tail, ctx)
+		if want := name == "last"; errors.Is(err, context.Canceled) != want || out.Len() > 64<<10 {
+			t.Errorf("%s: %v, after %d bytes", name, err, out.Len())
 		}
 	}
 }
@@ -50,7 +156,7 @@ func FuzzLastLines(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string, n int) {
 		want := slices.Collect(strings.Lines(text))
 		want = want[max(0, len(want)-max(n, 0)):]
-		from, err := lastLines(strings.NewReader(text), int64(len(text)), n)
+		from, err := lastLines(t.Context(), strings.NewReader(text), int64(len(text)), n)
 		if got := text[min(from, int64(len(text))):]; err != nil || got != strings.Join(want, "") {
 			t.Errorf("%d lines of %q: got %q, %v", n, text, got, err)
 		}
@@ -199,7 +305,7 @@ func (d *desk) shows(want string) {
 		if len(fresh) == 0 {
 			break
 		}
-		d.tail.show(fresh)
+		d.tail.show(d.t.Context(), fresh)
 	}
 	if got := d.got.String(); got != want {
 		d.t.Errorf("got %q, want %q", got, want)
@@ -266,7 +372,7 @@ func TestFollowManyFiles(t *testing.T) {
 	d := newDesk(t)
 	out, err := d.write("out", "o1\no2\n"), d.write("err", "e1\n")
 	d.open("out", "err")
-	d.must(d.tail.Last(1))
+	d.must(d.tail.Last(t.Context(), 1))
 	d.shows("==> out <==\no2\n\n==> err <==\ne1\n")
 
 	// In turns, without a pause.

@@ -61,7 +61,13 @@ func Logs(ctx context.Context, w io.Writer, list []*plan.Plan, o LogsOptions, fa
 	t, err := logtail.Open(w, sources)
 	if err == nil {
 		defer t.Close()
-		err = t.Last(o.Lines)
+		err = t.Last(ctx, o.Lines)
+	}
+	if err != nil && err == ctx.Err() {
+		if o.Follow {
+			return nil
+		}
+		return fail("read logs of", fault.Say("reading was cancelled", context.Cause(ctx)))
 	}
 	if err == nil && o.Follow {
 		err = t.Follow(ctx, woken, news)
