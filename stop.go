@@ -10,7 +10,8 @@ import (
 // StopOptions are for one stop. See Config.StopSignal for another signal than
 // SIGTERM.
 type StopOptions struct {
-	// Timeout is how long to wait for the daemon to end. 0: Config.StopTimeout.
+	// Timeout is how long to wait for the daemon to end, with all processes that take its
+	// place meanwhile. 0: Config.StopTimeout.
 	Timeout time.Duration `zero:"1" meta:"INTEGER" help:"Number of seconds to wait for the daemon to stop. Overrides \"stop_timeout\" from daemon definition."`
 	// Force kills the daemon, and what is left of its process group, after the
 	// timeout.

@@ -29,7 +29,7 @@ func Signal(ctx context.Context, p *plan.Plan, sig syscall.Signal) (pid int, err
 		return 0, unnamed(p, op, r)
 	}
 	defer pin(p, &r)()
-	end, r, err := pursue(ctx, p, op, r, func(h rights.Target) (phase.Sight, error) {
+	end, r, err := pursue(ctx, p, op, r, nil, func(h rights.Target) (phase.Sight, error) {
 		switch err := h.Signal(sig); {
 		case errors.Is(err, proc.ErrGone):
 			return phase.Misses, nil
@@ -63,7 +63,7 @@ func Wait(ctx context.Context, p *plan.Plan) error {
 	}
 	// All generations of a daemon have one file, so one pin is enough for them.
 	defer pin(p, &r)()
-	_, _, err = pursue(ctx, p, "wait for", r, func(h rights.Target) (phase.Sight, error) {
+	_, _, err = pursue(ctx, p, "wait for", r, nil, func(h rights.Target) (phase.Sight, error) {
 		if err := h.Wait(ctx); err != nil {
 			return phase.Denies, about(p, "wait for", h.PID(), err)
 		}

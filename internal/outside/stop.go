@@ -85,18 +85,19 @@ func Stop(ctx context.Context, p *plan.Plan, op string, o StopOptions, w StopWat
 		}
 	}
 	defer pin(p, &r)()
-	s := Stopped{Unasked: unasked}
-	var refused []int // that should have been killed
-	end, r, err := pursue(ctx, p, op, r, func(h rights.Target) (phase.Sight, error) {
-		if s.PID == 0 {
+	g := stopping{p: p, op: op, o: o, w: w, limit: time.Now().Add(o.Timeout), Stopped: Stopped{Unasked: unasked}}
+	end, r, err := pursue(ctx, p, op, r, g.enough, func(h rights.Target) (phase.Sight, error) {
+		if g.PID == 0 {
 			w.Begin()
 		}
-		s.PID = h.PID()
-		if err := stopOne(ctx, p, op, o, w, h, &s, &refused); err != nil {
+		g.PID = h.PID()
+		if err := g.one(ctx, h); err != nil {
 			return phase.Denies, err
 		}
+		g.ended++
 		return phase.Outlived, nil
 	})
+	s, refused := g.Stopped, g.refused
 	switch {
 	case end == phase.NotThere:
 		p.PID.Remove()
@@ -180,62 +181,117 @@ func killDraining(p *plan.Plan, inode string) (killed, refused []int) {
 	return killed, refused
 }
 
-// stopOne ends one process; a daemon that is reloading may be several.
-func stopOne(ctx context.Context, p *plan.Plan, op string, o StopOptions, w StopWatcher, h rights.Target, s *Stopped, refused *[]int) error {
+// killsAtMost is how many processes a stop kills that have the daemon's place one after the
+// other. A daemon that is reloading is two; more means that somebody makes them faster than
+// they can be ended.
+const killsAtMost = 5
+
+// stopping is a stop that has begun. All processes that it meets share its time.
+type stopping struct {
+	p     *plan.Plan
+	op    string
+	o     StopOptions
+	w     StopWatcher
+	limit time.Time // until then it only asks
+
+	ended, kills int
+	refused      []int // that should have been killed
+	Stopped
+}
+
+// enough says that no further process is met: pid is the next one.
+func (g *stopping) enough(pid int) error {
+	last := g.limit
+	if g.o.Force {
+		last = last.Add(timing.KillShows)
+	}
+	if g.kills < killsAtMost && time.Now().Before(last) {
+		return nil
+	}
+	return g.late(pid)
+}
+
+// late: the time of the stop is over, and that process is the daemon.
+func (g *stopping) late(pid int) *fault.Fault {
+	text := fmt.Sprintf("timed out while waiting for process (PID %d) to terminate", pid)
+	switch {
+	case g.ended == 1:
+		text += ", which has taken the place of another one"
+	case g.ended > 1:
+		text += fmt.Sprintf(", which has taken the daemon's place after %d others", g.ended)
+	}
+	e := about(g.p, g.op, pid, fault.Say(text, fault.ErrStopTimeout))
+	if g.ended > 1 { // a reload has two
+		e.Hint = fmt.Sprintf("Processes take the daemon's place again and again: look what starts them, as with ps -o ppid,args -p %d, and end that first.", pid)
+	}
+	return e
+}
+
+// one ends one process; a daemon that is reloading may be several.
+func (g *stopping) one(ctx context.Context, h rights.Target) error {
 	pid := h.PID()
 	group, _, err := proc.GroupID(pid)
 	leads := err == nil && group == pid
 
-	err = terminate(ctx, p, op, h, o.Timeout)
-	if errors.Is(err, fault.ErrStopTimeout) && o.Force {
-		w.Settle(false)
-		if w.Failed != nil {
-			w.Failed(err)
+	if g.ended > 0 && g.o.Force && !time.Now().Before(g.limit) {
+		err = g.late(pid)
+	} else {
+		err = g.terminate(ctx, h)
+	}
+	if errors.Is(err, fault.ErrStopTimeout) && g.o.Force {
+		if g.kills == 0 {
+			g.w.Settle(false)
+			if g.w.Failed != nil {
+				g.w.Failed(err)
+			}
+			if g.w.Killing != nil {
+				g.w.Killing()
+			}
 		}
-		if w.Killing != nil {
-			w.Killing()
-		}
-		err = kill(ctx, p, op, h)
-		s.Killed = err == nil
+		err = kill(ctx, g.p, g.op, h)
+		g.kills++
+		g.Killed = g.Killed || err == nil
 	}
 	if err != nil {
 		return err
 	}
 	// While a member is left, the group's number cannot be given to another.
-	if leads && o.Force {
-		killed, not := rights.KillGroup(p, pid)
-		s.Left, *refused = append(s.Left, killed...), append(*refused, not...)
+	if leads && g.o.Force {
+		killed, not := rights.KillGroup(g.p, pid)
+		g.Left, g.refused = append(g.Left, killed...), append(g.refused, not...)
 	} else if leads && !proc.Alive(pid) {
 		left, _ := proc.Group(pid)
-		s.Left = append(s.Left, left...)
+		g.Left = append(g.Left, left...)
 	}
 	return nil
 }
 
 // terminate sends the stop signal and waits. A stopped process gets SIGCONT as well, for
-// it could not act on the other.
-func terminate(ctx context.Context, p *plan.Plan, op string, h rights.Target, timeout time.Duration) error {
-	switch err := h.Signal(p.StopSignal()); {
+// it could not act on the other. The time begins when the first process has been told.
+func (g *stopping) terminate(ctx context.Context, h rights.Target) error {
+	switch err := h.Signal(g.p.StopSignal()); {
 	case errors.Is(err, proc.ErrGone):
 		return nil
 	case err != nil:
-		return about(p, op, h.PID(), err)
+		return about(g.p, g.op, h.PID(), err)
 	}
 	h.Signal(signals.Continue)
-	return await(ctx, p, op, h, timeout, fault.Say(
-		fmt.Sprintf("timed out while waiting for process (PID %d) to terminate", h.PID()), fault.ErrStopTimeout))
+	if g.ended == 0 {
+		g.limit = time.Now().Add(g.o.Timeout)
+	}
+	return await(ctx, g.p, g.op, h, g.limit, g.late(h.PID()))
 }
 
 func kill(ctx context.Context, p *plan.Plan, op string, h rights.Target) error {
 	if err := h.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, proc.ErrGone) {
 		return about(p, op, h.PID(), err)
 	}
-	return await(ctx, p, op, h, timing.KillShows, fault.Say(
-		fmt.Sprintf("process (PID %d) did not respond to SIGKILL for some reason", h.PID()), fault.ErrStopTimeout))
+	return await(ctx, p, op, h, time.Now().Add(timing.KillShows), about(p, op, h.PID(), fault.Say(
+		fmt.Sprintf("process (PID %d) did not respond to SIGKILL for some reason", h.PID()), fault.ErrStopTimeout)))
 }
 
-func await(ctx context.Context, p *plan.Plan, op string, h rights.Target, timeout time.Duration, late error) error {
-	limit, stop := context.WithTimeout(ctx, timeout)
+func await(ctx context.Context, p *plan.Plan, op string, h rights.Target, until time.Time, late *fault.Fault) error {
+	limit, stop := context.WithDeadline(ctx, until)
 	defer stop()
 	err := h.Wait(limit)
 	switch {
@@ -244,5 +300,5 @@ func await(ctx context.Context, p *plan.Plan, op string, h rights.Target, timeou
 	case ctx.Err() != nil:
 		return about(p, op, h.PID(), fmt.Errorf("wait for process %d: %w", h.PID(), context.Cause(ctx)))
 	}
-	return about(p, op, h.PID(), late)
+	return late
 }

@@ -124,8 +124,9 @@ func holder(ctx context.Context, p *plan.Plan, pid int) (rights.Target, error) {
 }
 
 // pursue does act with the process that the report names; if that is gone with the one that
-// has its place, and so on. act says whether that process has ended. The report is of the last.
-func pursue(ctx context.Context, p *plan.Plan, op string, r pidfile.Report, act func(rights.Target) (phase.Sight, error)) (phase.Follow, pidfile.Report, error) {
+// has its place, and so on. act says whether that process has ended. enough, which may be nil,
+// says with an error that the next one, of that PID, is one too many. The report is of the last.
+func pursue(ctx context.Context, p *plan.Plan, op string, r pidfile.Report, enough func(pid int) error, act func(rights.Target) (phase.Sight, error)) (phase.Follow, pidfile.Report, error) {
 	f := phase.Met
 	var h rights.Target
 	for {
@@ -147,6 +148,11 @@ func pursue(ctx context.Context, p *plan.Plan, op string, r pidfile.Report, act 
 			h.Close()
 		default:
 			sight = again(ctx, p, &r)
+			if sight == phase.Sees && enough != nil {
+				if err = enough(r.PID); err != nil {
+					sight = phase.SeesYet
+				}
+			}
 		}
 		next, ok := f.Next(sight)
 		if !ok {

@@ -30,7 +30,7 @@ var (
 	standingNames  = [standings]string{"", "Unsaid", "SaidUp", "Renews", "SaidEnd"}
 	claimNames     = [claims]string{"IsUp", "IsRenewed", "IsEnding"}
 	followNames    = [follows]string{"", "Met", "Held", "Lost", "MetNext", "HeldNext", "Left", "Served", "NotThere", "Unnamed", "Refused"}
-	sightNames     = [sights]string{"Proves", "Misses", "Outlived", "Denies", "Does", "Sees", "SeesOne", "SeesNil"}
+	sightNames     = [sights]string{"Proves", "Misses", "Outlived", "Denies", "Does", "Sees", "SeesOne", "SeesNil", "SeesYet"}
 	worksNotYet    = "a reload begins only where the worker has begun"
 	beginsOnce     = "the worker begins once"
 	endsOnce       = "the worker ends once, and has to begin before"

@@ -130,6 +130,7 @@ const (
 	noRights   = "who stops has the rights"
 	stopsOnly  = "the walk has somebody who stops, and nobody who signals or waits"
 	named      = "the walk's kernel names who has the lock"
+	twoOnly    = "the walk's daemon is two processes at most; TestStopOfAChain has more"
 	oneSignal  = "one signal of each kind comes to the walk's keeper; TestKeeper goes through more of them"
 	nothing    = "the walk's daemon leaves nothing behind"
 	noWindow   = "the walk asks only what a launcher hears, which has its own window"
@@ -163,6 +164,8 @@ func (r recorded) leftOut() string {
 			return stopsOnly
 		case event == "SeesOne":
 			return named
+		case event == "SeesYet":
+			return twoOnly
 		}
 	case "Keep":
 		switch {
