@@ -177,11 +177,12 @@ func (s Status) ExitCode() int {
 
 // String is the line that the status action prints.
 func (s Status) String() string {
+	name, state := shown(s.Name), shown(s.State)
 	switch {
 	case !s.Running:
-		return s.Name + " -- not running"
+		return name + " -- not running"
 	case s.PID == 0:
-		return s.Name + " -- status: " + s.State + ", running as a process that cannot be named from here"
+		return name + " -- status: " + state + ", running as a process that cannot be named from here"
 	case s.Fields == nil:
 		told := func(field, text string) string {
 			if s.value(field) == nil {
@@ -190,7 +191,7 @@ func (s Status) String() string {
 			return text
 		}
 		return fmt.Sprintf("%s -- pid: %d, status: %s, uptime: %s, %%cpu: %s, %%mem: %s",
-			s.Name, s.PID, s.State, told("uptime", console.Uptime(s.Uptime)),
+			name, s.PID, state, told("uptime", console.Uptime(s.Uptime)),
 			told("cpu_percent", fmt.Sprintf("%.1f", s.CPUPercent)), told("memory_percent", fmt.Sprintf("%.1f", s.MemoryPercent)))
 	}
 	var parts []string
@@ -200,12 +201,23 @@ func (s Status) String() string {
 		switch {
 		case f == "uptime" && value != nil:
 			text = console.Uptime(s.Uptime)
-		case !isText:
+		case isText:
+			text = shown(text)
+		default:
 			text = string(pyjson.Append(nil, value))
 		}
 		parts = append(parts, f+": "+text)
 	}
-	return s.Name + " -- " + strings.Join(parts, ", ")
+	return name + " -- " + strings.Join(parts, ", ")
+}
+
+// shown is a text as it is, or as JSON where a terminal would do something else than show it:
+// the daemon's user chooses the names of its directories.
+func shown(text string) string {
+	if console.Shows(text) {
+		return text
+	}
+	return string(pyjson.Append(nil, text))
 }
 
 // MarshalJSON gives one line: keys sorted, non-ASCII characters escaped, floats

@@ -570,6 +570,11 @@ func harmless(r rune) bool {
 	return strconv.IsPrint(r) || unicode.Is(unicode.Zs, r) || r == nonJoiner || r == joiner
 }
 
+// Shows reports whether a terminal shows the text, on one line, and does nothing else.
+func Shows(text string) bool {
+	return utf8.ValidString(text) && strings.IndexFunc(text, func(r rune) bool { return !harmless(r) }) < 0
+}
+
 // colorSequence returns the length of the escape sequence for colours and the
 // like that s begins with, 0 if it does not.
 func colorSequence(s string) int {
