@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/daemonocle/daemonocle/internal/fault"
+	"golang.org/x/sys/unix"
 )
 
 // reopen is for a rotation that has renamed log files. Nobody can make another program
@@ -73,7 +74,7 @@ func (f logFile) bringBack(used fs.FileInfo) error {
 		return cannot(err)
 	}
 	defer kept.Close()
-	_, err = io.Copy(kept, old)
+	at, err := copyMore(kept, old, 0)
 	if st, ok := used.Sys().(*syscall.Stat_t); err == nil && ok {
 		err = errors.Join(kept.Chown(int(st.Uid), int(st.Gid)), kept.Chmod(used.Mode().Perm()))
 	}
@@ -90,13 +91,59 @@ func (f logFile) bringBack(used fs.FileInfo) error {
 	if err := dir.Rename(temp, rotated); err != nil {
 		return cannot(err)
 	}
-	if _, err := io.Copy(kept, old); err != nil { // what has come meanwhile
-		return cannot(err)
+	// What has come meanwhile, and while that was copied; whoever writes faster than that
+	// does it to himself.
+	for range 8 {
+		before := at
+		if at, err = copyMore(kept, old, at); err != nil {
+			return cannot(err)
+		}
+		if at == before {
+			break
+		}
 	}
 	if err := old.Truncate(0); err != nil {
 		return cannot(err)
 	}
 	return nil
+}
+
+// copyMore copies what the file has by now behind at, and returns where that ends. What comes
+// while it does is not waited for, and holes stay holes: the file is the daemon's user's, and
+// may be longer than any disk.
+func copyMore(to, from *os.File, at int64) (end int64, err error) {
+	info, err := from.Stat()
+	if err != nil || info.Size() <= at {
+		return at, err
+	}
+	end = info.Size()
+	for at < end {
+		data, err := from.Seek(at, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) || err == nil && data >= end {
+			break // a hole is all that is left
+		}
+		if err != nil {
+			return at, err
+		}
+		hole, err := from.Seek(data, unix.SEEK_HOLE)
+		if errors.Is(err, unix.ENXIO) {
+			break // truncated meanwhile
+		}
+		if err != nil {
+			return at, err
+		}
+		at = min(hole, end)
+		if _, err := to.Seek(data, io.SeekStart); err != nil {
+			return at, err
+		}
+		if _, err := from.Seek(data, io.SeekStart); err != nil {
+			return at, err
+		}
+		if _, err := io.CopyN(to, from, at-data); err != nil && err != io.EOF {
+			return at, err
+		}
+	}
+	return end, to.Truncate(end)
 }
 
 // findFile finds the file among those of the directory.
