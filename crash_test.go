@@ -116,6 +116,24 @@ func TestStageKilled(t *testing.T) {
 	s.worksAgain()
 }
 
+// Ctrl-C ends the stage as well while that is in the terminal's session; here the launcher is told of
+// nothing else.
+func TestStageEndedByTheTerminal(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		t.Run(sig.String(), func(t *testing.T) {
+			s := newSubject(t, "gated")
+			stage := s.gate("TESTKIT_EARLY=stage:")
+			l := s.begin("start")
+			stage.reached()
+			pid := s.only(l.pid())
+			signal(t, pid, sig)
+			l.want(printed{"Starting foo ... FAILED\n", "ERROR: Start was cancelled\n", 130})
+			s.nothingLeft()
+			s.worksAgain()
+		})
+	}
+}
+
 // At whatever instant of its short life the stage is killed: either the daemon
 // runs and is reported, or nothing does and the start has failed.
 func TestStageKilledAtAnyInstant(t *testing.T) {

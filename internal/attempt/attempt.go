@@ -44,6 +44,7 @@ type Attempt struct {
 	Phase  phase.Launch
 	Watch  Watch     // nil: there is none
 	Alone  bool      // no other daemon is in its session
+	Typed  bool      // see Session.Interrupts
 	Since  time.Time // when the worker began; zero: it has not
 	Reason string    // for its end, in its own words
 	Hint   string    // what to do about that
@@ -108,7 +109,7 @@ func (s Session) Detach(ctx context.Context, attempts []*Attempt) {
 	}
 	var left []*Attempt
 	for _, a := range attempts {
-		a.Alone = len(attempts) == 1
+		a.Alone, a.Typed = len(attempts) == 1, s.Interrupts
 		if a.PrepareWatch(ctx) {
 			left = append(left, a)
 		}
@@ -340,6 +341,9 @@ func (a *Attempt) await(ctx, limit context.Context) (phase.Sign, error) {
 		if err == nil && a.Phase.Recalled() {
 			return phase.Exits, nil
 		}
+		if err == nil && a.cancelledEarly() {
+			return phase.CallOff, nil
+		}
 		if err == nil {
 			return phase.Exits, a.Died(status)
 		}
@@ -361,6 +365,17 @@ func (a *Attempt) await(ctx, limit context.Context) (phase.Sign, error) {
 		return phase.LivesOn, nil
 	}
 	return over(), nil
+}
+
+// cancelledEarly reports whether the cancellation of the start has ended the process that was to
+// start the daemon: the terminal sends its signal to that as well until it has a session of its
+// own, and it may be seen to be gone before our own signal comes.
+func (a *Attempt) cancelledEarly() bool {
+	if a.Phase != phase.Vanished || !a.Typed || a.Launch.PID() != 0 {
+		return false
+	}
+	code := a.Launch.Stage().Code
+	return code == -int(syscall.SIGINT) || code == -int(syscall.SIGTERM)
 }
 
 // step takes the step that the sign leads to, and does what follows from it, but for the

@@ -42,6 +42,7 @@ func Successor(Hello, []Passed, []*os.File, bool) (*Launch, error) { return nil,
 
 func (l *Launch) PID() int                                 { return 0 }
 func (l *Launch) Handle() *proc.Handle                     { return nil }
+func (l *Launch) Stage() Status                            { return Status{} }
 func (l *Launch) Receive(context.Context) (Message, error) { return Message{}, errors.ErrUnsupported }
 func (l *Launch) Send(Kind)                                {}
 func (l *Launch) Wait(context.Context) (Status, error)     { return Status{}, errors.ErrUnsupported }

@@ -42,11 +42,18 @@ type Launch struct {
 type stage struct {
 	pid    int
 	reaped sync.Once
+	status Status       // once it is reaped
 	users  atomic.Int32 // launches that are open
 	life   *os.File     // BSD: its end lets the stage go
 }
 
-func (s *stage) reap() { s.reaped.Do(func() { wait4(s.pid) }) }
+func (s *stage) reap() {
+	s.reaped.Do(func() {
+		if ws, err := wait4(s.pid); err == nil {
+			s.status = StatusOf(ws)
+		}
+	})
+}
 
 // Status is how a process ended.
 type Status struct {
@@ -283,12 +290,22 @@ func (l *Launch) PID() int {
 }
 
 // Session is that of the daemons that were started together, 0 if it is the caller's. The
-// number is nobody else's until Close.
+// number is nobody else's until Close, or Stage.
 func (l *Launch) Session() int {
 	if l.stage == nil {
 		return 0
 	}
 	return l.stage.pid
+}
+
+// Stage says how the process has ended that was to start the daemon, when the wire has ended
+// before it could.
+func (l *Launch) Stage() Status {
+	if l.stage == nil {
+		return Status{}
+	}
+	l.stage.reap()
+	return l.stage.status
 }
 
 // Handle names the daemon's process; nil while it is unknown.
