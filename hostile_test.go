@@ -27,6 +27,7 @@ import (
 const (
 	lockHint = "hint: It is no daemon of this program; end that process, or set PIDFile to a path that others cannot read.\n"
 	pathHint = "hint: Remove it, or set PIDFile to another path.\n"
+	kindHint = "hint: Set PIDFile to another path.\n"
 	nameHint = "hint: Try as root, and from the PID namespace in which it was started.\n"
 )
 
@@ -188,28 +189,28 @@ func TestGarbageThatTheCallerMayNotRepair(t *testing.T) {
 
 func TestWhatIsNoPIDFileIsRefused(t *testing.T) {
 	for _, tt := range []struct {
-		name, why string
-		make      func(t *testing.T, r *rig, target string) error
+		name, why, hint string
+		make            func(t *testing.T, r *rig, target string) error
 	}{
-		{"symbolic link", "is a symbolic link", func(_ *testing.T, r *rig, target string) error {
+		{"symbolic link", "is a symbolic link", pathHint, func(_ *testing.T, r *rig, target string) error {
 			return os.Symlink(target, r.pidFile)
 		}},
-		{"dangling link", "is a symbolic link", func(_ *testing.T, r *rig, target string) error {
+		{"dangling link", "is a symbolic link", pathHint, func(_ *testing.T, r *rig, target string) error {
 			return os.Symlink(target+".not", r.pidFile)
 		}},
-		{"hard link", "has more than one hard link", func(_ *testing.T, r *rig, target string) error {
+		{"hard link", "has more than one hard link", pathHint, func(_ *testing.T, r *rig, target string) error {
 			return os.Link(target, r.pidFile)
 		}},
-		{"directory", "is a directory", func(_ *testing.T, r *rig, _ string) error { return os.Mkdir(r.pidFile, 0o755) }},
-		{"FIFO", "is a FIFO", func(_ *testing.T, r *rig, _ string) error { return unix.Mkfifo(r.pidFile, 0o666) }},
-		{"socket", "is not a regular file", func(t *testing.T, r *rig, _ string) error {
+		{"directory", "is a directory", kindHint, func(_ *testing.T, r *rig, _ string) error { return os.Mkdir(r.pidFile, 0o755) }},
+		{"FIFO", "is a FIFO", kindHint, func(_ *testing.T, r *rig, _ string) error { return unix.Mkfifo(r.pidFile, 0o666) }},
+		{"socket", "is not a regular file", kindHint, func(t *testing.T, r *rig, _ string) error {
 			l, err := net.Listen("unix", r.pidFile)
 			if err == nil {
 				t.Cleanup(func() { l.Close() })
 			}
 			return err
 		}},
-		{"device", "is not a regular file", func(t *testing.T, r *rig, _ string) error {
+		{"device", "is not a regular file", kindHint, func(t *testing.T, r *rig, _ string) error {
 			testkit.RequireRoot(t)
 			return unix.Mknod(r.pidFile, unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3)))
 		}},
@@ -223,7 +224,7 @@ func TestWhatIsNoPIDFileIsRefused(t *testing.T) {
 			must(t, tt.make(t, r, target))
 			before := shape(t, r.pidFile)
 			for _, action := range []string{"start", "stop", "restart", "status", "reload"} {
-				r.expect(r.do(action), refused(action, "ERROR: PID file "+r.pidFile+" "+tt.why+"\n"+pathHint))
+				r.expect(r.do(action), refused(action, "ERROR: PID file "+r.pidFile+" "+tt.why+"\n"+tt.hint))
 			}
 			if got := shape(t, r.pidFile); got != before {
 				t.Errorf("it was %s and is %s", before, got)

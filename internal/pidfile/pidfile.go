@@ -83,7 +83,16 @@ type UntrustedError struct {
 	Path string
 	Why  string
 	UID  int // owner if that is the reason, else -1
+	Kind UntrustedKind
 }
+
+// UntrustedKind is what can be done about it.
+type UntrustedKind int
+
+const (
+	InTheWay  UntrustedKind = iota // a file or a link, which can be removed
+	OtherType                      // a directory or device, say, which serves somebody else
+)
 
 func (e *UntrustedError) Error() string { return fmt.Sprintf("PID file %s %s", e.Path, e.Why) }
 

@@ -345,16 +345,19 @@ func (f File) check(dir int, st *unix.Stat_t) error {
 	refuse := func(why string) error {
 		return &UntrustedError{Path: f.String(), Why: why, UID: -1}
 	}
+	other := func(why string) error {
+		return &UntrustedError{Path: f.String(), Why: why, UID: -1, Kind: OtherType}
+	}
 	switch uint32(st.Mode) & unix.S_IFMT {
 	case unix.S_IFREG:
 	case unix.S_IFLNK:
 		return refuse("is a symbolic link")
 	case unix.S_IFDIR:
-		return refuse("is a directory")
+		return other("is a directory")
 	case unix.S_IFIFO:
-		return refuse("is a FIFO")
+		return other("is a FIFO")
 	default:
-		return refuse("is not a regular file")
+		return other("is not a regular file")
 	}
 	if st.Nlink > 1 {
 		return refuse("has more than one hard link")

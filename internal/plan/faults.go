@@ -101,9 +101,12 @@ func (p *Plan) PIDFileFault(op string, err error) *fault.Fault {
 	if busy, is := errors.AsType[*pidfile.BusyError](err); is {
 		return p.Held(op, busy.Report)
 	}
-	if fault.Has[*pidfile.UntrustedError](err) {
+	if untrusted, is := errors.AsType[*pidfile.UntrustedError](err); is {
 		f := p.Fail(op, fault.Say(err.Error(), fault.ErrBlocked, err))
 		f.Hint = "Remove it, or set " + p.Setting("PIDFile") + " to another path."
+		if untrusted.Kind == pidfile.OtherType { // as /dev/null, which the system needs
+			f.Hint = "Set " + p.Setting("PIDFile") + " to another path."
+		}
 		return f
 	}
 	if unsafe, is := errors.AsType[*paths.UnsafeError](err); is {
