@@ -170,10 +170,8 @@ func (c *commands) Invoke(ctx context.Context, out daemonocle.Output, action str
 	}
 	starts := (action == "start" || action == "restart") && !daemonocle.Launched()
 	if starts {
-		for _, name := range args { // before the first of them is touched
-			if _, err := open(name, action); err != nil {
-				return out.Explain(err)
-			}
+		if err := openAll(out, args, action); err != nil { // before the first of them is touched
+			return err
 		}
 	}
 	return forEach(args, func(name string) error {
@@ -190,6 +188,35 @@ func (c *commands) Invoke(ctx context.Context, out daemonocle.Output, action str
 		}
 		return d.Invoke(ctx, out, action, options)
 	})
+}
+
+// openAll says of each daemon why it is left alone, if that is so of one.
+func openAll(out daemonocle.Output, names []string, action string) error {
+	wrong, errs := "", make([]error, len(names))
+	var first error
+	for i, name := range names {
+		_, errs[i] = open(name, action)
+		if errors.Is(errs[i], daemonocle.ErrUsage) {
+			return out.Explain(errs[i])
+		}
+		if errs[i] != nil && first == nil {
+			wrong, first = name, errs[i]
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	for i, name := range names {
+		if errs[i] == nil {
+			alone := failure(action, name, fmt.Errorf("%s was left alone, because of %s", name, wrong), "")
+			alone.Capital = false
+			errs[i] = alone
+		}
+		if shown := out.Explain(errs[i]); name == wrong {
+			first = shown
+		}
+	}
+	return first
 }
 
 // withName asks for the name as well, or nobody could tell one daemon's object from the next.
