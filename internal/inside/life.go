@@ -338,6 +338,7 @@ func (l *Life) live() int {
 		return 1
 	}
 	err := l.work()
+	l.lastSignals()
 	if errors.Is(context.Cause(l.ctx), fault.ErrStartCancelled) || err != nil && errors.Is(err, ErrNotExecuted) {
 		l.mu.Lock()
 		l.undo.Back()

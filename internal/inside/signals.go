@@ -142,6 +142,15 @@ func (l *Life) stopHandlers(becomes bool) {
 	<-l.stopped
 }
 
+// lastSignals hears what has been sent to a process in whose place another one is, and could
+// not be heard yet: it is passed on. What comes later is for a process that is no more.
+func (l *Life) lastSignals() {
+	if l.state().Left() {
+		signals.Take()
+		l.stopHandlers(false)
+	}
+}
+
 // stopHandlersSoon lets stopHandlers begin.
 func (l *Life) stopHandlersSoon(becomes bool) {
 	l.stopOnce.Do(func() {
