@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os/signal"
 	"strings"
 	"syscall"
 
@@ -70,9 +69,8 @@ func (v *printer) logs(ctx context.Context, o LogsOptions, show func(context.Con
 	}
 	if o.Follow {
 		var stop func()
-		ctx, stop = signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+		ctx, stop = outside.UntilTold(ctx)
 		defer stop()
-		context.AfterFunc(ctx, stop) // a second one ends what waits for its reader
 	}
 	if !v.out.JSON {
 		err := show(ctx, v.out.Out, o)

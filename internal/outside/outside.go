@@ -52,6 +52,14 @@ func (w Watcher) Interruptible(ctx context.Context) (_ context.Context, calm fun
 	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 }
 
+// UntilTold gives a context that a signal of the terminal ends as well. A second one ends the
+// process, which may be waiting for its reader.
+func UntilTold(ctx context.Context) (_ context.Context, stop func()) {
+	ctx, stop = signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
 // Checkup is one look of the program's own whether it could do its work, for all in one action
 // that want to know.
 type Checkup struct {
