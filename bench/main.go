@@ -382,9 +382,9 @@ func (b *subjects) sizes() ([]figure, error) {
 		{"New", "daemon", 450, 0},
 		{"New, Stop", "daemon,stop", 560, 572},
 		{"New, Status", "daemon,status", 620, 0},
-		{"New, Run", "daemon,run", 860, 916},
-		{"New, Start", "daemon,start", 960, 1092},
-		{"New, Do", "daemon,do", 1200, 1408},
+		{"New, Run", "daemon,run", 860, 920},
+		{"New, Start", "daemon,start", 960, 1100},
+		{"New, Do", "daemon,do", 1200, 1424},
 	} {
 		with, err := b.size(s.tags)
 		if err != nil {

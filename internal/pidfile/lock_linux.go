@@ -110,9 +110,14 @@ func severed(pid int, i fileid.ID) bool {
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
 	holds, n, known := lists(filepath.Join(dir, "fdinfo"), i)
 	if n == 0 { // its main thread may have ended: others have the table still
-		tasks, _ := filepath.Glob(filepath.Join(dir, "task", "[0-9]*", "fdinfo"))
-		for _, task := range tasks {
-			if holds, n, known = lists(task, i); n > 0 || !known {
+		tasks, err := os.Open(filepath.Join(dir, "task"))
+		if err != nil {
+			return false
+		}
+		defer tasks.Close()
+		names, _ := tasks.Readdirnames(-1)
+		for _, task := range names {
+			if holds, n, known = lists(filepath.Join(dir, "task", task, "fdinfo"), i); n > 0 || !known {
 				break
 			}
 		}
