@@ -128,7 +128,7 @@ func (b *subjects) listed(runs int) (_ figure, err error) {
 		}
 		p.add(floor, took, window)
 	}
-	return p.figure(fmt.Sprintf("daemonocle list of %d, less the window", many), 2.5), nil // the paths of all are walked by hand, in each place where a PID file can be
+	return p.figure(fmt.Sprintf("daemonocle list of %d, less the window", many), 3), nil // the paths of all are walked by hand, in each place where a PID file can be, and each holder of a lock is proved
 }
 
 // written is how long a program takes to write a lot, to its log and to a plain file.

@@ -192,14 +192,14 @@ var actions = []action{
 	{program: "daemon", name: "stop", before: "start", limit: 2.5},
 	{program: "daemon", name: "status", before: "start", after: "stop", limit: 2, extra: window},
 	{program: "daemon", name: "restart", before: "start", after: "stop", limit: 5},
-	{program: "daemon", name: "reload", before: "start", after: "stop", limit: 3.5},
+	{program: "daemon", name: "reload", before: "start", after: "stop", limit: 4},
 }
 
 // workers is how many daemons the group has. Their goodbye is nothing to wait for.
 const workers = 100
 
 var groupActions = []action{
-	{program: "group", name: "start", after: "stop", limit: 100},
+	{program: "group", name: "start", after: "stop", limit: 120},
 	{program: "group", name: "stop", before: "start", limit: 60},
 	{program: "group", name: "status", before: "start", after: "stop", limit: 40, extra: window},
 }

@@ -102,13 +102,16 @@ func has(pid int, i fileid.ID) (locked, known, any bool) {
 // then the number is nobody's, or after a while that of an innocent. The kernel lists in a
 // process's fdinfo what its own table has. Where that cannot be read, the kernel is believed.
 func severed(pid int, i fileid.ID) bool {
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
+	holds, n, known := lists(filepath.Join(dir, "fdinfo"), i)
+	if holds {
+		return false
+	}
 	h, err := proc.Open(pid)
 	if err != nil {
 		return errors.Is(err, proc.ErrGone)
 	}
 	defer h.Close()
-	dir := filepath.Join("/proc", strconv.Itoa(pid))
-	holds, n, known := lists(filepath.Join(dir, "fdinfo"), i)
 	if n == 0 { // its main thread may have ended: others have the table still
 		tasks, err := os.Open(filepath.Join(dir, "task"))
 		if err != nil {
@@ -140,11 +143,17 @@ func lists(fdinfo string, i fileid.ID) (holds bool, n int, known bool) {
 	for end := time.Now().Add(timing.ListTakes); n < farthest && time.Now().Before(end); {
 		names, err := d.Readdirnames(64)
 		for _, name := range names {
-			b, err := os.ReadFile(filepath.Join(fdinfo, name))
-			if err != nil && !errors.Is(err, os.ErrNotExist) {
+			var b [1024]byte
+			size := 0
+			fd, err := retried.Openat(int(d.Fd()), name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+			if err == nil {
+				size, err = retried.Read(fd, b[:])
+				unix.Close(fd)
+			}
+			if err != nil && err != unix.ENOENT {
 				return false, n, false
 			}
-			if n++; lockIn(b, i, "POSIX", byteWho) {
+			if n++; lockIn(b[:max(size, 0)], i, "POSIX", byteWho) {
 				return true, n, true
 			}
 		}
