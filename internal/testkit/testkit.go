@@ -245,7 +245,7 @@ func clearStragglers(token string) int {
 	// A process that a test has just killed, or told to end, may still be on
 	// its way, on a busy machine for long; nobody's fault.
 	var found []straggler
-	for end := time.Now().Add(Patience / 3); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(Patience / 12); ; time.Sleep(5 * time.Millisecond) {
 		found = stragglers(token)
 		if len(found) == 0 || time.Now().After(end) {
 			break
