@@ -74,7 +74,7 @@ func RequestReload(ctx context.Context, p *plan.Plan, o ReloadOptions, w Watcher
 			return r, end(e)
 		case f.PID == os.Getpid():
 			return r, end(p.Fail(op, fault.Say("the daemon calls Reload instead", fault.ErrInside)))
-		case f.PID <= 0 || f.Unproved:
+		case !f.Named():
 			return r, end(unnamed(p, op, f))
 		}
 		if !begun {

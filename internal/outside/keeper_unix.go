@@ -22,7 +22,6 @@ import (
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/phase"
-	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
@@ -232,11 +231,11 @@ func (k *keeper) follow(pid int) error {
 // find is for a keeper whose last generation is gone: it follows the process that the
 // kernel names as the daemon, if that has come from it. ctx bounds the looking.
 func (k *keeper) find(ctx context.Context) bool {
-	if k.l.Plan.PID == nil || k.l.Program != nil { // a program makes no generation
+	if k.l.Plan.PID == nil || k.l.Plan.Worker == plan.Program { // a program makes no generation
 		return false
 	}
 	r, err := k.l.Plan.PID.Look(ctx)
-	return err == nil && r.State == pidfile.Running && !r.Unproved && r.PID > 0 && k.follow(r.PID) == nil
+	return err == nil && r.Named() && k.follow(r.PID) == nil
 }
 
 // prove opens a process that is said to be the next generation. Who says so may have

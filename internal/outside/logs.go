@@ -162,7 +162,7 @@ func (b *birth) news(ctx context.Context) string {
 		return ""
 	}
 	who := ""
-	if isNamed(r) {
+	if r.Named() {
 		who = fmt.Sprintf(" (PID %d)", r.PID)
 	}
 	return "-- " + b.p.Name + " " + how + who + " --"
@@ -174,15 +174,13 @@ func descent(before, now pidfile.Report) (how string, other bool) {
 	switch {
 	case before.State != pidfile.Running || before.Inode != now.Inode:
 		return "started", true
-	case !isNamed(now) || isNamed(before) && before.PID == now.PID:
+	case !now.Named() || before.Named() && before.PID == now.PID:
 		return "", false
-	case !isNamed(before):
+	case !before.Named():
 		return "", true
 	}
 	return "reloaded", true
 }
-
-func isNamed(r pidfile.Report) bool { return r.PID > 0 && !r.Unproved }
 
 // watch waits for the end of the process, so that its last words are shown before those
 // of the next one, and keeps its PID file open, so that the next one's is another.
@@ -190,7 +188,7 @@ func (b *birth) watch(ctx context.Context) {
 	unpin, _ := b.p.PID.Pin(b.seen)
 	ctx, cancel := context.WithCancel(ctx)
 	b.stop = func() { cancel(); unpin() }
-	if !isNamed(b.seen) {
+	if !b.seen.Named() {
 		return
 	}
 	h, err := proc.Open(b.seen.PID)

@@ -25,7 +25,7 @@ func Signal(ctx context.Context, p *plan.Plan, sig syscall.Signal) (pid int, err
 		return 0, p.NotRunning(op)
 	case r.PID == os.Getpid():
 		return 0, p.Fail(op, fault.Say("the daemon cannot signal itself this way", fault.ErrInside))
-	case r.PID <= 0 || r.Unproved:
+	case !r.Named():
 		return 0, unnamed(p, op, r)
 	}
 	defer pin(p, &r)()
@@ -58,7 +58,7 @@ func Wait(ctx context.Context, p *plan.Plan) error {
 		return p.NotRunning("wait for")
 	case r.PID == os.Getpid():
 		return p.Fail("wait for", fault.Say("the daemon cannot wait for itself", fault.ErrInside))
-	case r.PID <= 0 || r.Unproved:
+	case !r.Named():
 		return unnamed(p, "wait for", r)
 	}
 	// All generations of a daemon have one file, so one pin is enough for them.

@@ -59,19 +59,15 @@ func Status(ctx context.Context, list []Subject, fields []string, window time.Du
 			return census().Members(pgid)
 		}
 	}
-	var all sync.WaitGroup
-	for i, subject := range list {
-		all.Go(func() {
-			views[i], statuses[i], errs[i] = newView(ctx, subject, fields, window)
-			if v := views[i]; v != nil {
-				v.sample = proc.NewSample(v.window, proc.Set{PIDs: []int{v.pid}, Held: v.pid})
-				others, members := v.others(find)
-				v.sample.Add(others)
-				v.members = members
-			}
-		})
-	}
-	all.Wait()
+	Each(len(list), func(i int) {
+		views[i], statuses[i], errs[i] = newView(ctx, list[i], fields, window)
+		if v := views[i]; v != nil {
+			v.sample = proc.NewSample(v.window, proc.Set{PIDs: []int{v.pid}, Held: v.pid})
+			others, members := v.others(find)
+			v.sample.Add(others)
+			v.members = members
+		}
+	})
 	var samples []*proc.Sample
 	var of []int // whose they are
 	for i, v := range views {
@@ -118,7 +114,7 @@ func newView(ctx context.Context, subject Subject, fields []string, window time.
 		s.Left = orphans(p, r)
 		return nil, s, nil
 	}
-	if r.PID <= 0 || r.Unproved {
+	if !r.Named() {
 		s.Running, s.State = true, "unknown"
 		return nil, s, nil
 	}

@@ -74,7 +74,7 @@ func Stop(ctx context.Context, p *plan.Plan, op string, o StopOptions, w StopWat
 	if r.PID == os.Getpid() {
 		return Stopped{}, p.Fail(op, fault.Say("the daemon cannot stop itself this way: let its worker return", fault.ErrInside))
 	}
-	if r.PID <= 0 || r.Unproved {
+	if !r.Named() {
 		return Stopped{}, unnamed(p, op, r)
 	}
 

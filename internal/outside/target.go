@@ -109,7 +109,7 @@ func holder(ctx context.Context, p *plan.Plan, pid int) (rights.Target, error) {
 		return rights.Target{}, err
 	}
 	r, err := p.PID.Look(ctx)
-	if err == nil && (r.State != pidfile.Running || r.PID != pid || r.Unproved) {
+	if err == nil && (!r.Named() || r.PID != pid) {
 		err = proc.ErrGone
 	}
 	var t rights.Target
@@ -186,7 +186,7 @@ func again(ctx context.Context, p *plan.Plan, before *pidfile.Report) phase.Sigh
 	switch {
 	case err != nil || r.State != pidfile.Running || r.Inode != before.Inode:
 		return phase.SeesNil
-	case r.PID <= 0 || r.Unproved:
+	case !r.Named():
 		*before = r
 		return phase.SeesOne
 	case r.PID == before.PID:
@@ -235,8 +235,8 @@ func Running(ctx context.Context, p *plan.Plan) int {
 		return 0
 	}
 	r, err := p.PID.Look(ctx)
-	if err != nil || r.State != pidfile.Running || r.Unproved {
+	if err != nil || !r.Named() {
 		return 0
 	}
-	return max(r.PID, 0)
+	return r.PID
 }

@@ -119,6 +119,9 @@ func parse(b []byte) int {
 	return int(n)
 }
 
+// Named reports whether PID is the daemon's, as the kernel says it.
+func (r Report) Named() bool { return r.State == Running && r.PID > 0 && !r.Unproved }
+
 // Broken reports whether the content names no process.
 func (r Report) Broken() bool { return r.State != Absent && r.Number == 0 }
 
