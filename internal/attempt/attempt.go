@@ -40,17 +40,17 @@ type Attempt struct {
 	// Over is called with the verdict. Nil: nobody needs that.
 	Over func()
 
-	Launch *launch.Launch
-	Phase  phase.Launch
-	Watch  Watch     // nil: there is none
-	Alone  bool      // no other daemon is in its session
-	Typed  bool      // see Session.Interrupts
-	Since  time.Time // when the worker began; zero: it has not
-	Reason string    // for its end, in its own words
-	Hint   string    // what to do about that
-	Note   string    // what it says it is doing
-	Stderr *Log      // the file that it has for stderr; nil: none
-	Stdout *Log      // as for stderr, of a daemon that becomes a program
+	Launch     *launch.Launch
+	Phase      phase.Launch
+	Watch      Watch     // nil: there is none
+	Alone      bool      // no other daemon is in its session
+	Interrupts bool      // see Session
+	Since      time.Time // when the worker began; zero: it has not
+	Reason     string    // for its end, in its own words
+	Hint       string    // what to do about that
+	Note       string    // what it says it is doing
+	Stderr     *Log      // the file that it has for stderr; nil: none
+	Stdout     *Log      // as for stderr, of a daemon that becomes a program
 
 	// The verdict.
 	PID   int // 0 with an error
@@ -109,7 +109,7 @@ func (s Session) Detach(ctx context.Context, attempts []*Attempt) {
 	}
 	var left []*Attempt
 	for _, a := range attempts {
-		a.Alone, a.Typed = len(attempts) == 1, s.Interrupts
+		a.Alone, a.Interrupts = len(attempts) == 1, s.Interrupts
 		if a.PrepareWatch(ctx) {
 			left = append(left, a)
 		}
@@ -371,7 +371,7 @@ func (a *Attempt) await(ctx, limit context.Context) (phase.Sign, error) {
 // start the daemon: the terminal sends its signal to that as well until it has a session of its
 // own, and it may be seen to be gone before our own signal comes.
 func (a *Attempt) cancelledEarly() bool {
-	if a.Phase != phase.Vanished || !a.Typed || a.Launch.PID() != 0 {
+	if a.Phase != phase.Vanished || !a.Interrupts || a.Launch.PID() != 0 {
 		return false
 	}
 	code := a.Launch.Stage().Code

@@ -40,7 +40,7 @@ type Life struct {
 
 	foreground bool // not detached: the streams are the caller's
 
-	started func(ok bool) // see runHere; nil once it was said
+	started func(ok bool) // see Run; nil once it was said
 
 	watched bool // by a keeper, at the other end of link; it speaks to the service manager
 

@@ -7,11 +7,10 @@ import (
 	"os"
 	"strings"
 
-	"github.com/daemonocle/daemonocle/internal/plan"
-
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
+	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/rights"
 )
@@ -169,7 +168,7 @@ func pursue(ctx context.Context, p *plan.Plan, op string, r pidfile.Report, enou
 	}
 }
 
-// pin makes the report one that replaced can be asked about: while the file is open, no
+// pin makes the report one that again can be asked about: while the file is open, no
 // later one, of a daemon that is started anew, can have its inode.
 func pin(p *plan.Plan, r *pidfile.Report) (unpin func()) {
 	unpin, ok := p.PID.Pin(*r)

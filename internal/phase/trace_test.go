@@ -210,6 +210,15 @@ func TestTraces(t *testing.T) {
 		s.sees("Verdict Decided, SaysReady", 1)
 		return cmd
 	}
+	twoReloads := func(s *traced) {
+		cmd := kept(s)
+		s.do("reload", 0)
+		s.sees("Keep Tending, Follows", 1)
+		s.do("reload", 0)
+		s.sees("Keep Tending, Follows", 2)
+		s.signal(cmd.Process.Pid, syscall.SIGINT)
+		s.end(cmd, 0)
+	}
 	for _, tt := range []struct {
 		name     string
 		settings []string
@@ -323,24 +332,8 @@ func TestTraces(t *testing.T) {
 			s.signal(cmd.Process.Pid, syscall.SIGINT)
 			s.end(cmd, 0)
 		}, steps: []string{"Life Parting, Depart"}, kind: phase.Kept},
-		{name: "keeper and two reloads, ready first", settings: []string{first}, play: func(s *traced) {
-			cmd := kept(s)
-			s.do("reload", 0)
-			s.sees("Keep Tending, Follows", 1)
-			s.do("reload", 0)
-			s.sees("Keep Tending, Follows", 2)
-			s.signal(cmd.Process.Pid, syscall.SIGINT)
-			s.end(cmd, 0)
-		}, kind: phase.Kept, false: []string{"Keep Tending, Follows", "TakeOver TakingOver, Done"}},
-		{name: "keeper and two reloads, after", play: func(s *traced) {
-			cmd := kept(s)
-			s.do("reload", 0)
-			s.sees("Keep Tending, Follows", 1)
-			s.do("reload", 0)
-			s.sees("Keep Tending, Follows", 2)
-			s.signal(cmd.Process.Pid, syscall.SIGINT)
-			s.end(cmd, 0)
-		}, kind: phase.Kept, false: []string{"Keep Tending, Follows", "TakeOver TakingOver, Done"}},
+		{name: "keeper and two reloads, ready first", settings: []string{first}, play: twoReloads, kind: phase.Kept, false: []string{"Keep Tending, Follows", "TakeOver TakingOver, Done"}},
+		{name: "keeper and two reloads, after", play: twoReloads, kind: phase.Kept, false: []string{"Keep Tending, Follows", "TakeOver TakingOver, Done"}},
 		{name: "Ctrl-C to a keeper during a reload", settings: []string{"T_WAIT=1"}, play: func(s *traced) {
 			cmd := kept(s)
 			reload := s.begin("reload")

@@ -247,8 +247,8 @@ func lockIn(fdinfo []byte, i fileid.ID, kind string, at int64) bool {
 		}
 		_, ino, _ := strings.Cut(f[6], ":")
 		_, ino, _ = strings.Cut(ino, ":")
-		byte := strconv.FormatInt(at, 10)
-		if ino == strconv.FormatUint(i.Ino, 10) && f[7] == byte && f[8] == byte {
+		first := strconv.FormatInt(at, 10)
+		if ino == strconv.FormatUint(i.Ino, 10) && f[7] == first && f[8] == first {
 			return true
 		}
 	}

@@ -85,11 +85,10 @@ func (p *Plan) Held(op string, r pidfile.Report) *fault.Fault {
 	}
 	f := p.Fail(op, fault.Say(text, fault.ErrBlocked))
 	f.PID = r.PID
+	f.Hint = "It is no daemon of this program; end that process, or set " + p.Setting("PIDFile") + " to a path that others cannot read."
 	if r.Severed {
 		f.Hint = "A daemon has ended, and what it has left behind keeps its locks: look who has the file open, as with fuser, and end that."
-		return f
 	}
-	f.Hint = "It is no daemon of this program; end that process, or set " + p.Setting("PIDFile") + " to a path that others cannot read."
 	return f
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/attempt"
 	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
+	"github.com/daemonocle/daemonocle/internal/timing"
 	"github.com/daemonocle/daemonocle/internal/usercode"
 )
 
@@ -29,7 +30,7 @@ func Ask(what string, ask func(context.Context) error) Probe { return &askProbe{
 // Socket waits until a stream socket accepts a connection.
 func Socket(network, address string) Probe {
 	return Ask(address, func(ctx context.Context) error {
-		limit, stop := context.WithTimeout(ctx, time.Second)
+		limit, stop := context.WithTimeout(ctx, timing.ProbeAnswers)
 		defer stop()
 		c, err := new(net.Dialer).DialContext(limit, network, address)
 		if err == nil {

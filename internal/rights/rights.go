@@ -16,11 +16,9 @@ import (
 	"github.com/daemonocle/daemonocle/internal/proc"
 )
 
-// The rights are the caller's own, if the caller is not root: the kernel judges. Root acts with its rights only on a process that the kernel names
-// and whose user is the one it must be; on what only a stranger names, with that
-// stranger's rights.
-
-// rights are those with which root signals a process.
+// rights are those with which root signals a process. Root acts with its own only on a process
+// that the kernel names and whose user is the one it must be; on what only a stranger names,
+// with that stranger's. Of a caller who is not root the kernel judges.
 type rights int
 
 const (

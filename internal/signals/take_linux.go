@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Take lets this process take the signals that the kernel has for it. It gives each to one
-// thread, which may be long in coming to run on a busy machine; what is there when the process
-// ends is lost. Whichever thread changes what it blocks looks for them, too.
+// Take lets this process take the signals that the kernel still has for it. The kernel leaves
+// each to one thread, which on a busy machine may not come to run before the process ends, and
+// then the signal is lost. A thread that changes which signals it blocks takes them as well.
 func Take() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

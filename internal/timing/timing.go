@@ -28,6 +28,8 @@ const (
 	// ProbeBefore: a probe may take so long to fail before the start. Where nobody listens it
 	// fails at once, but a busy machine can keep us from asking.
 	ProbeBefore = 5 * time.Second
+	// ProbeAnswers: one try of a probe may take so long.
+	ProbeAnswers = time.Second
 	// LivesOnAfterReady: a program must live on so long when it seems to be ready and has not
 	// said so to us.
 	LivesOnAfterReady = 100 * time.Millisecond
