@@ -784,6 +784,41 @@ func TestWaitReturnsAtTheEnd(t *testing.T) {
 	}
 }
 
+// Who cannot tell whether another process has the place of one that has ended does not say that
+// there is no daemon.
+func TestWhatCannotBeLookedAtIsNotTakenForTheEnd(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		act  func(ctx context.Context, d *daemonocle.Daemon) error
+	}{
+		{"wait", func(ctx context.Context, d *daemonocle.Daemon) error { return d.Wait(ctx) }},
+		{"stop", func(ctx context.Context, d *daemonocle.Daemon) error {
+			_, err := d.Stop(ctx, daemonocle.StopOptions{Timeout: testkit.Patience})
+			return err
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := oddRig(t, "stubborn")
+			pid := r.start()
+			ended := make(chan error, 1)
+			go func() { ended <- tt.act(t.Context(), r.daemon()) }()
+			awaitHandle(t, pid)
+			if tt.name == "stop" {
+				testkit.WaitFor(t, "the daemon to be asked", func() bool { return !missing(r.note()) })
+			}
+			must(t, os.Remove(r.pidFile))
+			must(t, os.Symlink("/dev/null", r.pidFile))
+			signal(t, pid, syscall.SIGKILL)
+			err := <-ended
+			var e *daemonocle.Error
+			if !errors.As(err, &e) || e.PID != pid {
+				t.Errorf("got %v", err)
+			}
+			must(t, os.Remove(r.pidFile))
+		})
+	}
+}
+
 // Who waits for a daemon that is reloaded again and again needs no more for it.
 func TestWaitKeepsNothingOfEarlierGenerations(t *testing.T) {
 	testkit.Alone(t) // it counts the descriptors of this process

@@ -140,7 +140,8 @@ func (v *view) close() {
 func (v *view) failed(ctx context.Context, err error) (Facts, error) {
 	s := v.s
 	if errors.Is(err, proc.ErrGone) && v.pid != os.Getpid() {
-		next, _ := phase.Lost.Next(again(ctx, v.p, &v.report))
+		sight, err := again(ctx, v.p, "status", &v.report)
+		next, _ := phase.Lost.Next(sight)
 		switch next {
 		case phase.Met: // it has let another process take its place
 			all, errs := Status(ctx, []Subject{{Plan: v.p}}, v.fields, v.window)
@@ -148,6 +149,9 @@ func (v *view) failed(ctx context.Context, err error) (Facts, error) {
 		case phase.Unnamed:
 			s.Running, s.State = true, "unknown"
 			return s, nil
+		case phase.Refused:
+			s.State = "unknown"
+			return s, err
 		}
 		v.p.PID.Remove()
 		return s, nil

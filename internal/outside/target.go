@@ -146,7 +146,7 @@ func pursue(ctx context.Context, p *plan.Plan, op string, r pidfile.Report, enou
 			sight, err = act(h)
 			h.Close()
 		default:
-			sight = again(ctx, p, &r)
+			sight, err = again(ctx, p, op, &r)
 			if sight == phase.Sees && enough != nil {
 				if err = enough(r.PID); err != nil {
 					sight = phase.SeesYet
@@ -179,20 +179,24 @@ func pin(p *plan.Plan, r *pidfile.Report) (unpin func()) {
 }
 
 // again looks who has the place of a process that is gone. It holds the same file; a daemon
-// that was started since has a new one.
-func again(ctx context.Context, p *plan.Plan, before *pidfile.Report) phase.Sight {
+// that was started since has a new one. An error says why it cannot be told.
+func again(ctx context.Context, p *plan.Plan, op string, before *pidfile.Report) (phase.Sight, error) {
 	r, err := p.PID.Look(ctx)
 	switch {
-	case err != nil || r.State != pidfile.Running || r.Inode != before.Inode:
-		return phase.SeesNil
+	case err != nil:
+		e := p.PIDFileFault(op, err)
+		e.PID = before.PID
+		return phase.SeesNot, e
+	case r.State != pidfile.Running || r.Inode != before.Inode:
+		return phase.SeesNil, nil
 	case !r.Named():
 		*before = r
-		return phase.SeesOne
+		return phase.SeesOne, nil
 	case r.PID == before.PID:
-		return phase.SeesNil
+		return phase.SeesNil, nil
 	}
 	*before = r
-	return phase.Sees
+	return phase.Sees, nil
 }
 
 // unnamedLeft is for what was left behind and could not be ended; pids may be empty.

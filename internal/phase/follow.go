@@ -35,6 +35,7 @@ const (
 	Sees                  // the kernel names another process for the same file
 	SeesOne               // somebody has the lock of the same file, and cannot be named
 	SeesNil               // nobody has it
+	SeesNot               // whether anybody has it cannot be told
 	SeesYet               // as Sees, once more after the time for all of them is over
 
 	sights
@@ -44,10 +45,10 @@ const (
 var follow = [follows][sights]Follow{
 	Met:      {Proves: Held, Misses: Lost, Denies: Refused},
 	Held:     {Misses: Lost, Outlived: Left, Denies: Refused, Does: Served},
-	Lost:     {Sees: Met, SeesOne: Unnamed, SeesNil: NotThere, SeesYet: Refused},
+	Lost:     {Sees: Met, SeesOne: Unnamed, SeesNil: NotThere, SeesNot: Refused, SeesYet: Refused},
 	MetNext:  {Proves: HeldNext, Misses: Left, Denies: Refused},
 	HeldNext: {Misses: Left, Outlived: Left, Denies: Refused, Does: Served},
-	Left:     {Sees: MetNext, SeesOne: Unnamed, SeesNil: Served, SeesYet: Refused},
+	Left:     {Sees: MetNext, SeesOne: Unnamed, SeesNil: Served, SeesNot: Refused, SeesYet: Refused},
 }
 
 // Next is what follows from the sight; ok is false if it cannot be seen in that state, and

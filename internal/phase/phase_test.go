@@ -30,7 +30,7 @@ var (
 	standingNames  = [standings]string{"", "Unsaid", "SaidUp", "Renews", "SaidEnd"}
 	claimNames     = [claims]string{"IsUp", "IsRenewed", "IsEnding"}
 	followNames    = [follows]string{"", "Met", "Held", "Lost", "MetNext", "HeldNext", "Left", "Served", "NotThere", "Unnamed", "Refused"}
-	sightNames     = [sights]string{"Proves", "Misses", "Outlived", "Denies", "Does", "Sees", "SeesOne", "SeesNil", "SeesYet"}
+	sightNames     = [sights]string{"Proves", "Misses", "Outlived", "Denies", "Does", "Sees", "SeesOne", "SeesNil", "SeesNot", "SeesYet"}
 	worksNotYet    = "a reload begins only where the worker has begun"
 	beginsOnce     = "the worker begins once"
 	endsOnce       = "the worker ends once, and has to begin before"
@@ -400,6 +400,9 @@ func TestEverySightOfADaemonHasARule(t *testing.T) {
 			next := s == MetNext || s == HeldNext || s == Left
 			if ok && next && (to == NotThere || to == Met || to == Held || to == Lost) {
 				t.Errorf("%s, %s: that something was done is forgotten", followNames[s], sightNames[g])
+			}
+			if ok && g == SeesNot && to != Refused {
+				t.Errorf("%s, %s: what cannot be told is taken for something", followNames[s], sightNames[g])
 			}
 			if ok && to == Served && g != Does && g != SeesNil {
 				t.Errorf("%s, %s: it is over, and nobody has looked for another process", followNames[s], sightNames[g])

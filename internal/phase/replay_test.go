@@ -129,7 +129,7 @@ const (
 	atOnce     = "a process of the walk ends with its wire"
 	noRights   = "who stops has the rights"
 	stopsOnly  = "the walk has somebody who stops, and nobody who signals or waits"
-	named      = "the walk's kernel names who has the lock"
+	named      = "the walk's kernel names who has the lock, and lets itself be asked"
 	twoOnly    = "the walk's daemon is two processes at most; TestStopOfAChain has more"
 	oneSignal  = "one signal of each kind comes to the walk's keeper; TestKeeper goes through more of them"
 	nothing    = "the walk's daemon leaves nothing behind"
@@ -162,7 +162,7 @@ func (r recorded) leftOut() string {
 			return noRights
 		case event == "Does", event == "Misses" && is(state, "Held", "HeldNext"):
 			return stopsOnly
-		case event == "SeesOne":
+		case is(event, "SeesOne", "SeesNot"):
 			return named
 		case event == "SeesYet":
 			return twoOnly
