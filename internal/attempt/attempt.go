@@ -74,7 +74,8 @@ type Watch interface {
 	// Watch gives what is seen of the program, once the daemon is that or dead; limit is
 	// derived from ctx, the caller's.
 	Watch(ctx, limit context.Context, a *Attempt) (phase.Sign, error)
-	// Tell adds what the program had to say to the error, if it is one of a start's.
+	// Tell adds what the program had to say to the error, if it is one of a start's. What
+	// Watch gives has it.
 	Tell(a *Attempt, err error)
 	// End ends what is left of the program and of what it has started, and gives what it
 	// has met.
@@ -253,14 +254,13 @@ func (a *Attempt) wait(ctx context.Context, timeout time.Duration) (ready bool, 
 		stop()
 		limit, stop = context.WithTimeout(ctx, time)
 	}
-	watched := false // by its watch
+	var do phase.Order
 	for !a.Phase.Over() {
-		watched = watched || a.Phase == phase.Replaced
 		sign, said := a.await(ctx, limit)
 		if said != nil {
 			err = said
 		}
-		switch do := a.step(sign); {
+		switch do = a.step(sign); {
 		case do&phase.NewTime != 0:
 			grant(ctx, timeout)
 		case do&phase.LookCloser != 0:
@@ -283,7 +283,7 @@ func (a *Attempt) wait(ctx context.Context, timeout time.Duration) (ready bool, 
 			err = a.Plan.Cancelled(a.Op, ctx)
 		}
 	}
-	if watched && a.Watch != nil {
+	if a.Watch != nil && do&phase.QuoteIt != 0 {
 		a.Watch.Tell(a, err)
 	}
 	return false, err
@@ -336,7 +336,7 @@ func (a *Attempt) await(ctx, limit context.Context) (phase.Sign, error) {
 		}
 	}
 	switch a.Phase {
-	case phase.Vanished, phase.Hushed, phase.Mute, phase.Replaced, phase.RecallEnds:
+	case phase.Vanished, phase.Hushed, phase.Mute, phase.Replaced, phase.RecallEnds, phase.RecallReplaced:
 		status, err := a.Launch.Wait(patience)
 		if err == nil && a.Phase.Recalled() {
 			return phase.Exits, nil

@@ -6,32 +6,33 @@ type Launch uint8
 // The states of a start. What a daemon says after its first word, it may say in any order and
 // twice, for its worker may be anybody's.
 const (
-	_          Launch = iota
-	Launched          // which process it is has not been said
-	Named             // it has: a process that is in the program's own main, as far as is known
-	Claimed           // the process has reached its daemon, and is being set up
-	AtGate            // it has come as far as it can beside the daemon that runs, which is stopped
-	Admitted          // that is gone; the process is set up
-	Found             // it has the PID file, by which others find it
-	Running           // the worker works
-	Becoming          // the worker becomes another program
-	Vanished          // the wire has ended before the daemon, and as a rule its process ends
-	Hushed            // the same, before the worker
-	Mute              // the same, after it has begun
-	Replaced          // the wire has ended, for the worker is another program
-	LateStage         // the time is over, and the launcher does not know of which process it speaks
-	LateNamed         // the same, or whether that is the daemon
-	LateClaim         // the same, or whether others find it
-	Doubting          // the start is given up, of a process that is not known
-	Doubted           // the same, of one that is in the program's own main
-	Recall            // the same, and the daemon has been told
-	RecallGone        // the same, of one that becomes another program
-	RecallEnds        // the same, and nothing more is heard of it: its process is to end
-	Up                // the verdict: it is ready
-	Lived             // it has lived through the window
-	StillUp           // it lives, but is not ready in time
-	Fallen            // it is dead, or is not to be
-	CalledOff         // the start was given up, and nothing is left of it
+	_              Launch = iota
+	Launched              // which process it is has not been said
+	Named                 // it has: a process that is in the program's own main, as far as is known
+	Claimed               // the process has reached its daemon, and is being set up
+	AtGate                // it has come as far as it can beside the daemon that runs, which is stopped
+	Admitted              // that is gone; the process is set up
+	Found                 // it has the PID file, by which others find it
+	Running               // the worker works
+	Becoming              // the worker becomes another program
+	Vanished              // the wire has ended before the daemon, and as a rule its process ends
+	Hushed                // the same, before the worker
+	Mute                  // the same, after it has begun
+	Replaced              // the wire has ended, for the worker is another program
+	LateStage             // the time is over, and the launcher does not know of which process it speaks
+	LateNamed             // the same, or whether that is the daemon
+	LateClaim             // the same, or whether others find it
+	Doubting              // the start is given up, of a process that is not known
+	Doubted               // the same, of one that is in the program's own main
+	Recall                // the same, and the daemon has been told
+	RecallGone            // the same, of one that becomes another program
+	RecallEnds            // the same, and nothing more is heard of it: its process is to end
+	RecallReplaced        // the same, of one that is another program
+	Up                    // the verdict: it is ready
+	Lived                 // it has lived through the window
+	StillUp               // it lives, but is not ready in time
+	Fallen                // it is dead, or is not to be
+	CalledOff             // the start was given up, and nothing is left of it
 
 	launches
 )
@@ -78,6 +79,7 @@ const (
 	SignalIt                      // ask the process to end by its signal
 	KillIt                        // and kill it, with what is in its process group
 	TakeAway                      // remove what it could not remove itself
+	QuoteIt                       // add to the error what the program had to say
 )
 
 // Course is what a sign leads to. The zero Course stands for what cannot happen.
@@ -190,8 +192,8 @@ var launch = [launches][signs]Course{
 		IsReady:  {Up, 0},
 		Exits:    {Fallen, TakeAway},
 		LivesOn:  {Lived, 0},
-		TimesOut: {StillUp, 0},
-		CallOff:  {RecallEnds, GrantStop | SignalIt},
+		TimesOut: {StillUp, QuoteIt},
+		CallOff:  {RecallReplaced, GrantStop | SignalIt},
 	},
 	LateStage: { // on a busy machine
 		Names:   {LateNamed, 0},
@@ -250,12 +252,16 @@ var launch = [launches][signs]Course{
 		Executes: {RecallGone, 0},
 		IsReady:  {Up, 0},
 		Fails:    {RecallGone, 0},
-		HangsUp:  {RecallEnds, SignalIt},
+		HangsUp:  {RecallReplaced, SignalIt},
 		Tires:    {CalledOff, SignalIt | KillIt | TakeAway},
 	},
 	RecallEnds: {
 		Exits: {CalledOff, KillIt | TakeAway}, // what is left of its process group
 		Tires: {CalledOff, KillIt | TakeAway},
+	},
+	RecallReplaced: {
+		Exits: {CalledOff, KillIt | TakeAway | QuoteIt},
+		Tires: {CalledOff, KillIt | TakeAway | QuoteIt},
 	},
 }
 
@@ -272,7 +278,7 @@ func (l Launch) Next(s Sign) (c Course, ok bool) {
 func (l Launch) Over() bool { return l >= Up }
 
 // Recalled reports whether the start is being given up.
-func (l Launch) Recalled() bool { return l >= Doubting && l <= RecallEnds }
+func (l Launch) Recalled() bool { return l >= Doubting && l <= RecallReplaced }
 
 // Unnamed reports whether it is not known which process is spoken of.
 func (l Launch) Unnamed() bool { return l == Launched || l == LateStage || l == Doubting }

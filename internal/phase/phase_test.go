@@ -21,9 +21,9 @@ var (
 	takeOverNames  = [takeOvers]string{"", "Rising", "RisingAlone", "Asking", "Took", "Waiting", "Promised", "Counted", "Orphan", "TakingOver", "Daemon", "Dropped", "DroppedAlone"}
 	happeningNames = [happenings]string{"Works", "Waits", "Granted", "Insist", "Releases", "Leaves", "Asks", "WireEnds", "Gone", "Late", "Cancelled", "Ends", "Done"}
 	actNames       = []string{"AskForLock", "WriteNumber", "SayTook", "Become", "StartTimer", "GiveUp", "SayEnding", "EndSelf", "Settle"}
-	launchNames    = [launches]string{"", "Launched", "Named", "Claimed", "AtGate", "Admitted", "Found", "Running", "Becoming", "Vanished", "Hushed", "Mute", "Replaced", "LateStage", "LateNamed", "LateClaim", "Doubting", "Doubted", "Recall", "RecallGone", "RecallEnds", "Up", "Lived", "StillUp", "Fallen", "CalledOff"}
+	launchNames    = [launches]string{"", "Launched", "Named", "Claimed", "AtGate", "Admitted", "Found", "Running", "Becoming", "Vanished", "Hushed", "Mute", "Replaced", "LateStage", "LateNamed", "LateClaim", "Doubting", "Doubted", "Recall", "RecallGone", "RecallEnds", "RecallReplaced", "Up", "Lived", "StillUp", "Fallen", "CalledOff"}
 	signNames      = [signs]string{"Names", "Claims", "Arrives", "Opens", "Stays", "Locks", "Runs", "Executes", "IsReady", "Fails", "HangsUp", "Exits", "LivesOn", "TimesOut", "Tires", "CallOff"}
-	orderNames     = []string{"ShowLine", "StartWindow", "StopOther", "SayGo", "SayRelease", "SayCancel", "NewTime", "LookCloser", "GrantStop", "SignalIt", "KillIt", "TakeAway"}
+	orderNames     = []string{"ShowLine", "StartWindow", "StopOther", "SayGo", "SayRelease", "SayCancel", "NewTime", "LookCloser", "GrantStop", "SignalIt", "KillIt", "TakeAway", "QuoteIt"}
 	keepNames      = [keeps]string{"", "Tending", "Dismissing", "Between", "BetweenEnd", "BetweenAsked", "Clearing", "Pressing", "Killing", "Vacant"}
 	callNames      = [calls]string{"Asked", "Signalled", "EndMissed", "Missed", "Follows", "NoMore", "Overdue", "Cleared"}
 	deedNames      = []string{"Pass", "KeepIt", "PassMiss", "PassAsks", "Ask", "AskRest", "StartPress", "KillRest", "StopPress"}
@@ -128,7 +128,7 @@ func TestEverySignOfAStartHasARule(t *testing.T) {
 			_, ok := s.Next(g)
 			why := ""
 			word := g == Arrives || g == Locks || g == Runs || g == Executes || g == IsReady || g == Fails
-			ended := s >= Vanished && s <= Replaced || s == RecallEnds
+			ended := s >= Vanished && s <= Replaced || s == RecallEnds || s == RecallReplaced
 			switch {
 			case s.Over():
 				why = "the verdict is given"
@@ -198,6 +198,10 @@ func TestStart(t *testing.T) {
 				t.Errorf("%s: the daemon does not hear that it is given up", at)
 			case m.l.Late() && g == HangsUp && c.To.Late():
 				t.Errorf("%s: it is waited for again what has ended", at)
+			case c.Do&QuoteIt != 0 != ((m.l == Replaced || m.l == RecallReplaced) && c.To.Over() && g != IsReady && g != LivesOn && !(m.l == Replaced && g == Exits)):
+				t.Errorf("%s: what a program had to say is said of a program, with an error that has no words of it", at)
+			case (m.l == Replaced || m.l == RecallGone) && (c.To == RecallEnds):
+				t.Errorf("%s: that it is a program is forgotten", at)
 			case c.To.Recalled() && !n.clock:
 				t.Errorf("%s: nothing limits the wait", at)
 			}

@@ -364,7 +364,7 @@ func TestTraces(t *testing.T) {
 			s.sees("Launch Becoming, HangsUp", 1)
 			s.signal(cmd.Process.Pid, syscall.SIGINT)
 			s.end(cmd, 130)
-		}, steps: []string{"Launch Replaced, CallOff", "Launch RecallEnds, Exits"}, kind: phase.Foreign},
+		}, steps: []string{"Launch Replaced, CallOff", "Launch RecallReplaced, Exits"}, kind: phase.Foreign},
 		{name: "a program ends at once", settings: []string{"T_BECOME=false"}, play: func(s *traced) {
 			s.do("start", 1)
 		}, kind: phase.Foreign},

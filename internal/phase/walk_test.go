@@ -1022,7 +1022,7 @@ func (k walker) nextLauncher(w world, add func(func(*world))) {
 		return
 	}
 	first := word(w.toL & 15)
-	ended := l == Vanished || l == Hushed || l == Mute || l == Replaced || l == RecallEnds
+	ended := l == Vanished || l == Hushed || l == Mute || l == Replaced || l == RecallEnds || l == RecallReplaced
 	hangsUp := !ended && first == 0 && w.stage == over && !(w.oldLives() && w.dWire)
 	switch {
 	case ended && !w.oldLives():
@@ -1488,8 +1488,8 @@ func TestWalkFindsMistakes(t *testing.T) {
 		{"Ctrl-C after the gate leaves the new daemon", restarted, false, launched(Admitted, CallOff, Course{CalledOff, TakeAway})},
 		{"the old process counts on a successor that does not answer", bare, mended, func(_ *rules, f *faults) { f.trusting = true }},
 		{"a start fails of a program that goes on", foreign, false, launched(Becoming, HangsUp, Course{Fallen, 0})},
-		{"a program that is given up is not told", foreign, false, launched(RecallGone, HangsUp, Course{RecallEnds, 0})},
-		{"the same, once it is there", foreign, false, launched(Replaced, CallOff, Course{RecallEnds, GrantStop})},
+		{"a program that is given up is not told", foreign, false, launched(RecallGone, HangsUp, Course{RecallReplaced, 0})},
+		{"the same, once it is there", foreign, false, launched(Replaced, CallOff, Course{RecallReplaced, GrantStop})},
 		{"a program is not waited for that is given up", foreign, false, launched(Becoming, CallOff, Course{CalledOff, SayCancel})},
 		{"that it becomes another program is not heard in time", foreign, false, launched(Recall, Executes, Course{Recall, 0})},
 		{"a worker that is to end becomes another program", foreign, false, func(_ *rules, f *faults) { f.heedless = true }},
