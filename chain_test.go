@@ -97,6 +97,7 @@ func (r *rig) chain(links int, env ...string) {
 
 // A stop that meets one process after the other has an end, and says what it has met.
 func TestStopOfAChain(t *testing.T) {
+	testkit.Parallel(t)
 	rigs := func(t *testing.T, test func(r *rig)) {
 		t.Run("with the caller's rights", func(t *testing.T) { test(newRig(t)) })
 		t.Run("as an ordinary user", func(t *testing.T) {

@@ -37,6 +37,7 @@ func kill(t *testing.T, pid int) {
 }
 
 func TestDaemonKilledWhileStarting(t *testing.T) {
+	testkit.Parallel(t)
 	for _, phase := range phases {
 		t.Run(phase.name, func(t *testing.T) {
 			s := newSubject(t, "gated")
@@ -81,6 +82,7 @@ func TestDaemonKilledWhileEnding(t *testing.T) {
 }
 
 func TestLauncherKilledDoesNotHurtTheStart(t *testing.T) {
+	testkit.Parallel(t)
 	stage := struct{ name, gate string }{"stage", "TESTKIT_EARLY=stage:"}
 	for _, phase := range append([]struct{ name, gate string }{stage}, phases...) {
 		t.Run(phase.name, func(t *testing.T) {
@@ -119,6 +121,7 @@ func TestStageKilled(t *testing.T) {
 // Ctrl-C ends the stage as well while that is in the terminal's session; here the launcher is told of
 // nothing else.
 func TestStageEndedByTheTerminal(t *testing.T) {
+	testkit.Parallel(t)
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
 			s := newSubject(t, "gated")
@@ -183,6 +186,7 @@ func killStageOf(l *launched, seen int) bool {
 
 // All of them at once, as when the machine's memory is gone.
 func TestAllKilledWhileStarting(t *testing.T) {
+	testkit.Parallel(t)
 	for _, phase := range phases {
 		t.Run(phase.name, func(t *testing.T) {
 			s := newSubject(t, "gated")

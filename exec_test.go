@@ -246,6 +246,7 @@ func TestProgramOfAnotherUser(t *testing.T) {
 
 // What cannot be executed is refused, and leaves nothing.
 func TestNothingToExecute(t *testing.T) {
+	testkit.Parallel(t)
 	dir := testkit.TempDir(t)
 	file := func(name, text string, mode fs.FileMode) string {
 		path := filepath.Join(dir, name)
@@ -311,6 +312,7 @@ func TestWorkerThatBecomesAProgram(t *testing.T) {
 }
 
 func TestDeathOfAProgram(t *testing.T) {
+	testkit.Parallel(t)
 	for name, tt := range map[string]struct {
 		script, err string
 		code        int
@@ -348,6 +350,7 @@ func TestProgramWithoutLogFiles(t *testing.T) {
 
 // What does not stay what it was started as is ended, wherever it went.
 func TestProgramsThatRunAway(t *testing.T) {
+	testkit.Parallel(t)
 	const hint = "hint: Tell it to stay in the foreground; many programs have an option for that, such as -f, -n, --foreground or --nodaemon.\n"
 	for name, tt := range map[string]struct{ script, err string }{
 		"into the background":      {"sleep 1000 &", `^ERROR: Child exited immediately with exit code 0\nreason: it went into the background by itself \(PID \d+\), and was ended\n` + hint + `$`},
@@ -668,6 +671,7 @@ func TestCancelledStartOfAProgram(t *testing.T) {
 
 // What a program has started is no part of it that it could be asked to end.
 func TestCancelledStartOfAProgramLeavesNothing(t *testing.T) {
+	testkit.Parallel(t)
 	root := func(t *testing.T) []string {
 		uid, _ := testkit.Unprivileged(t)
 		return []string{fmt.Sprintf("D_USER=%d", uid)}

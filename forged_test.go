@@ -99,6 +99,7 @@ func startInnocent() error {
 // A worker that has given up root's rights names processes to the keeper, which has
 // them, as its next generation.
 func TestKeeperSignalsNobodyThatAWorkerNames(t *testing.T) {
+	testkit.Parallel(t)
 	uid, _ := testkit.Unprivileged(t)
 	for _, first := range []bool{false, true} {
 		t.Run(fmt.Sprintf("PID 1 %v", first), func(t *testing.T) {
@@ -181,6 +182,7 @@ func TestKeeperSignalsNobodyThatAWorkerNames(t *testing.T) {
 // What a worker writes on the wire can hide from the keeper that a reload has come. The
 // kernel names the new process.
 func TestKeeperFindsAGenerationOfWhichItHasNotHeard(t *testing.T) {
+	testkit.Parallel(t)
 	for _, how := range []string{"long", "empty", "hides"} {
 		for _, mode := range []string{"foreground", "foreground, another user", "PID 1"} {
 			t.Run(how+", "+mode, func(t *testing.T) {
@@ -302,6 +304,7 @@ func TestLauncherDoesNothingThatAWorkerForges(t *testing.T) {
 
 // A worker that says that it cannot start, and not why, is not given an empty line.
 func TestStartOfADaemonThatDoesNotSayWhy(t *testing.T) {
+	testkit.Parallel(t)
 	for kind, want := range map[string]ending{
 		"held":    {err: "WARNING: foo already running\n", code: 0},
 		"blocked": {err: "ERROR: PID file $PID is locked by a process that cannot be named from here\nhint: It is no daemon of this program; end that process, or set PIDFile to a path that others cannot read.\n", code: 1},

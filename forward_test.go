@@ -113,6 +113,7 @@ func TestBusyKeeperSendsNothingOfItsOwn(t *testing.T) {
 // What the daemon has left in its group keeps the keeper, and gets what later asks
 // for an end.
 func TestLaterSIGTERMIsForWhatTheDaemonHasLeft(t *testing.T) {
+	testkit.Parallel(t)
 	for name, helper := range map[string]string{
 		"gentle":   `trap "echo helper heard TERM; exit" TERM; echo helper up; while :; do sleep 0.01; done`,
 		"stubborn": `trap "echo helper ignores TERM" TERM; echo helper up; while :; do sleep 0.01; done`,

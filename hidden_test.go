@@ -56,6 +56,7 @@ func hidesByMount(t *testing.T) {
 }
 
 func TestStatusOfAHiddenDaemon(t *testing.T) {
+	testkit.Parallel(t)
 	uid, _ := testkit.Unprivileged(t)
 	hidesByMount(t)
 	for _, hide := range []string{"1", "2"} {

@@ -92,6 +92,7 @@ func (r *rig) works() {
 }
 
 func TestNumberOfAStaleFileIsNeverSignalled(t *testing.T) {
+	testkit.Parallel(t)
 	for _, action := range []string{"stop", "status", "start", "restart"} {
 		t.Run(action, func(t *testing.T) {
 			r := newRig(t)
@@ -188,6 +189,7 @@ func TestGarbageThatTheCallerMayNotRepair(t *testing.T) {
 }
 
 func TestWhatIsNoPIDFileIsRefused(t *testing.T) {
+	testkit.Parallel(t)
 	for _, tt := range []struct {
 		name, why, hint string
 		make            func(t *testing.T, r *rig, target string) error
@@ -262,6 +264,7 @@ func refused(action, err string) result {
 }
 
 func TestStrangersLockBlocksAndIsNoDaemon(t *testing.T) {
+	testkit.Parallel(t)
 	for _, tt := range []struct {
 		name, kind, mode string
 		start, length    int
@@ -339,6 +342,7 @@ func TestForeignLockLikeADaemonsNamesNobody(t *testing.T) {
 }
 
 func TestDaemonThatDropsItsNameIsFoundNevertheless(t *testing.T) {
+	testkit.Parallel(t)
 	check := func(t *testing.T, r *rig) {
 		if got := r.do("start"); got != (result{out: "Starting foo ... OK\n"}) {
 			t.Fatalf("start: %v", got)
@@ -548,6 +552,7 @@ func precious(t *testing.T) string {
 }
 
 func TestStrangerWhoMakesThePIDFileFirst(t *testing.T) {
+	testkit.Parallel(t)
 	attack(t, sticky, func(t *testing.T, r *rig, stranger *syscall.Credential) {
 		put(t, r.pidFile, fmt.Sprintln(victim(t)))
 		chown(t, int(stranger.Uid), int(stranger.Gid), r.pidFile)
@@ -564,6 +569,7 @@ func TestStrangerWhoMakesThePIDFileFirst(t *testing.T) {
 }
 
 func TestStrangerWhoLinksThePIDFile(t *testing.T) {
+	testkit.Parallel(t)
 	for why, link := range map[string]func(from, to string) error{
 		"is a symbolic link":          os.Symlink,
 		"has more than one hard link": os.Link,
@@ -582,6 +588,7 @@ func TestStrangerWhoLinksThePIDFile(t *testing.T) {
 }
 
 func TestStrangerWhoReadLocksAStaleFile(t *testing.T) {
+	testkit.Parallel(t)
 	attack(t, sticky, func(t *testing.T, r *rig, stranger *syscall.Credential) {
 		pid := r.start()
 		signal(t, pid, syscall.SIGKILL)
@@ -600,6 +607,7 @@ func TestStrangerWhoReadLocksAStaleFile(t *testing.T) {
 // The directory belongs to everybody, so the name of the running daemon's file
 // cannot be kept; but nobody else is hit for it.
 func TestStrangerWhoReplacesThePIDFile(t *testing.T) {
+	testkit.Parallel(t)
 	attack(t, 0o777, func(t *testing.T, r *rig, stranger *syscall.Credential) {
 		pid := r.start()
 		must(t, os.Remove(r.pidFile))
@@ -627,6 +635,7 @@ func TestStrangerWhoReplacesThePIDFile(t *testing.T) {
 
 // The service's own user owns the directory into which root writes.
 func TestServiceUserWhoLinksItsLogFile(t *testing.T) {
+	testkit.Parallel(t)
 	for name, tt := range map[string]struct {
 		link func(t *testing.T, path string) error
 		why  string
@@ -664,6 +673,7 @@ func TestServiceUserWhoLinksItsLogFile(t *testing.T) {
 }
 
 func TestServiceUserWhoLinksItsPIDFile(t *testing.T) {
+	testkit.Parallel(t)
 	for why, link := range map[string]func(from, to string) error{
 		"is a symbolic link":          os.Symlink,
 		"has more than one hard link": os.Link,
@@ -685,6 +695,7 @@ func TestServiceUserWhoLinksItsPIDFile(t *testing.T) {
 
 // Root starts into a tree that somebody else has filled.
 func TestAbsoluteLinksDoNotLeadOutOfTheRootDirectory(t *testing.T) {
+	testkit.Parallel(t)
 	testkit.RequireRoot(t)
 	for _, linked := range []string{"log", "run"} {
 		t.Run(linked, func(t *testing.T) {

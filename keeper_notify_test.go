@@ -18,6 +18,7 @@ import (
 // A service manager hears no process but the one that it has started, which is the
 // keeper: as PID 1 in a container, or behind a start in the foreground.
 func TestKeeperSpeaksForItsWorker(t *testing.T) {
+	testkit.Parallel(t)
 	for _, first := range []bool{false, true} {
 		for _, readyFirst := range []string{"", "1"} {
 			t.Run(fmt.Sprintf("PID 1 %v, ready first %q", first, readyFirst), func(t *testing.T) {
@@ -79,6 +80,7 @@ func TestKeeperSpeaksForItsWorker(t *testing.T) {
 }
 
 func TestKeeperSaysWhy(t *testing.T) {
+	testkit.Parallel(t)
 	for _, tt := range []struct {
 		name     string
 		env      string
@@ -158,6 +160,7 @@ func TestKeeperFeedsTheWatchdogForItsWorker(t *testing.T) {
 // A program that knows nothing of this library is ready as its Readiness says, or when it
 // has lived through the window.
 func TestKeeperSpeaksForAProgram(t *testing.T) {
+	testkit.Parallel(t)
 	for name, tt := range map[string]struct{ script, ready, window string }{
 		"window": {"exec sleep 1000", "", "1ms"},
 		"line":   {"exec sleep 1000", "line:never", "1ms"}, // it is on the terminal
@@ -203,6 +206,7 @@ func (s *described) notified(cmd *exec.Cmd) (*running, *os.File) {
 // A supervisor such as s6 reads a newline from a descriptor when the daemon is ready. The
 // end follows: nothing that was started has the descriptor.
 func TestNotifyFD(t *testing.T) {
+	testkit.Parallel(t)
 	for name, start := range map[string]func(*described) *exec.Cmd{
 		"keeper":   func(s *described) *exec.Cmd { s.env = append(s.env, "D_FOREGROUND=1"); return s.command("start") },
 		"detached": func(s *described) *exec.Cmd { return s.command("start") },

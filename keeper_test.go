@@ -91,6 +91,7 @@ func TestOKMeansSetUpAndComesBeforeTheWorker(t *testing.T) {
 }
 
 func TestForegroundEndsWithTheWorkersCode(t *testing.T) {
+	testkit.Parallel(t)
 	for command, want := range map[string]int{
 		"return nil":     0,
 		"return exit:42": 42,
@@ -375,6 +376,7 @@ func TestPipelineEnds(t *testing.T) {
 }
 
 func TestForegroundStdin(t *testing.T) {
+	testkit.Parallel(t)
 	t.Run("terminal", func(t *testing.T) {
 		s := describe(t, "life", "D_FOREGROUND=1")
 		pty := testkit.Pty(t)

@@ -199,6 +199,7 @@ func TestFHSDaemonWithoutAUmask(t *testing.T) {
 }
 
 func TestFHSWorkDirIsCreated(t *testing.T) {
+	testkit.Parallel(t)
 	for _, through := range []string{"app", "link/app", "./app/"} {
 		t.Run(through, func(t *testing.T) {
 			s, app := newFHS(t, "D_UMASK=027")
@@ -387,6 +388,7 @@ func makeDir(dir string, mode fs.FileMode) error {
 }
 
 func TestFHSDaemonRefusesDirectoriesOfOthers(t *testing.T) {
+	testkit.Parallel(t)
 	for _, tt := range hostileDirs {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.root {
@@ -446,6 +448,7 @@ func TestFHSDaemonOfAnOrdinaryUser(t *testing.T) {
 
 // The three prefixes that are names of the real system.
 func TestFHSDaemonsOfTheSystem(t *testing.T) {
+	testkit.Parallel(t)
 	testkit.RequireRoot(t)
 	for _, tt := range []struct{ prefix, run, log string }{
 		{"/opt", "/var/opt/NAME/run", "/var/opt/NAME/log"},

@@ -171,6 +171,7 @@ func TestXDGDaemonMakesAPrivateDirectory(t *testing.T) {
 }
 
 func TestXDGDaemonRefusesAPrivateDirectoryOfOthers(t *testing.T) {
+	testkit.Parallel(t)
 	for name, hostile := range map[string]func(private string) error{
 		"is open to others":     func(p string) error { return errors.Join(os.Mkdir(p, 0o700), os.Chmod(p, 0o770)) },
 		"is open to others; ch": func(p string) error { return errors.Join(os.Mkdir(p, 0o700), os.Chmod(p, 0o701)) },
@@ -282,6 +283,7 @@ func TestXDGDaemonIsFoundFromEverySession(t *testing.T) {
 
 // A daemon of an earlier version is found where that had its PID file.
 func TestXDGDaemonOfAnEarlierVersion(t *testing.T) {
+	testkit.Parallel(t)
 	for _, place := range []string{"runtime", "private"} {
 		t.Run(place, func(t *testing.T) {
 			s, private := newXDG(t)

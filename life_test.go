@@ -697,6 +697,7 @@ func nameOf(sig syscall.Signal) string {
 func abandonedBy(sig syscall.Signal) int { return 128 + int(sig) }
 
 func TestSignalEndsTheContextAndTheProcessWell(t *testing.T) {
+	testkit.Parallel(t)
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT} {
 		for _, back := range []string{"nil", "ctx", "cause", "wrapped"} {
 			t.Run(unix.SignalName(sig)+" "+back, func(t *testing.T) {
@@ -743,6 +744,7 @@ var ways = []struct {
 }
 
 func TestEveryWayToEndHasItsMessageAndCode(t *testing.T) {
+	testkit.Parallel(t)
 	for _, asked := range []bool{false, true} {
 		for _, way := range ways {
 			name := way.back
@@ -793,6 +795,7 @@ func TestContextErrorWithoutASignalIsAnError(t *testing.T) {
 
 // The complaint goes to the Logger if there is one, else to stderr.
 func TestPanicInTheShutdownHookChangesNothing(t *testing.T) {
+	testkit.Parallel(t)
 	for _, logger := range []string{"", "1"} {
 		t.Run("logger "+logger, func(t *testing.T) {
 			s := describe(t, "life", "L_HOOK=panic", "L_LOGGER="+logger)
@@ -819,6 +822,7 @@ func TestPanicInTheShutdownHookChangesNothing(t *testing.T) {
 }
 
 func TestHangingHookIsLeftBehind(t *testing.T) {
+	testkit.Parallel(t)
 	for _, by := range []string{"AbandonAfter", "SIGINT", "SIGQUIT"} {
 		t.Run(by, func(t *testing.T) {
 			settings := []string{"L_HOOK=hang"}
@@ -864,6 +868,7 @@ func TestAbandonAfterEndsADeafWorker(t *testing.T) {
 }
 
 func TestSecondInterruptCutsTheGoodbyeShort(t *testing.T) {
+	testkit.Parallel(t)
 	for _, second := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT} {
 		t.Run(unix.SignalName(second), func(t *testing.T) {
 			s := describe(t, "life", "L_STUBBORN=1")
@@ -927,6 +932,7 @@ func TestHookCannotRunWhenTheProcessIsKilled(t *testing.T) {
 }
 
 func TestErrorsAndPanicsOfHooksAbortTheStart(t *testing.T) {
+	testkit.Parallel(t)
 	for _, foreground := range []string{"", "1"} {
 		for setting, text := range map[string]string{
 			"L_PRIV=banana":  "banana",

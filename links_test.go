@@ -78,6 +78,7 @@ func linkRig(t *testing.T, variable, path string) (r *rig, x, secret string) {
 // The link may lead to where root alone may create anything. No start follows it,
 // whatever is behind it, and nothing changes there.
 func TestStartFollowsNoLinkOfTheServicesUser(t *testing.T) {
+	testkit.Parallel(t)
 	for _, tt := range linkable {
 		t.Run(tt.variable+" "+tt.path, func(t *testing.T) {
 			r, x, secret := linkRig(t, tt.variable, tt.path)
@@ -114,6 +115,7 @@ func TestStartFollowsNoLinkOfTheServicesUser(t *testing.T) {
 
 // The service's user exchanges a directory for the link, and back, while starts run.
 func TestLinkThatComesAndGoesWhileItStarts(t *testing.T) {
+	testkit.Parallel(t)
 	for _, tt := range linkable {
 		t.Run(tt.variable+" "+tt.path, func(t *testing.T) {
 			r, x, secret := linkRig(t, tt.variable, tt.path)
@@ -175,6 +177,7 @@ func init() {
 // Whoever owns the directory of the PID file, or the one in which that is, can take
 // the file away from a running daemon.
 func TestPIDFileInADirectoryOfAThirdUser(t *testing.T) {
+	testkit.Parallel(t)
 	testkit.RequireRoot(t)
 	service, third := 12345, 23456
 	for _, tt := range []struct {

@@ -126,6 +126,7 @@ func said(t *testing.T, text, who string, index int) string {
 }
 
 func TestStartHookListensForTheWorker(t *testing.T) {
+	testkit.Parallel(t)
 	for _, foreground := range []string{"", "1"} {
 		t.Run("foreground="+foreground, func(t *testing.T) {
 			s := describe(t, "listener", "D_FOREGROUND="+foreground)
@@ -236,6 +237,7 @@ func (s *described) activated(names string, listeners ...net.Listener) *running 
 }
 
 func TestSocketActivation(t *testing.T) {
+	testkit.Parallel(t)
 	for _, closeAll := range []string{"", "1"} {
 		t.Run("close="+closeAll, func(t *testing.T) {
 			s := describe(t, "listener", "D_CLOSE="+closeAll)

@@ -117,6 +117,7 @@ func TestOneFileForBothStreamsIsAppendedTo(t *testing.T) {
 }
 
 func TestCreatedFilesHaveTheUmask(t *testing.T) {
+	testkit.Parallel(t)
 	for _, umask := range []fs.FileMode{0o022, 0o027, 0} {
 		t.Run(umask.String(), func(t *testing.T) {
 			s := describe(t, "life", fmt.Sprintf("D_UMASK=%o", umask))
@@ -174,6 +175,7 @@ func TestCreatedFilesBelongToTheUser(t *testing.T) {
 }
 
 func TestReopenedLogsGetWhatIsWrittenAfterARotation(t *testing.T) {
+	testkit.Parallel(t)
 	for _, how := range []string{"ReopenLogs", "SIGUSR1"} {
 		for _, same := range []bool{false, true} {
 			t.Run(fmt.Sprint(how, " same file ", same), func(t *testing.T) {

@@ -159,6 +159,7 @@ func TestSystemdThatIsNotHeard(t *testing.T) {
 
 // What AbandonAfter has ended is a failure, but not in a unit that says otherwise.
 func TestSystemdTakesAnAbandonedWorker(t *testing.T) {
+	testkit.Parallel(t)
 	for _, tt := range []struct{ name, line, state, result string }{
 		{"unsaid", "", "failed", "exit-code"},
 		{"said", "SuccessExitStatus=143", "inactive", "success"},

@@ -183,6 +183,7 @@ func TestServiceManagerHearsOnceThatTheWorkerIsReady(t *testing.T) {
 }
 
 func TestServiceManagerHearsWhy(t *testing.T) {
+	testkit.Parallel(t)
 	for _, tt := range []struct {
 		name     string
 		env      string

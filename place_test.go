@@ -70,6 +70,7 @@ func (s *described) awaitDetached() {
 
 // The caller of an orphaned launcher gets the end of its output.
 func TestOrphanedLauncherLetsAPipeGo(t *testing.T) {
+	testkit.Parallel(t)
 	for _, how := range orphaned {
 		t.Run(how, func(t *testing.T) {
 			s := describe(t, "life")
@@ -96,6 +97,7 @@ func TestOrphanedLauncherLetsAPipeGo(t *testing.T) {
 
 // The daemon of an orphaned launcher outlives its terminal.
 func TestOrphanedLauncherOutlivesItsTerminal(t *testing.T) {
+	testkit.Parallel(t)
 	for _, how := range orphaned {
 		t.Run(how, func(t *testing.T) {
 			s := describe(t, "life")
@@ -186,6 +188,7 @@ const exhausted = `; sleep 1000 & wait`
 
 // A container's main process: what ends it ends the container.
 func TestContainersFirstProcess(t *testing.T) {
+	testkit.Parallel(t)
 	testkit.RequireRoot(t)
 	for _, init := range []string{"tini", "dumb-init", "catatonit", "docker-init", "podman-init"} {
 		t.Run(init, func(t *testing.T) {
@@ -196,6 +199,7 @@ func TestContainersFirstProcess(t *testing.T) {
 }
 
 func TestContainersOtherProcesses(t *testing.T) {
+	testkit.Parallel(t)
 	testkit.RequireRoot(t)
 	for name, command := range map[string]string{
 		"child of sh":         `"$FOO" start`,
@@ -212,6 +216,7 @@ func TestContainersOtherProcesses(t *testing.T) {
 }
 
 func TestExecutedIntoAContainer(t *testing.T) {
+	testkit.Parallel(t)
 	testkit.RequireRoot(t)
 	for _, init := range []string{"tini", "sh"} {
 		for name, command := range map[string]string{

@@ -143,6 +143,7 @@ func (c *containers) other() *described {
 }
 
 func TestSystemdPodman(t *testing.T) {
+	testkit.Parallel(t)
 	for name, options := range map[string][]string{
 		"plain":                     nil,
 		"init":                      {"--init"},
@@ -193,6 +194,7 @@ func TestSystemdPodman(t *testing.T) {
 
 // What is not a container's main process detaches.
 func TestSystemdPodmanOtherProcesses(t *testing.T) {
+	testkit.Parallel(t)
 	for name, command := range map[string]string{
 		"child":   `"$FOO" start`,
 		"orphan":  `(sh -c "$BEGIN" &)`,
@@ -275,6 +277,7 @@ func (s *described) quadletUnit(lines []string) unit {
 }
 
 func TestSystemdPodmanNotify(t *testing.T) {
+	testkit.Parallel(t)
 	for _, init := range []bool{true, false} {
 		t.Run(fmt.Sprint(init), func(t *testing.T) {
 			c := describe(t, "life", "L_QUIET=1", "D_START_WINDOW=1h").containers()
@@ -304,6 +307,7 @@ func TestSystemdPodmanNotify(t *testing.T) {
 }
 
 func TestSystemdPodmanNotifyOfAFailure(t *testing.T) {
+	testkit.Parallel(t)
 	t.Run("set-up", func(t *testing.T) {
 		describe(t, "life", "L_PRIV=coconut").containers().quadlet(false).fails("oconut")
 	})

@@ -271,6 +271,7 @@ func TestSessionGroupAndTerminal(t *testing.T) {
 
 // The same with and without settings, for a caller with a umask of its own.
 func TestDirectoryUmaskStreamsAndCore(t *testing.T) {
+	testkit.Parallel(t)
 	for _, set := range []bool{false, true} {
 		t.Run(fmt.Sprintf("set=%v", set), func(t *testing.T) {
 			s := newSubject(t, "facts")
@@ -301,6 +302,7 @@ func TestDirectoryUmaskStreamsAndCore(t *testing.T) {
 }
 
 func TestNameAndArgumentsArePreserved(t *testing.T) {
+	testkit.Parallel(t)
 	const name = "exampled"
 	for _, argv0 := range []string{"", "bogus", "-sh"} {
 		t.Run("argv0="+argv0, func(t *testing.T) {
@@ -357,6 +359,7 @@ func TestMainRunsAgainAsItDid(t *testing.T) {
 // What the daemon holds is what docs/ARCHITECTURE.md says, and its children
 // have nothing of it.
 func TestDescriptors(t *testing.T) {
+	testkit.Parallel(t)
 	t.Run("daemon", func(t *testing.T) {
 		s := newSubject(t, "prog")
 		pid := s.start()
@@ -435,6 +438,7 @@ func startPlain(t *testing.T) (pid int) {
 }
 
 func TestCallersDescriptors(t *testing.T) {
+	testkit.Parallel(t)
 	numbers := []int{3, 4, 10, 251}
 	for _, closed := range []bool{false, true} {
 		t.Run(fmt.Sprintf("CloseOpenFiles=%v", closed), func(t *testing.T) {
@@ -573,6 +577,7 @@ func TestChildrenHaveTheCallersLimitOfOpenFiles(t *testing.T) {
 }
 
 func TestClosedStandardStreams(t *testing.T) {
+	testkit.Parallel(t)
 	for _, tt := range []struct{ redirect, out, err string }{
 		{"<&-", factsStarted.out, factsStarted.err},
 		{">&-", "", factsStarted.err},
@@ -607,6 +612,7 @@ func (s *subject) running0(pid int) {
 // The program's file goes, or is another one, between the moment at which the
 // program was executed and the start.
 func TestProgramFileGoneOrReplaced(t *testing.T) {
+	testkit.Parallel(t)
 	for _, replaced := range []bool{false, true} {
 		t.Run(fmt.Sprintf("replaced=%v", replaced), func(t *testing.T) {
 			s := newSubject(t, "facts")

@@ -45,6 +45,7 @@ func together(s *subject, actions ...string) []*launched {
 func times(n int, actions ...string) []string { return slices.Repeat(actions, n) }
 
 func TestOfAHundredLaunchersOneStartsADaemon(t *testing.T) {
+	testkit.Parallel(t)
 	rounds, launchers := 5, 100
 	if testing.Short() || testkit.Race {
 		rounds = 2
@@ -86,6 +87,7 @@ func TestOfAHundredLaunchersOneStartsADaemon(t *testing.T) {
 
 // Whatever the order was, what status says afterwards is so, and the actions work.
 func TestStartsAndStopsAtOnceLeaveAConsistentState(t *testing.T) {
+	testkit.Parallel(t)
 	rounds := 5
 	if testing.Short() {
 		rounds = 1

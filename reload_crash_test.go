@@ -631,6 +631,7 @@ func reloadOfNoProgram(t *testing.T, order, limit string) {
 
 // The file that is there by the time of the reload is what runs afterwards.
 func TestReloadRunsTheImageOnDisk(t *testing.T) {
+	testkit.Parallel(t)
 	for _, by := range []string{"path", "symbolic link", "PATH", "relative path"} {
 		t.Run(by, func(t *testing.T) {
 			eachOrder(t, func(t *testing.T, order string) {
@@ -707,6 +708,7 @@ func TestReloadRunsTheImageOnDisk(t *testing.T) {
 
 // A daemon that does not go in time, in the order in which the new one waits for it.
 func TestOldDaemonThatDoesNotGo(t *testing.T) {
+	testkit.Parallel(t)
 	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) {
 			s := newReloader(t, mode, "D_REQUIRE_READY=", "D_STOP_TIMEOUT=300ms")
@@ -743,6 +745,7 @@ func TestOldDaemonThatDoesNotGo(t *testing.T) {
 // The new one loses its patience at the moment at which the old one is abandoned: there is a
 // daemon nevertheless, whatever the caller hears.
 func TestOldDaemonThatGoesAtTheLastMoment(t *testing.T) {
+	testkit.Parallel(t)
 	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) {
 			testkit.Parallel(t)

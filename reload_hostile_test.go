@@ -129,6 +129,7 @@ func TestReloadFromAnotherNetwork(t *testing.T) {
 }
 
 func TestStrangerWhoTakesTheDaemonsName(t *testing.T) {
+	testkit.Parallel(t)
 	for _, owner := range []bool{true, false} {
 		t.Run(fmt.Sprint("owner=", owner), func(t *testing.T) {
 			eachOrder(t, func(t *testing.T, order string) {
@@ -172,6 +173,7 @@ func TestStrangerWhoTakesTheDaemonsName(t *testing.T) {
 }
 
 func TestStrangerWhoTalks(t *testing.T) {
+	testkit.Parallel(t)
 	for _, owner := range []bool{true, false} {
 		for _, what := range []string{"silent", "garbage"} {
 			t.Run(fmt.Sprint(what, " owner=", owner), func(t *testing.T) {
@@ -213,6 +215,7 @@ func TestStrangerWhoAsks(t *testing.T) {
 // The lock that says who the daemon is may be in somebody's hands when the new one is to
 // have it.
 func TestStrangerWhoReadLocksDuringTheHandOver(t *testing.T) {
+	testkit.Parallel(t)
 	for _, owner := range []bool{true, false} {
 		t.Run(fmt.Sprint("owner=", owner), func(t *testing.T) {
 			eachOrder(t, func(t *testing.T, order string) {

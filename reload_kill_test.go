@@ -146,6 +146,7 @@ func TestOldGenerationKilled(t *testing.T) {
 
 // In the order in which the old one goes first it makes sure that there is another.
 func TestNewGenerationKilledWhileTheOldOneGoes(t *testing.T) {
+	testkit.Parallel(t)
 	for _, mode := range modes {
 		for _, phase := range []string{"goodbye", "shutdown"} {
 			t.Run(mode+" "+phase, func(t *testing.T) {
@@ -185,6 +186,7 @@ func awaitStopped(t *testing.T, pid int) {
 
 // So it does if the new one is there and says nothing: it may have given up, and be on its way out.
 func TestNewGenerationThatDoesNotAnswer(t *testing.T) {
+	testkit.Parallel(t)
 	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) {
 			s := newReloader(t, mode, orders["set up"])
@@ -210,6 +212,7 @@ func TestNewGenerationThatDoesNotAnswer(t *testing.T) {
 
 // Who asks for the end does not wait for another one that does not come up.
 func TestStopWhileAnotherSuccessorComesUp(t *testing.T) {
+	testkit.Parallel(t)
 	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) {
 			s := newReloader(t, mode, orders["set up"])
@@ -244,6 +247,7 @@ func TestStopWhileAnotherSuccessorComesUp(t *testing.T) {
 
 // After the hand-over the new one's death is the daemon's; the old one ends.
 func TestNewGenerationKilledAfterTheHandOver(t *testing.T) {
+	testkit.Parallel(t)
 	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) {
 			s := newReloader(t, mode, orders["ready first"])
@@ -369,6 +373,7 @@ func itoa(n int) string { return strconv.Itoa(n) }
 // A successor that has died before it had the lock takes nothing with it: the daemon can be
 // asked, and so can the next generation while the old one is there still.
 func TestNewGenerationKilledBeforeItHasTheLock(t *testing.T) {
+	testkit.Parallel(t)
 	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) {
 			s := newReloader(t, mode, orders["ready first"])

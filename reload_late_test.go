@@ -85,6 +85,7 @@ func (s *reloader) begins(action string) (asking *running, at *barrier) {
 // What is said while a reload is on its way that somebody else has asked for means another
 // one.
 func TestHangUpDuringAReload(t *testing.T) {
+	testkit.Parallel(t)
 	for _, by := range []string{"signal", "worker"} {
 		t.Run(by, func(t *testing.T) {
 			eachMode(t, func(t *testing.T, mode, order string) {
@@ -116,6 +117,7 @@ func TestHangUpDuringAReload(t *testing.T) {
 // The new process may have read its configuration before the old one was told to read it
 // again.
 func TestReloadHookDuringAReload(t *testing.T) {
+	testkit.Parallel(t)
 	for _, by := range []string{"signal", "action"} {
 		t.Run(by, func(t *testing.T) {
 			eachMode(t, func(t *testing.T, mode, order string) {
@@ -142,6 +144,7 @@ func TestReloadHookDuringAReload(t *testing.T) {
 
 // Nor does it know of a rotation of the log files that it has open already.
 func TestRotationDuringAReload(t *testing.T) {
+	testkit.Parallel(t)
 	for _, when := range []string{"set-up", "goodbye"} {
 		t.Run(when, func(t *testing.T) {
 			eachOrder(t, func(t *testing.T, order string) {

@@ -214,6 +214,7 @@ func (s *described) letGo() {
 // What the new worker says of itself while the old one is the service is kept until it
 // is that.
 func TestServiceManagerHearsTheNewWorkerAfterwards(t *testing.T) {
+	testkit.Parallel(t)
 	for name, beats := range map[string]bool{"heartbeat": true, "status": false} {
 		t.Run(name, func(t *testing.T) {
 			s, m := describe(t, "slow", orders["ready first"]), newManager(t)
@@ -385,6 +386,7 @@ func (s *described) handingOver(m *fakeManager) (r *running, pid, next int) {
 // A stop in the middle of the hand-over reaches whoever is the daemon in the end, whether
 // it is said to the old process or to the new one. Nobody leaves the PID file to the other.
 func TestStopDuringTheHandOver(t *testing.T) {
+	testkit.Parallel(t)
 	for _, to := range []string{"old", "new"} {
 		t.Run(to, func(t *testing.T) {
 			eachOrder(t, func(t *testing.T, order string) {

@@ -29,6 +29,7 @@ func (s *reloader) reloadWell(pid int) int {
 }
 
 func TestReloadAfterAChangeOfUser(t *testing.T) {
+	testkit.Parallel(t)
 	uid, gid := testkit.Unprivileged(t)
 	for _, who := range []string{fmt.Sprint(uid), "54321:54322"} {
 		t.Run(who, func(t *testing.T) {
@@ -138,6 +139,7 @@ func (s *reloader) mount(what, where, kind string, flags uintptr) {
 }
 
 func TestReloadInAChroot(t *testing.T) {
+	testkit.Parallel(t)
 	for _, user := range []string{"", "65534", "nobody"} {
 		t.Run("user="+user, func(t *testing.T) {
 			eachOrder(t, func(t *testing.T, order string) {

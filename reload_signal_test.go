@@ -20,6 +20,7 @@ import (
 // Whatever the phase, a signal to the keeper ends the daemon and all that a reload has
 // begun.
 func TestKeeperIsSignalledDuringReload(t *testing.T) {
+	testkit.Parallel(t)
 	for _, mode := range []string{"foreground", "PID 1"} {
 		t.Run(mode, func(t *testing.T) {
 			eachOrder(t, func(t *testing.T, order string) {
@@ -108,6 +109,7 @@ func TestNewGenerationIsSignalledBeforeItsTurn(t *testing.T) {
 }
 
 func TestKeeperEndsWithTheLastGenerationsCode(t *testing.T) {
+	testkit.Parallel(t)
 	for _, mode := range []string{"foreground", "PID 1"} {
 		t.Run(mode, func(t *testing.T) {
 			eachOrder(t, func(t *testing.T, order string) {
@@ -140,6 +142,7 @@ func TestKeeperEndsWithTheLastGenerationsCode(t *testing.T) {
 
 // The keeper's zombies are its own to take.
 func TestKeeperTakesTheWaitStatusOfEachGeneration(t *testing.T) {
+	testkit.Parallel(t)
 	for _, mode := range []string{"foreground", "PID 1"} {
 		t.Run(mode, func(t *testing.T) {
 			eachOrder(t, func(t *testing.T, order string) {
@@ -164,6 +167,7 @@ func TestKeeperTakesTheWaitStatusOfEachGeneration(t *testing.T) {
 // Nor does one stay for ever that ended before the one that was its parent, and of none
 // is anything held.
 func TestKeeperTakesTheWaitStatusInTheEnd(t *testing.T) {
+	testkit.Parallel(t)
 	for _, mode := range []string{"foreground", "PID 1"} {
 		t.Run(mode, func(t *testing.T) {
 			s := newReloader(t, mode, orders["ready first"])
@@ -227,6 +231,7 @@ func fdinfo(t *testing.T, pid int) (all []string) {
 
 // What cuts the end short does so for an old process, too, that is at work still.
 func TestSignalsCutAnOldGenerationShort(t *testing.T) {
+	testkit.Parallel(t)
 	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) {
 			s := newReloader(t, mode, orders["ready first"])
@@ -266,6 +271,7 @@ func TestSignalsCutAnOldGenerationShort(t *testing.T) {
 
 // Force is for all that is left of the daemon, of whichever generation.
 func TestForceEndsEarlierGenerations(t *testing.T) {
+	testkit.Parallel(t)
 	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) {
 			s := newReloader(t, mode, orders["ready first"])
@@ -299,6 +305,7 @@ func TestForceEndsEarlierGenerations(t *testing.T) {
 
 // When nothing is left but such a process, the keeper's signals are for that.
 func TestSignalsForTheGenerationThatIsLeft(t *testing.T) {
+	testkit.Parallel(t)
 	for _, mode := range []string{"foreground", "PID 1"} {
 		t.Run(mode, func(t *testing.T) {
 			s := newReloader(t, mode, orders["ready first"])
@@ -449,6 +456,7 @@ func TestHangUpThatIsTheStopSignal(t *testing.T) {
 
 // A keeper that is slow to hear of the last generation still has how that ended.
 func TestKeeperHearsOfAGenerationThatHasEnded(t *testing.T) {
+	testkit.Parallel(t)
 	for _, mode := range []string{"foreground", "PID 1"} {
 		t.Run(mode, func(t *testing.T) {
 			eachOrder(t, func(t *testing.T, order string) {

@@ -140,6 +140,7 @@ func stumbler() {
 // What Hooks.Check refuses leaves what runs as it is, whatever is asked for, in whatever
 // shape; each action asks once.
 func TestCheckIsAskedBeforeAnythingHappens(t *testing.T) {
+	testkit.Parallel(t)
 	const why = "conf:1: no such word"
 	for name, settings := range map[string][]string{
 		"detached": nil, "start hook": {"D_HOOKED=1"}, "ready first": {"D_REQUIRE_READY=1"}, "program": {"D_PROGRAM=sleep"},
@@ -260,6 +261,7 @@ func TestRestartSaysThatTheDaemonIsDown(t *testing.T) {
 
 // What the new process cannot even begin is found out before the old one is stopped.
 func TestRestartKeepsTheOldOneIfTheNewCannotReachItsWorker(t *testing.T) {
+	testkit.Parallel(t)
 	for _, hooked := range []string{"", "1"} {
 		t.Run("start hook="+hooked, func(t *testing.T) {
 			s := describe(t, "stumbler", "D_HOOKED="+hooked)

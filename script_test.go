@@ -64,6 +64,7 @@ func force() {
 // A program counts as ended when nobody has its standard output open any more:
 // each start in a script shows that the daemon has let go of it.
 func TestScript(t *testing.T) {
+	testkit.Parallel(t)
 	testscript.Run(t, testscript.Params{
 		Dir:         filepath.Join("testdata", "script"),
 		WorkdirRoot: testkit.TempDir(t), // others may look into it

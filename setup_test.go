@@ -178,6 +178,7 @@ func newRoot(t *testing.T, s *described, null bool) string {
 }
 
 func TestChroot(t *testing.T) {
+	testkit.Parallel(t)
 	for _, user := range []bool{false, true} {
 		t.Run(fmt.Sprint("user ", user), func(t *testing.T) {
 			s := describe(t, "life").withGroups()
@@ -266,6 +267,7 @@ func TestCoreDumpsAreOff(t *testing.T) {
 }
 
 func TestWhatAnOrdinaryUserMayNotDoIsNamed(t *testing.T) {
+	testkit.Parallel(t)
 	rootHint := "Only root can become somebody else; start as root, or do without User and Group."
 	if groups, _ := os.Getgroups(); os.Geteuid() != 0 && slices.ContainsFunc(groups, func(g int) bool { return g != 0 && g != os.Getgid() }) {
 		rootHint = "Only root can change the supplementary groups; start as root, or do without User and Group."

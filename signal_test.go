@@ -15,6 +15,7 @@ import (
 // What a stopped launcher does not read is in nobody's way: not in the worker's, and not in
 // that of a signal.
 func TestLauncherIsStoppedWhileTheWorkerSpeaks(t *testing.T) {
+	testkit.Parallel(t)
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGCONT} {
 		t.Run(sig.String(), func(t *testing.T) {
 			s := newSubject(t, "gated")

@@ -598,6 +598,7 @@ func TestDeadlineLeavesTheDaemonAlone(t *testing.T) {
 }
 
 func TestDeathIsReportedWithItsReason(t *testing.T) {
+	testkit.Parallel(t)
 	immediately := "ERROR: Child exited immediately with exit code "
 	for _, tt := range []struct {
 		worker string
@@ -640,6 +641,7 @@ func TestDeathIsReportedWithItsReason(t *testing.T) {
 }
 
 func TestDeathIsATypedError(t *testing.T) {
+	testkit.Parallel(t)
 	for worker, want := range map[string]answer{
 		"exit:42":      {Code: 42, Text: "daemonocle: start foo: child exited immediately with exit code 42"},
 		"kill:9":       {Code: 137, Text: "daemonocle: start foo: child exited immediately with exit code -9"},
@@ -677,6 +679,7 @@ func TestDeathAfterTheWindowIsNoticedWhileReadyIsAwaited(t *testing.T) {
 }
 
 func TestLastLinesAreOfThisLaunchOnly(t *testing.T) {
+	testkit.Parallel(t)
 	// More than the library reads of a log, so that an offset would show.
 	old := strings.Repeat("of an earlier launch\n", 10_000)
 	for _, log := range []string{"", "err.log"} {
@@ -717,6 +720,7 @@ func TestNoMoreThanTenLastLines(t *testing.T) {
 }
 
 func TestMainThatEndsBeforeTheClaim(t *testing.T) {
+	testkit.Parallel(t)
 	for exit, want := range map[string]printed{
 		"0": {"Starting foo ... FAILED\n", "ERROR: Child exited immediately with exit code 0\nreason: the program ended before it reached Start of foo\n", 1},
 		"5": {"Starting foo ... FAILED\n", "ERROR: Child exited immediately with exit code 5\n", 5},
@@ -772,6 +776,7 @@ func TestAlreadyRunningIsSeenByTheDaemonToo(t *testing.T) {
 }
 
 func TestCancelledStartLeavesNothing(t *testing.T) {
+	testkit.Parallel(t)
 	for _, how := range []string{"context", "SIGINT", "SIGTERM"} {
 		for _, where := range []string{"main", "worker that cooperates", "worker that hangs"} {
 			t.Run(how+"/"+where, func(t *testing.T) {
@@ -864,6 +869,7 @@ func TestCancelDuringSetUp(t *testing.T) {
 // Both have happened when the launcher looks; and so, when it was stopped early,
 // has all that led there.
 func TestReadyWinsOverCancel(t *testing.T) {
+	testkit.Parallel(t)
 	for name, variable := range map[string]string{
 		"heard nothing":             "TESTKIT_EARLY=stage:",
 		"heard all but that":        "D_GATE_WORKER",
@@ -889,6 +895,7 @@ func TestReadyWinsOverCancel(t *testing.T) {
 }
 
 func TestStartHook(t *testing.T) {
+	testkit.Parallel(t)
 	for spec, text := range map[string]string{
 		"error:no licence": "ERROR: no licence\n",
 		"panic:banana":     "ERROR: Start hook panicked: banana\n",
@@ -993,6 +1000,7 @@ func TestStartInsideTests(t *testing.T) {
 
 // As in out=$(prog start 2>&1): the caller reads until nobody has the pipes.
 func TestStartLetsGoOfTheCallersPipes(t *testing.T) {
+	testkit.Parallel(t)
 	for _, worker := range []string{"ready", "sleeper"} {
 		t.Run(worker, func(t *testing.T) {
 			s := newSubject(t, "gated", "D_WORKER="+worker)

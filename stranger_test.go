@@ -159,6 +159,7 @@ func takes(t *testing.T, cmd *exec.Cmd, socket string) (pid int) {
 }
 
 func TestWhatADroppedDaemonSaysOfOthersIsNotBelieved(t *testing.T) {
+	testkit.Parallel(t)
 	user, _ := testkit.Unprivileged(t)
 	for _, tt := range []struct {
 		name   string
@@ -258,6 +259,7 @@ func orphan(t *testing.T, script string, settings ...string) (s *described, daem
 }
 
 func TestWhatADroppedProgramLeavesIsEndedWithItsRights(t *testing.T) {
+	testkit.Parallel(t)
 	uid, gid := testkit.Unprivileged(t)
 	user := []string{fmt.Sprintf("D_USER=%d", uid), fmt.Sprintf("D_GROUP=%d", gid)}
 	t.Run("its own", func(t *testing.T) {

@@ -139,6 +139,7 @@ func TestRunit(t *testing.T) {
 // A daemon that somebody else has started is no success of the supervisor's: it tries
 // until that has ended.
 func TestSupervisorsWaitForADaemonThatRuns(t *testing.T) {
+	testkit.Parallel(t)
 	for _, tt := range []struct {
 		debian, supervisor string
 		stop               []string
@@ -230,6 +231,7 @@ func TestStartStopDaemon(t *testing.T) {
 
 // A container's init is not the daemon's keeper: that is the first process after it.
 func TestInits(t *testing.T) {
+	testkit.Parallel(t)
 	testkit.RequireRoot(t)
 	for _, init := range []string{"tini", "dumb-init", "catatonit"} {
 		t.Run(init, func(t *testing.T) {

@@ -67,6 +67,7 @@ func typist() {
 // A service's user whose daemon root has started from a terminal could type commands there
 // that root's shell then executes, or read what root types.
 func TestServiceUserCannotTypeAtRootsTerminal(t *testing.T) {
+	testkit.Parallel(t)
 	uid, gid := testkit.Unprivileged(t)
 	for _, action := range []string{"start", "run"} {
 		t.Run(action, func(t *testing.T) {

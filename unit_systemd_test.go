@@ -54,6 +54,7 @@ func TestSystemdForkingThatFails(t *testing.T) {
 }
 
 func TestSystemdForkingIsRefused(t *testing.T) {
+	testkit.Parallel(t)
 	const line = "Write Type=notify, and no PIDFile=, into the unit's section [Service]"
 	for name, lines := range map[string][]string{
 		"no PIDFile":      {"Type=forking"},
@@ -79,6 +80,7 @@ func TestSystemdForkingIsRefused(t *testing.T) {
 const older = "/usr/bin/env -u SYSTEMD_EXEC_PID "
 
 func TestSystemdOlderStaysInItsProcess(t *testing.T) {
+	testkit.Parallel(t)
 	for _, kind := range []string{"simple", "exec", "notify"} {
 		t.Run(kind, func(t *testing.T) {
 			u := describe(t, "life").unit("Type="+kind, "ExecStart="+older+"@SELF@ start")
@@ -104,6 +106,7 @@ func TestSystemdOlderForking(t *testing.T) {
 
 // What a service's script leaves behind is no service, whatever it has inherited.
 func TestSystemdOrphanOfAServiceIsDetached(t *testing.T) {
+	testkit.Parallel(t)
 	for name, before := range map[string]string{"new": "", "older": older} {
 		for kind, how := range map[string]string{
 			"orphan":  `(sh -c "$BEGIN" &)`,
@@ -127,6 +130,7 @@ func TestSystemdOrphanOfAServiceIsDetached(t *testing.T) {
 const unitBegin = `p=; while read -r _ _ _ p _ </proc/$$/stat; [ "$p" != 1 ]; do :; done; exec "$FOO" start`
 
 func TestSystemdAlreadyRunning(t *testing.T) {
+	testkit.Parallel(t)
 	for _, kind := range []string{"simple", "exec", "notify"} {
 		t.Run(kind, func(t *testing.T) {
 			s := describe(t, "life")

@@ -110,6 +110,7 @@ func breaks() {
 // However the wire breaks during a start, there is one outcome, and it is true: what is
 // said to have failed does not run on.
 func TestBrokenWireHasOneTrueOutcome(t *testing.T) {
+	testkit.Parallel(t)
 	for how := range wireBreaks {
 		for _, then := range []string{"ready", "alive", "os.Exit:7", "RequireReady"} {
 			t.Run(how+"/"+then, func(t *testing.T) {
@@ -195,6 +196,7 @@ func brokenWire(t *testing.T, how, then string, limit time.Duration) bool {
 // In the foreground the keeper says how the daemon ended, and with its code, whatever
 // was said before.
 func TestKeeperOutlivesABrokenWire(t *testing.T) {
+	testkit.Parallel(t)
 	for how := range wireBreaks {
 		if how == "reset" {
 			continue // there is no such word in the foreground

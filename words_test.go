@@ -86,6 +86,7 @@ func told(r ending) string {
 // names and errors begin with a small letter or none of ASCII: only what begins with our
 // own words begins with a capital.
 func TestNamesAndWordsOfOthersArePrintedAsTheyAre(t *testing.T) {
+	testkit.Parallel(t)
 	for _, name := range []string{"myapp", "Ünï", "ünï"} {
 		t.Run(name, func(t *testing.T) {
 			for _, part := range []string{"check", "start", "privileged", "worker"} {

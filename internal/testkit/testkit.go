@@ -361,7 +361,7 @@ var alone = struct {
 // it may be called again in the same test.
 func Parallel(t *testing.T) {
 	t.Helper()
-	if said, _ := ways(t); !said && os.Getenv(envSystemd) != "1" { // there is one systemd for all
+	if said, _, _ := ways(t); !said && os.Getenv(envSystemd) != "1" { // there is one systemd for all
 		setWay(t, false)
 		t.Parallel()
 	}
@@ -372,27 +372,31 @@ func Parallel(t *testing.T) {
 // what others have as well. It comes before all rigs.
 func Alone(t *testing.T) {
 	t.Helper()
-	said, isAlone := ways(t)
+	_, isAlone, beside := ways(t)
 	switch {
-	case !said:
-		setWay(t, true)
-	case !isAlone:
+	case beside:
 		t.Fatal("testkit: the test runs beside others already")
+	case !isAlone:
+		setWay(t, true)
 	}
 }
 
 // ways reports whether it is said already how the test runs: by itself, or because one
-// around it is to be alone.
-func ways(t *testing.T) (said, isAlone bool) {
+// around it is to be alone. beside: it or one around it runs beside others.
+func ways(t *testing.T) (said, isAlone, beside bool) {
 	alone.mu.Lock()
 	defer alone.mu.Unlock()
 	for name := t.Name(); ; {
-		if is, ok := alone.tests[name]; ok && (is || name == t.Name()) {
-			return true, is
+		is, ok := alone.tests[name]
+		switch {
+		case ok && is:
+			return true, true, false
+		case ok:
+			said, beside = said || name == t.Name(), true
 		}
 		i := strings.LastIndexByte(name, '/')
 		if i < 0 {
-			return false, false
+			return said, false, beside
 		}
 		name = name[:i]
 	}

@@ -404,12 +404,17 @@ func TestHowATestRuns(t *testing.T) {
 			Parallel(t)
 			done.Store(true)
 		})
+		t.Run("without", func(t *testing.T) {
+			if _, _, beside := ways(t); os.Getenv(envSystemd) != "1" && !beside {
+				t.Error("it could be alone, in a test that is not")
+			}
+		})
 		if os.Getenv(envSystemd) != "1" && done.Load() {
 			t.Error("its subtest is not beside others")
 		}
 	})
 	// The name is free again.
-	if said, _ := ways(t); said {
+	if said, _, _ := ways(t); said {
 		t.Error("a subtest has spoken for the test around it")
 	}
 }
