@@ -28,6 +28,7 @@ func init() {
 	maps.Copy(scenes, map[string]func(t *testing.T){
 		// A daemon of ours and somebody else's program, both on their own.
 		"left": func(t *testing.T) {
+			partings = 0 // none is on its way
 			if out, err := Helper(t, "detach").CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			} else {

@@ -100,6 +100,10 @@ var (
 	// time in every passing run, and a short one can only miss a failure, never
 	// cause one.
 	Settle = scaled(100 * time.Millisecond)
+
+	// partings is how long a suite that is over waits for processes that its tests have
+	// killed, or told to end, before it calls them left alive.
+	partings = Patience / 12
 )
 
 func scaled(d time.Duration) time.Duration {
@@ -242,10 +246,9 @@ func listenToIgnored() {
 // clearStragglers reports and kills what the suite with this token started and
 // left alive, and returns how many there were.
 func clearStragglers(token string) int {
-	// A process that a test has just killed, or told to end, may still be on
-	// its way, on a busy machine for long; nobody's fault.
+	// A process may still be on its way, on a busy machine for long; nobody's fault.
 	var found []straggler
-	for end := time.Now().Add(Patience / 12); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(partings); ; time.Sleep(5 * time.Millisecond) {
 		found = stragglers(token)
 		if len(found) == 0 || time.Now().After(end) {
 			break
