@@ -269,6 +269,31 @@ func TestCtrlCArrivesOnce(t *testing.T) {
 	}
 }
 
+// The keeper passes on the second Ctrl-C as well: nothing else ends a hook that hangs.
+func TestSecondInterruptAtTheKeeperLeavesAHookBehind(t *testing.T) {
+	for _, mode := range []string{"foreground", "PID 1"} {
+		t.Run(mode, func(t *testing.T) {
+			s := describe(t, "life", "L_HOOK=hang")
+			begin := s.keep
+			if mode == "PID 1" {
+				testkit.RequireRoot(t)
+				begin = func() (*running, int) { return s.beginPID1("start") }
+			}
+			r, _ := begin()
+			r.signal(syscall.SIGINT)
+			waitText(t, r.out, "hook hangs")
+			r.signal(syscall.SIGINT)
+			got := r.wait()
+			if got.code != 0 || strings.Count(got.out, forwardedLine(syscall.SIGINT)) != 2 || !strings.Contains(got.err, "Call the shutdown hook: it ") {
+				t.Errorf("got %+v", got)
+			}
+			if onDisk(s.pid) {
+				t.Error("the PID file is still there")
+			}
+		})
+	}
+}
+
 func TestCtrlZStopsAndFgContinuesBoth(t *testing.T) {
 	bash, err := exec.LookPath("bash")
 	if err != nil {

@@ -33,6 +33,51 @@ func TestReloadCutShortByStop(t *testing.T) {
 	}
 }
 
+// A worker that fails while its successor comes up ends the daemon, whether the end of the
+// worker or the successor is first: nobody has promised the successor the place.
+func TestWorkerFailsDuringAReload(t *testing.T) {
+	for _, first := range []string{"the end", "the successor"} {
+		t.Run(first, func(t *testing.T) {
+			eachMode(t, func(t *testing.T, mode, order string) {
+				s := newReloader(t, mode, order, "D_STOP_TIMEOUT=300ms") // for a successor that does not hear
+				pid := s.up()
+				shutdown := s.hold("shutdown")
+				asking, at := s.begins("reload")
+				next := s.other(pid)
+				s.tellGeneration(1, "return error:banana")
+				shutdown.reached()
+				s.unplan("shutdown")
+				want := "ERROR: The reload was given up\n"
+				if first == "the end" {
+					shutdown.open()
+				} else {
+					want = "ERROR: The daemon is on its way out\n"
+					at.open()
+				}
+				if got := asking.wait(); got != (ending{"Reloading foo ... FAILED\n", want, 1}) {
+					t.Errorf("reload: %+v", got)
+				}
+				testkit.WaitGone(t, next)
+				at.open()
+				shutdown.open()
+				testkit.WaitGone(t, pid)
+				if s.keeper != nil {
+					if got := s.keeper.wait(); got.code != 1 {
+						t.Errorf("the keeper: %+v", got)
+					}
+				}
+				testkit.WaitFor(t, "nothing to be left", func() bool { return len(s.processes()) == 0 })
+				if onDisk(s.pid) {
+					t.Error("the PID file is there still")
+				}
+				if _, stderr := s.streams(); !strings.Contains(slurp(stderr), "banana") {
+					t.Errorf("stderr has %q", slurp(stderr))
+				}
+			})
+		})
+	}
+}
+
 // What SIGHUP asks of a process that waits for the end of the old one, it does then.
 func TestHangUpBeforeTheTurn(t *testing.T) {
 	s := describe(t, "life", "D_REQUIRE_READY=")

@@ -51,6 +51,8 @@ func (m *fakeManager) wantReloading(pid int, f func()) {
 	}
 }
 
+func mainPIDOf(pid int) string { return fmt.Sprintf("MAINPID=%d", pid) }
+
 var mainPID = regexp.MustCompile(`^MAINPID=(\d+)$`)
 
 // wantMainPID takes what the process says when it hands the service over, and returns
@@ -409,6 +411,35 @@ func TestStopDuringTheHandOver(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A service manager that does not say that it knows of the new process must not lose the
+// daemon: where both are ready the old one stays, and where the old one has ended already
+// the new one comes.
+func TestServiceManagerThatIsDeafDuringTheHandOver(t *testing.T) {
+	eachOrder(t, func(t *testing.T, order string) {
+		s, m := describe(t, "life", order), newManager(t)
+		r, pid, next := s.handingOver(m)
+		if order == orders["ready first"] {
+			testkit.WaitGone(t, next) // which takes as long as the old one waits for the manager
+			m.barrier.Unlock()
+			m.wantFrom(pid, "BARRIER=1", mainPIDOf(pid))
+			if got := m.next("READY=1"); got.from != pid || !strings.HasPrefix(got.text, "READY=1\nSTATUS=reload failed: ") {
+				t.Errorf("the service manager got %+v", got)
+			}
+			next = m.wantSuccession(order, pid, func() { signalTo(t, pid, syscall.SIGHUP) })
+		} else {
+			testkit.WaitGone(t, pid)
+			m.barrier.Unlock()
+			m.wantFrom(pid, "BARRIER=1")
+			m.wantFrom(next, "STATUS=", "READY=1")
+		}
+		testkit.WaitGone(t, pid)
+		if got := slurp(r.err); !strings.Contains(got, "wait for the service manager") {
+			t.Errorf("stderr has %q", got)
+		}
+		m.wantEnd(next)
+	})
 }
 
 // Also if the old worker has returned by itself meanwhile, so that its process ends anyway.

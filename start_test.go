@@ -894,6 +894,26 @@ func TestReadyWinsOverCancel(t *testing.T) {
 	}
 }
 
+// What has been said to the launcher counts, whether it can still pass that on or not.
+func TestLauncherKilledBeforeItSaysOK(t *testing.T) {
+	s := newSubject(t, "gated")
+	at, ready := s.gate("D_GATE_WORKER"), s.gate("D_GATE_READY")
+	l := s.begin("start")
+	at.reached()
+	l.signal(syscall.SIGSTOP)
+	testkit.WaitFor(t, "the launcher to be stopped", func() bool { return testkit.Stat(l.pid()).State == 'T' })
+	at.open()
+	ready.reached()
+	l.signal(syscall.SIGKILL)
+	l.wait()
+	pid := s.only()
+	s.running(pid)
+	s.begin("start").want(alreadyRunning(pid))
+	ready.open()
+	s.stop()
+	s.worksAgain()
+}
+
 func TestStartHook(t *testing.T) {
 	testkit.Parallel(t)
 	for spec, text := range map[string]string{
