@@ -617,52 +617,57 @@ func set[T Do | Answer | Act | Order | Deed](s T, names []string) string {
 
 // TestArchitectureShowsTheTables: docs/ARCHITECTURE.md has the rules as they are.
 func TestArchitectureShowsTheTables(t *testing.T) {
-	compare(t, "life", table("event", lifeNames[:], eventNames[:], func(s, e int) (next int, do string, ok bool) {
+	compare(t, "life", table(t, "life", "event", lifeNames[:], eventNames[:], func(s, e int) (next int, do string, ok bool) {
 		n, ok := Life(s).Next(Event(e))
 		return int(n.To), set(n.Do, doNames), ok
 	}))
-	compare(t, "verdict", table("news", verdictNames[:], newsNames[:], func(s, e int) (next int, do string, ok bool) {
+	compare(t, "verdict", table(t, "verdict", "news", verdictNames[:], newsNames[:], func(s, e int) (next int, do string, ok bool) {
 		n, ok := Verdict(s).Next(News(e))
 		return int(n.To), set(n.Do, answerNames), ok
 	}))
-	compare(t, "start", table("sign", launchNames[:], signNames[:], func(s, e int) (next int, do string, ok bool) {
+	compare(t, "start", table(t, "start", "sign", launchNames[:], signNames[:], func(s, e int) (next int, do string, ok bool) {
 		n, ok := Launch(s).Next(Sign(e))
 		return int(n.To), set(n.Do, orderNames), ok
 	}))
-	compare(t, "keeper", table("call", keepNames[:], callNames[:], func(s, e int) (next int, do string, ok bool) {
+	compare(t, "keeper", table(t, "keeper", "call", keepNames[:], callNames[:], func(s, e int) (next int, do string, ok bool) {
 		n, ok := Keep(s).Next(Call(e))
 		return int(n.To), set(n.Do, deedNames), ok
 	}))
-	compare(t, "standing", table("claim", standingNames[:], claimNames[:], func(s, e int) (next int, do string, ok bool) {
+	compare(t, "standing", table(t, "standing", "claim", standingNames[:], claimNames[:], func(s, e int) (next int, do string, ok bool) {
 		n := Standing(s).Next(Claim(e))
 		return int(n.To), map[bool]string{true: "it is said"}[n.Say], true
 	}))
-	compare(t, "follow", table("sight", followNames[:], sightNames[:], func(s, e int) (next int, do string, ok bool) {
+	compare(t, "follow", table(t, "follow", "sight", followNames[:], sightNames[:], func(s, e int) (next int, do string, ok bool) {
 		to, ok := Follow(s).Next(Sight(e))
 		return int(to), "", ok
 	}))
-	compare(t, "take-over", table("what happens", takeOverNames[:], happeningNames[:], func(s, e int) (next int, do string, ok bool) {
+	compare(t, "take-over", table(t, "take-over", "what happens", takeOverNames[:], happeningNames[:], func(s, e int) (next int, do string, ok bool) {
 		n, ok := TakeOver(s).Next(Happening(e))
 		return int(n.To), set(n.Do, actNames), ok
 	}))
 }
 
-// table writes all rows; states begin with 1.
-func table(what string, states, events []string, next func(state, event int) (next int, do string, ok bool)) string {
+// table writes all rows, each with a test in which processes take it; states begin with 1.
+func table(t *testing.T, name, what string, states, events []string, next func(state, event int) (next int, do string, ok bool)) string {
+	t.Helper()
 	var b strings.Builder
-	fmt.Fprintf(&b, "| state | %s | next | what follows |\n|---|---|---|---|\n", what)
+	seen := readSeen(t)
+	fmt.Fprintf(&b, "| state | %s | next | what follows | seen by |\n|---|---|---|---|---|\n", what)
 	for s := 1; s < len(states); s++ {
 		for e, event := range events {
 			if to, do, ok := next(s, e); ok {
-				fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", states[s], event, states[to], do)
+				by := seen[inTheTrace[name]+" "+states[s]+", "+event]
+				fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", states[s], event, states[to], do, strings.Join(by, ", "))
 			}
 		}
 	}
 	return b.String()
 }
 
+const document = "../../docs/ARCHITECTURE.md"
+
 func compare(t *testing.T, table, want string) {
-	const file = "../../docs/ARCHITECTURE.md"
+	const file = document
 	text, err := os.ReadFile(file)
 	if os.IsNotExist(err) {
 		t.Skip("the documents are not here")

@@ -16,7 +16,7 @@ type recorded struct {
 	machine      string
 	state, event uint8
 	to           uint8
-	line         string
+	test, line   string
 }
 
 // course is what became of one of whom a trace tells.
@@ -81,11 +81,12 @@ func ReadTrace(text string) (list Courses, errs []error) {
 	current := map[[3]string]*course{}
 	for line := range strings.Lines(text) {
 		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if len(f) != 7 {
+		if len(f) != 8 {
 			errs = append(errs, fmt.Errorf("%q is no step", line))
 			continue
 		}
 		r := recorded{process: f[0] + " " + f[1], of: f[2], machine: f[3], line: line[:len(line)-1]}
+		r.test, _, _ = strings.Cut(f[7], "/") // without the subtest
 		m, ok := machines[r.machine]
 		_, err := fmt.Sscan(f[4]+" "+f[5], &r.state, &r.event)
 		if !ok || err != nil || int(r.state) >= len(m.states) || int(r.event) >= len(m.events) {

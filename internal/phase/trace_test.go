@@ -198,6 +198,12 @@ func TestTrace(t *testing.T) {
 		t.Error(err)
 	}
 	t.Logf("the walk leaves out: %v", phase.LeftOut(list))
+	if phase.Update() {
+		phase.WriteSeen(t, list)
+	}
+	for _, wrong := range phase.Unseen(t, list) {
+		t.Error(wrong)
+	}
 }
 
 // TestTraces: what real processes do, the walk does as well, each for itself and all of them

@@ -316,7 +316,7 @@ func Helper(t testing.TB, name string, args ...string) *exec.Cmd {
 		t.Fatalf("testkit: %v", err)
 	}
 	cmd := exec.Command(self, args...)
-	cmd.Env = append(without(os.Environ(), envHelper), envHelper+"="+name)
+	cmd.Env = append(without(os.Environ(), envHelper), append(traceEnv(t), envHelper+"="+name)...)
 	t.Cleanup(func() {
 		// Through the os.Process, which knows whether it was already waited
 		// for: a number could be somebody else's by now.
@@ -333,7 +333,7 @@ func Helper(t testing.TB, name string, args ...string) *exec.Cmd {
 func HelperEnv(t testing.TB, name string) []string {
 	t.Helper()
 	use(t, name)
-	env := []string{envHelper + "=" + name}
+	env := append(traceEnv(t), envHelper+"="+name)
 	for _, k := range []string{envSuite, envDeath, envNoDeath, envPatience, envTrace, envRace} {
 		if v, ok := os.LookupEnv(k); ok {
 			env = append(env, k+"="+v)
