@@ -282,6 +282,7 @@ func (l *Life) takeOver() {
 	}
 	l.mu.Lock()
 	do := l.next(phase.Done)
+	s.held.Unexpect()
 	l.manager.Store(s.manager)
 	switch {
 	case l.phase.Ending():

@@ -13,6 +13,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/rights"
+	"github.com/daemonocle/daemonocle/internal/timing"
 )
 
 // look is where every action from outside begins. A stale file is removed, and
@@ -26,6 +27,10 @@ func look(ctx context.Context, p *plan.Plan, op string, w Watcher) (pidfile.Repo
 		return pidfile.Report{}, p.Fail(op, fault.Say("cannot "+what+" daemon without PID file", fault.ErrNoPIDFile))
 	}
 	r, err := p.PID.Look(ctx)
+	for n := timing.MomentLasts / timing.MomentPasses; n > 0 && err == nil && r.Orphaned && !leaves(p, op, r); n-- {
+		// A child that the daemon has begun may not be another program yet, which has no lock.
+		r, err = p.PID.Look(ctx)
+	}
 	if err != nil {
 		return r, p.PIDFileFault(op, err)
 	}

@@ -12,7 +12,7 @@ import (
 const (
 	byteWho      = 0
 	byteRunning  = 1
-	byteNext     = 2 // held while a successor comes up, which cannot be named yet
+	byteNext     = 2 // held while somebody is about to take byteWho, or the file away: who holds that may not be the daemon
 	byteDraining = 3 // and those behind it: one for each generation that works on, see Retire
 	maxDraining  = 1 << 20
 )

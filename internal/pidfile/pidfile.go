@@ -75,7 +75,7 @@ type Report struct {
 	// if there is none. All generations of a daemon have the same.
 	Inode string
 
-	coming bool // a successor, which is not named yet
+	passing bool // only in the middle of a look: it can be explained by a moment
 }
 
 // UntrustedError refuses a file that is not a PID file of ours.

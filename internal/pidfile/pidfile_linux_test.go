@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/daemonocle/daemonocle/internal/fileid"
 	"github.com/daemonocle/daemonocle/internal/paths"
@@ -82,6 +83,12 @@ func hold() {
 			}
 		case "share":
 			share()
+		case "lend":
+			lend(h)
+		case "take back":
+			if err := errors.Join(unlock(h.fd, byteWho), setWho(h.fd)); err != nil {
+				panic(err)
+			}
 		case "retire":
 			h.Retire(1)
 		case "beget":
@@ -108,6 +115,40 @@ func share() {
 	if pid == 0 { // a copy with one thread, in which Go does not work
 		for {
 			syscall.RawSyscall6(syscall.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
+		}
+	}
+	fmt.Println(pid)
+}
+
+// lend has the kernel name a child of this process in its place, and says which: one that has
+// taken the lock for the table that both had, and has its own since.
+func lend(h *Held) {
+	if err := unlock(h.fd, byteWho); err != nil {
+		panic(err)
+	}
+	l := record(byteWho)
+	pid, _, errno := syscall.RawSyscall(syscall.SYS_CLONE, syscall.CLONE_FILES|uintptr(syscall.SIGCHLD), 0, 0)
+	if errno != 0 {
+		panic(errno)
+	}
+	if pid == 0 { // a copy with one thread, in which Go does not work
+		syscall.RawSyscall(syscall.SYS_FCNTL, uintptr(h.fd), unix.F_SETLK, uintptr(unsafe.Pointer(l)))
+		syscall.RawSyscall(syscall.SYS_UNSHARE, syscall.CLONE_FILES, 0, 0)
+		for {
+			syscall.RawSyscall6(syscall.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
+		}
+	}
+	for { // the lock is the table's, so our own question does not meet it
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/%d", pid, h.fd))
+		if err != nil {
+			panic(err)
+		}
+		mine, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", h.fd))
+		if err != nil {
+			panic(err)
+		}
+		if !lockIn(b, h.inode, "POSIX", byteWho) && lockIn(mine, h.inode, "POSIX", byteWho) {
+			break
 		}
 	}
 	fmt.Println(pid)

@@ -78,36 +78,42 @@ func (f File) lookHere(ctx context.Context) (Report, error) {
 	if err != nil {
 		return Report{UID: -1}, err
 	}
+	r.passing = false
 	return r, nil
 }
 
-// patiently calls try until it is done, with growing pauses, for timing.MomentPasses, or while
-// r is a file that is about to be written, for timing.NumberWritten.
+// patiently calls try until it is done, with growing pauses: for timing.MomentPasses, or as
+// long as r can be explained by a moment for timing.MomentLasts. Only the pauses count, for a
+// process that the machine keeps waiting looks no less often than another. last: try is to
+// decide what it can, and is not called again if it finds no moment.
 func patiently(ctx context.Context, r *Report, try func(last bool) (done bool, err error)) error {
-	began := time.Now()
-	end := began.Add(timing.MomentPasses)
+	var paused, since time.Duration // in all, and since the last decision
+	end := time.Now().Add(timing.LooksEnd)
 	for pause := time.Millisecond / 4; ; pause *= 2 {
-		last := !time.Now().Add(pause).Before(end)
+		last := since+pause > timing.MomentPasses
 		done, err := try(last)
 		if done || err != nil {
 			return err
 		}
 		if last {
-			if !r.unwritten() || time.Since(began) >= timing.NumberWritten {
+			if !r.moment() || paused >= timing.MomentLasts || time.Now().After(end) {
 				return nil
 			}
-			end, pause = end.Add(timing.MomentPasses), timing.MomentPasses/8
+			since, pause = 0, timing.MomentPasses/8
 		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-time.After(pause):
+			since, paused = since+pause, paused+pause
 		}
 	}
 }
 
-func (r *Report) unwritten() bool {
-	return r.State == Running && r.PID == 0 && (r.Number == 0 || r.coming)
+// moment reports whether the state can be one that passes: somebody is about to write his
+// number, to take the place of another, or to end.
+func (r *Report) moment() bool {
+	return r.passing || r.State == Running && r.PID == 0 && r.Number == 0
 }
 
 func (f File) look(last bool) (r Report, sure bool, err error) {
@@ -210,19 +216,17 @@ func (f File) read(fd int, st *unix.Stat_t, last bool) (r Report, sure bool, err
 		sure = false // a start has created it and not locked it yet, or it is broken
 	}
 	if r.State == Running && r.PID > 0 && severed(r.PID, fileid.Of(st)) {
-		// It may have handed over since it was asked for.
 		r.PID, r.Unproved, r.Severed, sure = 0, true, true, false
-		who.pid = 0
 	}
-	r.coming = !who.held && r.Unproved && nextSet(fd)
 	if sure && r.PID > 0 && r.Number != r.PID { // a successor writes its number after it has the lock
 		sure = !nextSet(fd)
 		r.Number = number(fd) // and lets go of byteNext after that
+		r.passing = !sure
 	}
 	if !sure && last && r.Unproved {
 		// The daemon's own code has closed a descriptor of this file, or somebody else has
 		// a lock there.
-		if who.held && who.pid > 0 {
+		if who.held && who.pid > 0 && !r.Severed {
 			r.Locker, r.UID = who.pid, uidOf(who.pid)
 		}
 		if !r.Severed && !f.Stranger && !r.Stranger && proved(r.Number, fileid.Of(st)) {
@@ -230,14 +234,34 @@ func (f File) read(fd int, st *unix.Stat_t, last bool) (r Report, sure bool, err
 			r.Locker, r.UID = 0, -1
 		} else if orphaned(fd, who, running, r.Number) {
 			r.State, r.Unproved, r.Orphaned = Free, false, true
-		} else if !who.held && named(fd) || number(fd) != r.Number {
-			r.coming = true // and has come
 		}
+	}
+	if !sure && last {
+		r.passing = r.passing || passes(fd, who, running, r)
 	}
 	if r.PID > 0 && r.State == Blocked {
 		r.UID = uidOf(r.PID)
 	}
 	return r, sure, nil
+}
+
+// passes reports whether what was seen can be the moment of somebody who ends, hands over, or
+// is about to take the lock that names him: the locks or the number are others by now, a
+// process that has none of the file's locks is there, as one is that ends, or there is to be a
+// successor. What a process holds that is gone is no moment.
+func passes(fd int, who, running lock, r Report) bool {
+	exists := func(pid int) bool {
+		h, err := proc.Open(pid)
+		if err == nil {
+			h.Close()
+		}
+		return !errors.Is(err, proc.ErrGone)
+	}
+	lives := r.Severed && exists(who.pid) || r.Orphaned && exists(r.Number)
+	nowWho, err := asked(fd, byteWho)
+	nowRunning, other := asked(fd, byteRunning)
+	return lives || err != nil || other != nil || nowWho != who || nowRunning != running || number(fd) != r.Number ||
+		r.Unproved && !who.held && nextSet(fd)
 }
 
 // readLocks reads the two locks together. What is not sure may be a moment between
@@ -319,7 +343,7 @@ func dead(number int, i fileid.ID, owner int) bool {
 // children have inherited: those of a program that an exec worker became. Nobody
 // is named, the process whose number stands in the file is gone, and it has not left a
 // successor that is to come, nor one that has come since the locks were asked for: that
-// one has taken byteWho and written its number before it let go of byteNext. Its number may
+// one has taken byteWho and written its number before byteNext was let go of. Its number may
 // have been read already, and say nothing here, as that of another PID namespace.
 func orphaned(fd int, who, running lock, pid int) bool {
 	var st unix.Stat_t
@@ -447,11 +471,16 @@ func mayRemove(fd int) bool {
 		return false
 	}
 	if set(fd, byteRunning) == nil {
+		setNext(fd) // or a daemon would seem to run
 		who, err := asked(fd, byteWho)
 		return err == nil && !who.held
 	}
 	running, err := asked(fd, byteRunning)
-	return err == nil && orphaned(fd, who, running, number(fd)) && setWho(fd) == nil
+	if err != nil || !orphaned(fd, who, running, number(fd)) {
+		return false
+	}
+	setNext(fd) // or we would be taken for the daemon
+	return setWho(fd) == nil
 }
 
 // Repair writes the number of the running daemon into a file that does not
@@ -540,6 +569,7 @@ func (f File) acquireIn(ctx context.Context, owner paths.Owner, undo *paths.Undo
 	})
 	if h == nil {
 		unix.Close(dir)
+		report.passing = false
 		if err == nil {
 			err = &BusyError{Path: f.String(), Report: report}
 		}
@@ -599,6 +629,7 @@ func (f File) acquire(dir int, base string) (*Held, error) {
 		created = false // its new owner's business
 		return giveUp(f.busyOr(err))
 	}
+	setNext(fd)
 	if !same(dir, base, i) {
 		return giveUp(nil)
 	}
@@ -624,6 +655,7 @@ func (f File) acquire(dir int, base string) (*Held, error) {
 	if !same(dir, base, i) { // taken for an orphan's and removed
 		return giveUp(nil)
 	}
+	clearNext(fd)
 	h := &Held{fd: fd, dir: dir, spare: -1, base: base, path: f.String(), inode: i}
 	if f.Stranger {
 		h.spare = again(dir, base, i, unix.O_RDWR)
@@ -677,18 +709,20 @@ const (
 // Inherit makes the locks last over an exec of this process: they are then the
 // new program's, and the descriptor with them. It is for the moment before.
 func (h *Held) Inherit() error {
-	fd, err := unix.FcntlInt(uintptr(h.fd), unix.F_DUPFD, outOfTheWay)
-	if err != nil { // so few descriptors are allowed
-		_, err := unix.FcntlInt(uintptr(h.fd), unix.F_SETFD, 0)
-		h.dropSpare()
-		return errors.Join(err, setWho(h.fd))
-	}
 	mine.Lock()
 	defer mine.Unlock()
-	unix.Close(h.fd) // which drops the lock on byteWho; the other one goes along
-	h.fd = fd
+	setNext(h.fd)
+	fd, err := unix.FcntlInt(uintptr(h.fd), unix.F_DUPFD, outOfTheWay)
+	if err == nil {
+		unix.Close(h.fd) // which drops the lock on byteWho; the other one goes along
+		h.fd = fd
+	} else { // so few descriptors are allowed
+		_, err = unix.FcntlInt(uintptr(h.fd), unix.F_SETFD, 0)
+	}
 	h.dropSpare() // or exec would, and the lock with it
-	return setWho(fd)
+	err = errors.Join(err, setWho(h.fd))
+	clearNext(h.fd)
+	return err
 }
 
 // Release gives the locks up, for a process that goes on.

@@ -3,12 +3,15 @@ package pidfile
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/daemonocle/daemonocle/internal/fileid"
 	"github.com/daemonocle/daemonocle/internal/testkit"
+	"github.com/daemonocle/daemonocle/internal/timing"
 	"golang.org/x/sys/unix"
 )
 
@@ -78,6 +81,92 @@ func TestHolderThatIsGoneIsNotNamed(t *testing.T) {
 	syscall.Kill(child, syscall.SIGKILL)
 	testkit.WaitGone(t, child)
 	expect(t, look(t, path), Report{State: Free, Number: p.pid(), UID: -1})
+}
+
+// lending gives a holder in whose place the kernel names another process, that of the number.
+func lending(t *testing.T, path string) (p *peer, named int) {
+	t.Helper()
+	p = holding(t, path)
+	fmt.Fprintln(p.in, "lend")
+	p.out.Scan()
+	child, err := strconv.Atoi(p.out.Text())
+	if err != nil || !p.out.Scan() {
+		t.Fatalf("lend: %q", p.out.Text())
+	}
+	t.Cleanup(func() { syscall.Kill(child, syscall.SIGKILL) })
+	return p, child
+}
+
+// A process that is named and lives and does not have the lock may be about to end, as one
+// that hands over: whoever looks at it looks again, for longer than a moment takes as a rule.
+func TestHolderThatEndsIsAMoment(t *testing.T) {
+	path := place(t)
+	p, _ := lending(t, path)
+	looked := make(chan Report, 1)
+	go func() {
+		r, err := file(path).Look(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		looked <- r
+	}()
+	time.Sleep(3 * timing.MomentPasses)
+	p.say("take back")
+	expect(t, <-looked, Report{State: Running, PID: p.pid(), Number: p.pid(), UID: -1})
+}
+
+// What can pass is told from what cannot: nobody is to wait for that.
+func TestWhatPasses(t *testing.T) {
+	gone := exec.Command("true")
+	if err := gone.Run(); err != nil {
+		t.Fatal(err)
+	}
+	dead := fmt.Sprintln(gone.Process.Pid)
+	for name, tt := range map[string]struct {
+		make func(t *testing.T, path string)
+		want bool
+	}{
+		"a process that is named, lives and has no lock": {func(t *testing.T, path string) { lending(t, path) }, true},
+		"one that is gone": {func(t *testing.T, path string) {
+			_, pid := lending(t, path)
+			syscall.Kill(pid, syscall.SIGKILL)
+			testkit.WaitGone(t, pid)
+		}, false},
+		"a process that has nothing and whose number is there": {func(t *testing.T, path string) {
+			put(t, path, fmt.Sprintln(os.Getppid()))
+			locking(t, path, unix.F_OFD_SETLK, unix.F_WRLCK, byteRunning, 1)
+		}, true},
+		"a number of nobody": {func(t *testing.T, path string) {
+			put(t, path, dead)
+			locking(t, path, unix.F_OFD_SETLK, unix.F_WRLCK, byteRunning, 1)
+		}, false},
+		"the same, and somebody is to be named": {func(t *testing.T, path string) {
+			put(t, path, dead)
+			locking(t, path, unix.F_OFD_SETLK, unix.F_WRLCK, byteRunning, 2)
+		}, true},
+		"somebody else is named who is about to write his number": {func(t *testing.T, path string) {
+			put(t, path, dead)
+			locking(t, path, unix.F_OFD_SETLK, unix.F_WRLCK, byteRunning, 2)
+			locking(t, path, unix.F_SETLK, unix.F_WRLCK, byteWho, 1)
+		}, true},
+		"a reader in the way": {func(t *testing.T, path string) {
+			put(t, path, dead)
+			locking(t, path, unix.F_SETLK, unix.F_RDLCK, byteWho, 1)
+		}, false},
+		"no number": {func(t *testing.T, path string) {
+			put(t, path, "")
+			locking(t, path, unix.F_OFD_SETLK, unix.F_WRLCK, byteRunning, 1)
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := place(t)
+			tt.make(t, path)
+			r, sure, err := file(path).look(true)
+			if err != nil || sure || r.moment() != tt.want {
+				t.Errorf("got %+v, sure: %v, a moment: %v, %v", r, sure, r.moment(), err)
+			}
+		})
+	}
 }
 
 // Its number may be an innocent's by then, who may even have the file open.

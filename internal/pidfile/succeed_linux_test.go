@@ -124,6 +124,27 @@ func TestRegainAfterTheHeirsDeath(t *testing.T) {
 	wantHolder(t, path, p.pid())
 }
 
+// Until the predecessor has left its place for good, the file is its, whatever becomes of the
+// one that has taken the lock: it is about to come back.
+func TestDeadHeirsFileIsNobodyElses(t *testing.T) {
+	path := place(t)
+	p := holding(t, path)
+	p.say("beget")
+	pid := heirSays(t, path, "waiting")
+	p.say("yield")
+	heirSays(t, path, "granted")
+	syscall.Kill(pid, syscall.SIGKILL)
+	testkit.WaitGone(t, pid)
+	if r, _, err := file(path).look(true); err != nil || r.State != Running || !r.moment() {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	if removed, err := file(path).Remove(); removed || err != nil {
+		t.Errorf("removed: %v, %v", removed, err)
+	}
+	p.say("regain", "look")
+	wantHolder(t, path, p.pid())
+}
+
 // A stranger's read lock can come between two generations; it delays nothing.
 func TestStrangersLockDuringASuccession(t *testing.T) {
 	path := place(t)

@@ -50,17 +50,16 @@ func Succeed(file, dir, spare int, path string) (h *Held, granted <-chan struct{
 // other lock says meanwhile that a daemon runs, and the number says which.
 func (h *Held) Insist() error {
 	h.waiting.Store(false)
-	err := write(h.fd, os.Getpid())
-	clearNext(h.fd)
-	return err
+	return write(h.fd, os.Getpid())
 }
 
 // Expect is for the time in which a successor comes up that has inherited the
 // descriptors: should this process die before the successor can take its place, the
-// file is that one's, and not that of orphans. Insist ends it.
+// file is that one's, and not that of orphans. The same if the successor dies, until this
+// process has left it the place. Unexpect ends it.
 func (h *Held) Expect() { setNext(h.fd) }
 
-// Unexpect is for a successor that does not come.
+// Unexpect is for a successor that does not come, or whose predecessor cannot come back.
 func (h *Held) Unexpect() { clearNext(h.fd) }
 
 // Yield lets the successor take the lock that says who the daemon is.

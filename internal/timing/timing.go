@@ -54,9 +54,12 @@ const (
 	// MomentPasses: a state that can only be a moment of somebody's start or clean-up is
 	// given so long to pass.
 	MomentPasses = 100 * time.Millisecond
-	// NumberWritten is the same for a lock on a file without a number: its holder
-	// is about to write it, and a busy machine may keep him from it for long.
-	NumberWritten = 2 * time.Second
+	// MomentLasts is the same where it is known for whom it is a moment: one who is about to
+	// write his number or to take another's place, or who ends. A busy machine may keep him
+	// from it for long.
+	MomentLasts = 2 * time.Second
+	// LooksEnd: looks that take long, because somebody makes it so, end after this.
+	LooksEnd = 10 * time.Second
 	// ListTakes: reading of a process's descriptors whether one of them has the lock may take so
 	// long. That process may have any number of them.
 	ListTakes = 2 * time.Second
