@@ -158,22 +158,43 @@ func exists(name string) bool {
 	return err == nil && len(list) > 0
 }
 
-// TestLinksLead: what a document links to, or shows as a picture, is there.
+// TestLinksLead: what a document links to, or shows as a picture, is there, and has the heading.
 func TestLinksLead(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#]*)#?([^)]*)\)`)
 	for _, doc := range documents(t) {
 		text, err := os.ReadFile(doc)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range regexp.MustCompile(`\]\(([^)#]+)`).FindAllStringSubmatch(string(text), -1) {
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
 			if strings.Contains(m[1], "://") {
 				continue
 			}
-			if _, err := os.Stat(filepath.Join(filepath.Dir(doc), m[1])); err != nil {
+			file := filepath.Join(filepath.Dir(doc), m[1])
+			if m[1] == "" {
+				file = doc
+			}
+			if _, err := os.Stat(file); err != nil {
 				t.Errorf("%s: %v", doc, err)
+			} else if m[2] != "" && !slices.Contains(anchors(t, file), m[2]) {
+				t.Errorf("%s: %s has no heading %q", doc, file, m[2])
 			}
 		}
 	}
+}
+
+// anchors are what links call the headings of a document.
+func anchors(t *testing.T, file string) (list []string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(string(text), -1) {
+		words := regexp.MustCompile(`[^\w -]`).ReplaceAllString(strings.ToLower(m[1]), "")
+		list = append(list, strings.ReplaceAll(words, " ", "-"))
+	}
+	return list
 }
 
 // TestReadmeIsShort: it says what this is and where to read on; all else has a page.

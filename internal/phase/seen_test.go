@@ -150,11 +150,11 @@ func TestArchitectureNamesRows(t *testing.T) {
 	t.Logf("%d answers; %d of %d rows have tests with processes", len(answers), len(seen), len(allRows()))
 }
 
-// Unseen gives the rows of which seen.txt names a test that is in the recording, and does not take
-// them there.
-func Unseen(t *testing.T, list Courses) (wrong []string) {
+// Unseen gives the rows of which seen.txt names a test that is in one of the recordings, and does
+// not take them there.
+func Unseen(t *testing.T, recordings []Courses) (wrong []string) {
 	t.Helper()
-	by, ran := takenBy(list)
+	by, ran := takenBy(recordings)
 	for row, tests := range readSeen(t) {
 		for _, test := range tests {
 			if ran[test] && !by[row][test] {
@@ -166,29 +166,47 @@ func Unseen(t *testing.T, list Courses) (wrong []string) {
 	return wrong
 }
 
-// takenBy gives for each row the tests that take it, and all tests.
-func takenBy(list Courses) (by map[string]map[string]bool, ran map[string]bool) {
+// takenBy gives all tests, and for each row those that take it in each recording which has the
+// test: what happens in one only has come by chance.
+func takenBy(recordings []Courses) (by map[string]map[string]bool, ran map[string]bool) {
 	by, ran = map[string]map[string]bool{}, map[string]bool{}
-	for _, c := range list {
-		for _, r := range c.steps {
-			if r.test == "" {
-				continue
+	times := map[[2]string]int{} // row, test; and of each test with the row ""
+	for _, list := range recordings {
+		here := map[[2]string]bool{}
+		for _, c := range list {
+			for _, r := range c.steps {
+				if r.test != "" {
+					here[[2]string{r.String(), r.test}], here[[2]string{"", r.test}] = true, true
+				}
 			}
-			if by[r.String()] == nil {
-				by[r.String()] = map[string]bool{}
-			}
-			by[r.String()][r.test], ran[r.test] = true, true
 		}
+		for pair := range here {
+			times[pair]++
+		}
+	}
+	for pair, n := range times {
+		row, test := pair[0], pair[1]
+		if n < times[[2]string{"", test}] {
+			continue
+		}
+		if row == "" {
+			ran[test] = true
+			continue
+		}
+		if by[row] == nil {
+			by[row] = map[string]bool{}
+		}
+		by[row][test] = true
 	}
 	return by, ran
 }
 
 // WriteSeen writes seen.txt: of each row the tests that answer a question with it, and of others the
-// one that it named before, or of those in the recording the one that takes the fewest rows, which
+// one that it named before, or of those in the recordings the one that takes the fewest rows, which
 // is about this one rather than by the way.
-func WriteSeen(t *testing.T, list Courses) {
+func WriteSeen(t *testing.T, recordings []Courses) {
 	t.Helper()
-	by, ran := takenBy(list)
+	by, ran := takenBy(recordings)
 	rows := map[string]int{}
 	for _, tests := range by {
 		for test := range tests {

@@ -181,27 +181,31 @@ func (s *traced) letGo() {
 	})
 }
 
-var traceFile = flag.String("recorded", "", "look through what a test with TESTKIT_TRACE=FILE has recorded")
+var traceFile = flag.String("recorded", "", "look through what tests with TESTKIT_TRACE=FILE have recorded: FILE, or several with commas")
 
 // TestTrace looks through a trace of other tests: go test . with TESTKIT_TRACE makes one.
 func TestTrace(t *testing.T) {
 	if *traceFile == "" {
 		t.Skip("there is no -recorded")
 	}
-	text, err := os.ReadFile(*traceFile)
-	if err != nil {
-		t.Fatal(err)
+	var recordings []phase.Courses
+	for file := range strings.SplitSeq(*traceFile, ",") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, errs := phase.ReadTrace(string(text))
+		t.Logf("%s: %d of whom there is something in it", file, len(list))
+		for _, err := range errs {
+			t.Errorf("%s: %v", file, err)
+		}
+		t.Logf("%s: the walk leaves out: %v", file, phase.LeftOut(list))
+		recordings = append(recordings, list)
 	}
-	list, errs := phase.ReadTrace(string(text))
-	t.Logf("%d of whom there is something in it", len(list))
-	for _, err := range errs {
-		t.Error(err)
-	}
-	t.Logf("the walk leaves out: %v", phase.LeftOut(list))
 	if phase.Update() {
-		phase.WriteSeen(t, list)
+		phase.WriteSeen(t, recordings)
 	}
-	for _, wrong := range phase.Unseen(t, list) {
+	for _, wrong := range phase.Unseen(t, recordings) {
 		t.Error(wrong)
 	}
 }
