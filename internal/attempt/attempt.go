@@ -41,16 +41,16 @@ type Attempt struct {
 	Over func()
 
 	Launch     *launch.Launch
-	Phase      phase.Launch
-	Watch      Watch     // nil: there is none
-	Alone      bool      // no other daemon is in its session
-	Interrupts bool      // see Session
-	Since      time.Time // when the worker began; zero: it has not
-	Reason     string    // for its end, in its own words
-	Hint       string    // what to do about that
-	Note       string    // what it says it is doing
-	Stderr     *Log      // the file that it has for stderr; nil: none
-	Stdout     *Log      // as for stderr, of a daemon that becomes a program
+	Phase      phase.Launch // of a successor phase.Raise says more
+	Watch      Watch        // nil: there is none
+	Alone      bool         // no other daemon is in its session
+	Interrupts bool         // see Session
+	Since      time.Time    // when the worker began; zero: it has not
+	Reason     string       // for its end, in its own words
+	Hint       string       // what to do about that
+	Note       string       // what it says it is doing
+	Stderr     *Log         // the file that it has for stderr; nil: none
+	Stdout     *Log         // as for stderr, of a daemon that becomes a program
 
 	// The verdict.
 	PID   int // 0 with an error
@@ -345,7 +345,7 @@ func (a *Attempt) await(ctx, limit context.Context) (phase.Sign, error) {
 			return phase.CallOff, nil
 		}
 		if err == nil {
-			return phase.Exits, a.Died(status)
+			return phase.Exits, a.Died(status, a.Phase.Reached())
 		}
 	default:
 		for {
@@ -356,7 +356,7 @@ func (a *Attempt) await(ctx, limit context.Context) (phase.Sign, error) {
 			if err != nil {
 				break
 			}
-			if sign, is, err := a.hear(m); is {
+			if sign, is, err := a.Hear(m); is {
 				return sign, err
 			}
 		}
@@ -414,9 +414,9 @@ func (a *Attempt) step(sign phase.Sign) phase.Order {
 	return c.Do
 }
 
-// hear takes what the daemon says, and gives the sign that it is; false: it is none. An
+// Hear takes what the daemon says, and gives the sign that it is; false: it is none. An
 // error is what the daemon says of its own end, which has come then.
-func (a *Attempt) hear(m launch.Message) (sign phase.Sign, is bool, err error) {
+func (a *Attempt) Hear(m launch.Message) (sign phase.Sign, is bool, err error) {
 	switch m.Kind {
 	case launch.Claimed:
 		return phase.Claims, true, nil
@@ -458,7 +458,7 @@ func (a *Attempt) hear(m launch.Message) (sign phase.Sign, is bool, err error) {
 
 // Heard takes one message, for who keeps the daemon; done means that it is the verdict.
 func (a *Attempt) Heard(m launch.Message) (done, ready bool, err error) {
-	sign, is, err := a.hear(m)
+	sign, is, err := a.Hear(m)
 	if is && !a.Phase.Over() {
 		a.step(sign)
 	}
@@ -473,8 +473,8 @@ func (a *Attempt) Gone(limit time.Duration) bool {
 	return err == nil
 }
 
-// Died is the verdict on a process that has ended.
-func (a *Attempt) Died(s launch.Status) error {
+// Died is the verdict on a process that has ended; reached is whether it had reached its daemon.
+func (a *Attempt) Died(s launch.Status, reached bool) error {
 	never := a.Launch.PID() == 0 // not even started
 	text := "child exited"
 	switch early := a.Since.IsZero() || time.Since(a.Since) <= a.Plan.StartWindow; {
@@ -498,7 +498,7 @@ func (a *Attempt) Died(s launch.Status) error {
 	if e.Reason == "" {
 		e.Reason = reason
 	}
-	if e.Reason == "" && !a.Phase.Reached() && s.Code == 0 && !never {
+	if e.Reason == "" && !reached && s.Code == 0 && !never {
 		e.Reason = fmt.Sprintf("the program ended before it reached Start of %s", a.Plan.Name)
 	}
 	a.Begin()

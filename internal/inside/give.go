@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -21,8 +22,10 @@ import (
 
 // successor is the process that is to take this one's place, seen from here.
 type successor struct {
-	l *Life
-	a *attempt.Attempt
+	l     *Life
+	a     *attempt.Attempt
+	phase phase.Raise
+	grace time.Duration // in which it can end by itself
 }
 
 // replace does one reload. An error means that all is as before.
@@ -135,59 +138,97 @@ func (l *Life) startSuccessor(askers []*control.Asker) (*successor, error) {
 		}
 		return nil, e
 	}
-	return &successor{l, &attempt.Attempt{Plan: l.plan, Op: "reload", Complain: l.host.Complain, Launch: child, Phase: phase.Named}}, nil
+	s := &successor{l: l, phase: phase.Sent, a: &attempt.Attempt{Plan: l.plan, Op: "reload", Complain: l.host.Complain, Launch: child, Phase: phase.Named}}
+	if l.plan.RequireReady {
+		s.phase = phase.SentFirst
+	}
+	return s, nil
 }
 
-// comeUp waits until the successor is ready, or set up if that is enough.
-func (s *successor) comeUp(ctx context.Context) error {
-	l, a := s.l, s.a
-	limit, stop := context.WithTimeout(ctx, l.plan.StartTimeout)
+// comeUp waits until the successor can have the place. With an error it is for end.
+func (s *successor) comeUp(ctx context.Context) (err error) {
+	limit, stop := context.WithTimeout(ctx, s.l.plan.StartTimeout)
 	defer stop()
-	for {
-		m, err := a.Launch.Receive(limit)
-		if err == nil {
-			done, ready, err := a.Heard(m)
-			if done && !ready {
-				return err
-			}
-			if ready || a.Phase == phase.Running && !l.plan.RequireReady {
-				return nil
-			}
-			continue
+	for s.phase.Rising() {
+		var sign phase.Sign
+		sign, err = s.await(ctx, limit)
+		s.step(sign)
+	}
+	return err
+}
+
+// await gives what is seen next of a successor that comes up. An error says why it shall not have the place.
+func (s *successor) await(ctx, limit context.Context) (phase.Sign, error) {
+	l, a := s.l, s.a
+	if s.phase.Silent() {
+		if status, err := a.Launch.Wait(limit); err == nil {
+			return phase.Exits, a.Died(status, s.phase == phase.Fades)
 		}
-		status, lives := a.Launch.Wait(limit)
-		switch {
-		case ctx.Err() != nil:
-			e := l.plan.Fail("reload", fault.Say("the reload was given up", context.Cause(ctx)))
-			if signal, is := l.host.BySignal(e); is {
-				e.Reason = signal.Error()
+	} else {
+		for {
+			m, err := a.Launch.Receive(limit)
+			if errors.Is(err, io.EOF) {
+				return phase.HangsUp, nil
 			}
-			return e
-		case limit.Err() != nil:
-			e := l.plan.Fail("reload", fault.Say(fmt.Sprintf("timed out while waiting for the new process (PID %d)", a.Launch.PID()), fault.ErrStillStarting, limit.Err()))
-			e.PID, e.Reason, e.Stderr = a.Launch.PID(), a.Note, a.LastLines()
-			return e
-		case lives != nil:
-			return l.plan.Fail("reload", fmt.Errorf("listen to the new process: %w", err))
+			if err != nil {
+				break
+			}
+			if sign, is, err := a.Hear(m); is {
+				return sign, err
+			}
 		}
-		err = a.Died(status)
-		a.CleanUp()
-		return err
+	}
+	if ctx.Err() != nil {
+		e := l.plan.Fail("reload", fault.Say("the reload was given up", context.Cause(ctx)))
+		if signal, is := l.host.BySignal(e); is {
+			e.Reason = signal.Error()
+		}
+		return phase.CallOff, e
+	}
+	e := l.plan.Fail("reload", fault.Say(fmt.Sprintf("timed out while waiting for the new process (PID %d)", a.Launch.PID()), fault.ErrStillStarting, limit.Err()))
+	e.PID, e.Reason, e.Stderr = a.Launch.PID(), a.Note, a.LastLines()
+	return phase.TimesOut, e
+}
+
+// step takes the step that the sign leads to, and does what follows from it.
+func (s *successor) step(sign phase.Sign) {
+	to, ok := s.phase.Next(sign)
+	if !ok {
+		s.l.complain("reload", fmt.Errorf("sign %d cannot come in state %d", sign, s.phase))
+	}
+	phase.Taken(s, "Raise", uint8(s.phase), uint8(sign), uint8(to.To), uint16(to.Do))
+	s.phase = to.To
+	if to.Do&phase.StartWindow != 0 {
+		s.a.Since = time.Now()
+	}
+	if to.Do&phase.SayCancel != 0 {
+		s.a.Launch.Send(launch.Cancel)
+	}
+	if to.Do&phase.GrantStop != 0 {
+		s.grace = s.l.plan.StopTimeout
+	}
+	if to.Do&phase.GrantWord != 0 {
+		s.grace = timing.ClaimArrives
+	}
+	if to.Do&phase.KillIt != 0 {
+		s.a.Kill()
 	}
 }
 
 // end ends a successor that must not be.
 func (s *successor) end() {
-	a := s.a
-	a.Launch.Send(launch.Cancel)
-	if a.Phase.Reached() {
-		a.Gone(s.l.plan.StopTimeout)
-	} else {
-		a.Gone(timing.ClaimArrives) // nobody there hears us, as far as we know
+	if s.phase == phase.Fit {
+		s.step(phase.CallOff)
 	}
-	a.Kill()
-	a.Launch.Close()
-	a.Launch.Reap()
+	if s.phase == phase.Unfit {
+		sign := phase.Tires
+		if s.a.Gone(s.grace) {
+			sign = phase.Exits
+		}
+		s.step(sign)
+	}
+	s.a.Launch.Close()
+	s.a.Launch.Reap()
 }
 
 // handOver makes the successor the daemon: at once if it is ready, else when this
@@ -276,8 +317,7 @@ func (s *successor) swap() error {
 		a.Launch.Send(launch.Release)
 		return nil
 	}
-	a.Launch.Send(launch.Cancel)
-	a.Kill()
+	s.step(phase.Tires)
 	if back := l.manager.Load().TakeBack(); back != nil {
 		l.complain("notify", back)
 	}

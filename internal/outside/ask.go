@@ -12,6 +12,7 @@ import (
 
 	"github.com/daemonocle/daemonocle/internal/control"
 	"github.com/daemonocle/daemonocle/internal/fault"
+	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/timing"
@@ -49,68 +50,121 @@ func RequestReload(ctx context.Context, p *plan.Plan, o ReloadOptions, w Watcher
 	}
 	limit, stop := context.WithTimeout(ctx, o.Timeout)
 	defer stop()
-	begun := false
-	end := func(err error) error {
-		if begun {
-			w.Settle(err == nil)
+	a := appeal{p: p, o: o, w: w, ctx: ctx, limit: limit, unpin: func() {}}
+	defer func() { a.unpin() }()
+	at := phase.Seeking
+	for !at.Over() {
+		var echo phase.Echo
+		if at == phase.Pleading {
+			echo, err = a.ask()
+		} else {
+			echo, err = a.seek()
 		}
-		return err
-	}
-	// Who is not answered may have asked a daemon that was about to hand over, or that
-	// has only just started.
-	var seen pidfile.Report
-	var home string // the inode of all generations of this daemon; see pin
-	deaf := time.Time{}
-	for {
-		f, err := look(limit, p, op, w)
-		switch {
-		case err != nil:
-			return r, end(err)
-		case f.State != pidfile.Running && !begun:
-			return r, p.NotRunning(op)
-		case f.State != pidfile.Running || begun && home != "" && f.Inode != home:
-			e := p.Fail(op, fault.Say("the daemon has ended meanwhile", fault.ErrDied))
-			e.PID = seen.PID
-			return r, end(e)
-		case f.PID == os.Getpid():
-			return r, end(p.Fail(op, fault.Say("the daemon calls Reload instead", fault.ErrInside)))
-		case !f.Named():
-			return r, end(unnamed(p, op, f))
+		to, ok := at.Next(echo)
+		if !ok {
+			to.To, err = phase.Rejected, fmt.Errorf("echo %d cannot come in state %d", echo, at)
 		}
-		if !begun {
-			begun = true
+		phase.Taken(p, "Plea", uint8(at), uint8(echo), uint8(to.To), uint16(to.Do))
+		at = to.To
+		if to.Do&phase.ShowPlea != 0 {
 			w.Begin()
-			r.Old = f.PID
-			pinned := f
-			defer pin(p, &pinned)()
-			home = pinned.Inode
+			r.Old = a.named.PID
+			a.begin()
 		}
-		if f.PID != seen.PID {
-			deaf = time.Now().Add(timing.ControlOpens)
+		if to.Do&phase.StartTrust != 0 {
+			a.deaf = time.Now().Add(timing.ControlOpens)
 		}
-		seen = f
-		a, err := control.Ask(limit, f.Inode, f.PID, control.Request{Replace: o.Replace})
-		switch {
-		case err == nil && a.Err == "":
-			r.PID, r.Generation = a.PID, a.Generation
-			return r, end(nil)
-		case err == nil && a.Stopping:
-			return r, end(ToldToStop(p, f.PID))
-		case err == nil:
-			return r, end(notReloaded(p, a))
-		case ctx.Err() != nil:
-			return r, end(about(p, op, f.PID, fmt.Errorf("wait for process %d: %w", f.PID, context.Cause(ctx))))
-		case limit.Err() != nil:
-			return r, end(about(p, op, f.PID, fault.Say(fmt.Sprintf("timed out while waiting for process (PID %d) to reload", f.PID), fault.ErrStillStarting)))
-		case errors.Is(err, control.ErrUnanswered):
-			deaf = time.Now().Add(timing.ControlOpens)
-		case (errors.Is(err, control.ErrNobody) || errors.Is(err, control.ErrStranger)) && time.Now().Before(deaf):
-			// The stranger may be the daemon's predecessor, or a successor.
-		default:
-			return r, end(cannotAsk(p, f.PID, err))
+		if to.Do&phase.PauseShort != 0 {
+			pause(limit, a.named.PID)
 		}
-		pause(limit, f.PID)
 	}
+	switch at {
+	case phase.Fulfilled:
+		r.PID, r.Generation = a.answer.PID, a.answer.Generation
+	case phase.Nobody:
+		err = p.NotRunning(op)
+	case phase.Bereft:
+		e := p.Fail(op, fault.Say("the daemon has ended meanwhile", fault.ErrDied))
+		e.PID = a.asked
+		err = e
+	case phase.Itself:
+		err = p.Fail(op, fault.Say("the daemon calls Reload instead", fault.ErrInside))
+	case phase.Nameless:
+		err = unnamed(p, op, a.named)
+	}
+	if r.Old != 0 {
+		w.Settle(err == nil)
+	}
+	return r, err
+}
+
+// appeal is a request to reload that is on its way.
+type appeal struct {
+	p          *plan.Plan
+	o          ReloadOptions
+	w          Watcher
+	ctx, limit context.Context // the caller's; derived from that, for all of it
+
+	named  pidfile.Report // the last look
+	asked  int            // who was asked last, 0: nobody
+	home   string         // the inode of all generations of this daemon, empty: it is not known; see pin
+	deaf   time.Time      // until then nobody need listen
+	unpin  func()
+	answer control.Answer
+}
+
+// begin is for the first process that is asked.
+func (a *appeal) begin() {
+	pinned := a.named
+	a.unpin = pin(a.p, &pinned)
+	a.home = pinned.Inode
+}
+
+// seek looks who is the daemon.
+func (a *appeal) seek() (phase.Echo, error) {
+	r, err := look(a.limit, a.p, "reload", a.w)
+	if err != nil {
+		return phase.ShowsNot, err
+	}
+	a.named = r
+	switch {
+	case r.State != pidfile.Running || a.home != "" && r.Inode != a.home:
+		return phase.ShowsNil, nil
+	case r.PID == os.Getpid():
+		return phase.ShowsSelf, nil
+	case !r.Named():
+		return phase.ShowsOne, nil
+	case r.PID == a.asked:
+		return phase.ShowsSame, nil
+	}
+	return phase.Shows, nil
+}
+
+// ask asks the process that is named.
+func (a *appeal) ask() (phase.Echo, error) {
+	pid := a.named.PID
+	a.asked = pid
+	var err error
+	a.answer, err = control.Ask(a.limit, a.named.Inode, pid, control.Request{Replace: a.o.Replace})
+	switch {
+	case err == nil && a.answer.Err == "":
+		return phase.SaysDone, nil
+	case err == nil && a.answer.Stopping:
+		return phase.SaysNo, ToldToStop(a.p, pid)
+	case err == nil:
+		return phase.SaysNo, notReloaded(a.p, a.answer)
+	case a.ctx.Err() != nil:
+		return phase.PleaOver, about(a.p, "reload", pid, fmt.Errorf("wait for process %d: %w", pid, context.Cause(a.ctx)))
+	case a.limit.Err() != nil:
+		return phase.PleaTired, about(a.p, "reload", pid, fault.Say(fmt.Sprintf("timed out while waiting for process (PID %d) to reload", pid), fault.ErrStillStarting))
+	case errors.Is(err, control.ErrUnanswered):
+		return phase.SaysNothing, nil
+	case !errors.Is(err, control.ErrNobody) && !errors.Is(err, control.ErrStranger):
+		return phase.Unheard, cannotAsk(a.p, pid, err)
+	case time.Now().Before(a.deaf):
+		return phase.Deaf, nil // the stranger may be the daemon's predecessor, or a successor
+	}
+	return phase.DeafStill, cannotAsk(a.p, pid, err)
 }
 
 // notReloaded is for a daemon that says why. It may have changed its user.

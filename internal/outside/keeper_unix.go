@@ -423,7 +423,7 @@ func (k *keeper) setUp(a *attempt.Attempt) error {
 		m, err := l.Receive(context.Background())
 		if errors.Is(err, io.EOF) {
 			status, _ := l.Wait(context.Background())
-			err := a.Died(status)
+			err := a.Died(status, a.Phase.Reached())
 			a.CleanUp()
 			k.w.Settle(false)
 			return err

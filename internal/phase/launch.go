@@ -76,6 +76,7 @@ const (
 	NewTime                       // the time of the start begins again
 	LookCloser                    // the time begins in which it can be found out who is spoken of
 	GrantStop                     // the time begins in which the daemon can end by itself
+	GrantWord                     // the time begins in which its first word comes, if that is on its way
 	SignalIt                      // ask the process to end by its signal
 	KillIt                        // and kill it, with what is in its process group
 	TakeAway                      // remove what it could not remove itself

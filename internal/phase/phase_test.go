@@ -23,7 +23,8 @@ var (
 	actNames       = []string{"AskForLock", "WriteNumber", "SayTook", "Become", "StartTimer", "GiveUp", "SayEnding", "EndSelf", "Settle"}
 	launchNames    = [launches]string{"", "Launched", "Named", "Claimed", "AtGate", "Admitted", "Found", "Running", "Becoming", "Vanished", "Hushed", "Mute", "Replaced", "LateStage", "LateNamed", "LateClaim", "Doubting", "Doubted", "Recall", "RecallGone", "RecallEnds", "RecallReplaced", "Up", "Lived", "StillUp", "Fallen", "CalledOff"}
 	signNames      = [signs]string{"Names", "Claims", "Arrives", "Opens", "Stays", "Locks", "Runs", "Executes", "IsReady", "Fails", "HangsUp", "Exits", "LivesOn", "TimesOut", "Tires", "CallOff"}
-	orderNames     = []string{"ShowLine", "StartWindow", "StopOther", "SayGo", "SayRelease", "SayCancel", "NewTime", "LookCloser", "GrantStop", "SignalIt", "KillIt", "TakeAway", "QuoteIt"}
+	orderNames     = []string{"ShowLine", "StartWindow", "StopOther", "SayGo", "SayRelease", "SayCancel", "NewTime", "LookCloser", "GrantStop", "GrantWord", "SignalIt", "KillIt", "TakeAway", "QuoteIt"}
+	raiseNames     = [raises]string{"", "Sent", "SentFirst", "Rises", "RisesFirst", "Strays", "Fades", "Fit", "Unfit", "Dead"}
 	keepNames      = [keeps]string{"", "Tending", "Dismissing", "Between", "BetweenEnd", "BetweenAsked", "Clearing", "Pressing", "Killing", "Vacant"}
 	callNames      = [calls]string{"Asked", "Signalled", "EndMissed", "Missed", "Follows", "NoMore", "Overdue", "Cleared"}
 	deedNames      = []string{"Pass", "KeepIt", "PassMiss", "PassAsks", "Ask", "AskRest", "StartPress", "KillRest", "StopPress"}
@@ -231,6 +232,113 @@ func TestStart(t *testing.T) {
 		}
 		if !at.Over() {
 			t.Errorf("%s: no clock leads to a verdict", launchNames[s])
+		}
+	}
+	t.Logf("%d moments", len(seen))
+}
+
+// Every pair of who brings up a successor is a row, or cannot come.
+func TestEverySignOfASuccessorHasARule(t *testing.T) {
+	rows := 0
+	for s := Sent; s < raises; s++ {
+		for g := range signs {
+			_, ok := s.Next(g)
+			why := ""
+			word := g == Claims || g == Locks || g == Runs || g == Executes || g == IsReady || g == Fails
+			sent, rises := s == Sent || s == SentFirst, s == Rises || s == RisesFirst
+			switch {
+			case s == Dead:
+				why = "nothing comes of the dead"
+			case g == Names || g == Arrives || g == Opens || g == Stays || g == LivesOn:
+				why = "a successor has no stage, no gate, and no window"
+			case (word || g == HangsUp) && !sent && !rises:
+				why = "it is not listened to: the wire has ended, or it is spoken to by who hands over, or to end"
+			case word && sent && g != Claims:
+				why = "Claims is its first word"
+			case g == Exits && !s.Silent() && s != Unfit:
+				why = "the process is waited for when the wire has ended, or when it is to end"
+			case (g == TimesOut || g == CallOff) && s == Unfit:
+				why = "it is given up once"
+			case g == TimesOut && s == Fit, g == Tires && s != Fit && s != Unfit:
+				why = "each state has one clock"
+			}
+			if ok {
+				rows++
+			}
+			if ok == (why != "") {
+				t.Errorf("%s, %s: a row: %v; cannot come, because %q", raiseNames[s], signNames[g], ok, why)
+			}
+		}
+	}
+	t.Logf("%d rows, %d pairs that cannot come", rows, int(raises-1)*int(signs)-rows)
+}
+
+// TestRaise holds what must be true of each way that the raising of a successor can take.
+func TestRaise(t *testing.T) {
+	type moment struct {
+		r                           Raise
+		first, said, worked, silent bool // what has come
+		told, clock, killed         bool // what was done
+	}
+	seen := map[moment]bool{}
+	reached := map[Raise]bool{}
+	var from func(m moment)
+	from = func(m moment) {
+		if seen[m] {
+			return
+		}
+		seen[m], reached[m.r] = true, true
+		for g := range signs {
+			c, ok := m.r.Next(g)
+			if !ok {
+				continue
+			}
+			at := fmt.Sprintf("%s, %s, %+v", raiseNames[m.r], signNames[g], m)
+			n := m
+			n.r = c.To
+			n.said = m.said || g == Claims
+			n.worked = m.worked || g == IsReady || g == Runs && !m.first
+			n.silent = m.silent || g == HangsUp
+			n.told = m.told || c.Do&SayCancel != 0
+			n.clock = m.clock || c.Do&(GrantStop|GrantWord) != 0
+			n.killed = m.killed || c.Do&KillIt != 0
+			switch {
+			case c.To == Fit && (!n.said || !n.worked || n.silent):
+				t.Errorf("%s: it gets the place, and is not there", at)
+			case (g == Fails || g == TimesOut || g == CallOff || g == Exits) && c.To != Unfit && c.To != Dead:
+				t.Errorf("%s: that it shall not have the place is forgotten", at)
+			case c.To == Unfit && !n.told && !n.silent:
+				t.Errorf("%s: it does not hear that it is to end", at)
+			case c.To == Unfit && !n.clock:
+				t.Errorf("%s: nothing limits the wait for its end", at)
+			case c.Do&GrantStop != 0 && !n.said, c.Do&GrantWord != 0 && n.said:
+				t.Errorf("%s: it has the wrong time to end", at)
+			case c.To == Dead && !n.killed:
+				t.Errorf("%s: something is left of it", at)
+			case c.Do&KillIt != 0 && !n.told && !n.silent:
+				t.Errorf("%s: killed without a word", at)
+			case m.told && c.Do&SayCancel != 0, m.killed && c.Do&KillIt != 0:
+				t.Errorf("%s: told or killed twice", at)
+			case c.Do&^(StartWindow|SayCancel|GrantStop|GrantWord|KillIt) != 0:
+				t.Errorf("%s: that is for a start", at)
+			}
+			from(n)
+		}
+	}
+	from(moment{r: Sent})
+	from(moment{r: SentFirst, first: true})
+	for s := Sent; s < raises; s++ {
+		if !reached[s] {
+			t.Errorf("%s is never reached", raiseNames[s])
+		}
+		at := s // whatever it says, or does not say: the clocks lead to an end
+		for _, g := range []Sign{TimesOut, Tires} {
+			if c, ok := at.Next(g); ok {
+				at = c.To
+			}
+		}
+		if at != Dead {
+			t.Errorf("%s: no clock leads to an end", raiseNames[s])
 		}
 	}
 	t.Logf("%d moments", len(seen))
@@ -605,7 +713,7 @@ func TestVerdict(t *testing.T) {
 }
 
 // set writes a set of effects.
-func set[T Do | Answer | Act | Order | Deed](s T, names []string) string {
+func set[T Do | Answer | Act | Order | Deed | Resort](s T, names []string) string {
 	var list []string
 	for i := range bits.Len(uint(s)) {
 		if s>>i&1 != 0 {
@@ -629,6 +737,10 @@ func TestArchitectureShowsTheTables(t *testing.T) {
 		n, ok := Launch(s).Next(Sign(e))
 		return int(n.To), set(n.Do, orderNames), ok
 	}))
+	compare(t, "successor", table(t, "successor", "sign", raiseNames[:], signNames[:], func(s, e int) (next int, do string, ok bool) {
+		n, ok := Raise(s).Next(Sign(e))
+		return int(n.To), set(n.Do, orderNames), ok
+	}))
 	compare(t, "keeper", table(t, "keeper", "call", keepNames[:], callNames[:], func(s, e int) (next int, do string, ok bool) {
 		n, ok := Keep(s).Next(Call(e))
 		return int(n.To), set(n.Do, deedNames), ok
@@ -640,6 +752,10 @@ func TestArchitectureShowsTheTables(t *testing.T) {
 	compare(t, "follow", table(t, "follow", "sight", followNames[:], sightNames[:], func(s, e int) (next int, do string, ok bool) {
 		to, ok := Follow(s).Next(Sight(e))
 		return int(to), "", ok
+	}))
+	compare(t, "plea", table(t, "plea", "echo", pleaNames[:], echoNames[:], func(s, e int) (next int, do string, ok bool) {
+		n, ok := Plea(s).Next(Echo(e))
+		return int(n.To), set(n.Do, resortNames), ok
 	}))
 	compare(t, "take-over", table(t, "take-over", "what happens", takeOverNames[:], happeningNames[:], func(s, e int) (next int, do string, ok bool) {
 		n, ok := TakeOver(s).Next(Happening(e))

@@ -45,7 +45,11 @@ var machines = map[string]machine{
 		n, ok := Verdict(s).Next(News(e))
 		return uint8(n.To), fmt.Sprint(uint8(n.To), uint16(n.Do)), ok
 	}},
-	"Launch": {[]who{aLauncher, aPredecessor}, launchNames[:], signNames[:], []uint8{uint8(Launched), uint8(Named)}, func(s, e uint8) (uint8, string, bool) {
+	"Raise": {[]who{aPredecessor}, raiseNames[:], signNames[:], []uint8{uint8(Sent), uint8(SentFirst)}, func(s, e uint8) (uint8, string, bool) {
+		n, ok := Raise(s).Next(Sign(e))
+		return uint8(n.To), fmt.Sprint(uint8(n.To), uint16(n.Do)), ok
+	}},
+	"Launch": {[]who{aLauncher}, launchNames[:], signNames[:], []uint8{uint8(Launched), uint8(Named)}, func(s, e uint8) (uint8, string, bool) {
 		n, ok := Launch(s).Next(Sign(e))
 		return uint8(n.To), fmt.Sprint(uint8(n.To), uint16(n.Do)), ok
 	}},
@@ -60,6 +64,10 @@ var machines = map[string]machine{
 	"Follow": {[]who{aStop}, followNames[:], sightNames[:], []uint8{uint8(Met)}, func(s, e uint8) (uint8, string, bool) {
 		to, ok := Follow(s).Next(Sight(e))
 		return uint8(to), fmt.Sprint(uint8(to), 0), ok
+	}},
+	"Plea": {nil, pleaNames[:], echoNames[:], []uint8{uint8(Seeking)}, func(s, e uint8) (uint8, string, bool) {
+		n, ok := Plea(s).Next(Echo(e))
+		return uint8(n.To), fmt.Sprint(uint8(n.To), uint16(n.Do)), ok
 	}},
 	"Standing": {nil, standingNames[:], claimNames[:], []uint8{uint8(Unsaid)}, func(s, e uint8) (uint8, string, bool) {
 		n := Standing(s).Next(Claim(e))
@@ -134,6 +142,7 @@ const (
 	twoOnly    = "the walk's daemon is two processes at most; TestStopOfAChain has more"
 	oneSignal  = "one signal of each kind comes to the walk's keeper; TestKeeper goes through more of them"
 	nothing    = "the walk's daemon leaves nothing behind"
+	setUpOnce  = "the walk's successor is set up in one step, and says both of its words then"
 	noWindow   = "the walk asks only what a launcher hears, which has its own window"
 	onceOnly   = "it comes once there"
 )
@@ -156,6 +165,18 @@ func (r recorded) leftOut() string {
 		case event == "IsReady" && is(state, "Claimed", "Admitted", "Found", "LateClaim"), event == "Locks" && is(state, "Found", "Running"),
 			event == "Runs" && is(state, "Running", "LateClaim", "Admitted"), state == "Running" && event == "Fails":
 			return saysTwice
+		}
+		if state == "Claimed" && event == "Runs" {
+			return saysTwice
+		}
+	case "Raise":
+		switch {
+		case is(state, "Rises", "RisesFirst") && is(event, "Claims", "Locks", "Executes"), state == "Rises" && event == "IsReady":
+			return saysTwice
+		case state == "Rises" && event == "HangsUp":
+			return setUpOnce
+		case is(state, "Strays", "Fades") && is(event, "TimesOut", "CallOff"):
+			return atOnce
 		}
 	case "Follow":
 		switch {
@@ -305,8 +326,6 @@ func Possible(list Courses, kind kind, first, killed bool) error {
 		switch is := c.process == daemon; {
 		case who == aDaemon && !is:
 			who = anHeir
-		case who == aLauncher && main[c.process]:
-			who = aPredecessor
 		case who == aStop && kind == restarted && c.process == launcher:
 			who = aGate
 		case who == aVerdict && !is, who == aLauncher && c.process != launcher:

@@ -150,8 +150,8 @@ type world struct {
 	ended bool // its worker
 	kept  bool // an end, while it is not clear whose
 
-	brings  Launch // the successor, as the predecessor knows it
-	life    Life   // its own
+	brings  Raise // the successor, as the predecessor knows it
+	life    Life  // its own
 	end     bye
 	take    TakeOver
 	there   bool // it lives
@@ -220,11 +220,12 @@ type rules struct {
 	take    func(TakeOver, Happening) (Move, bool)
 	verdict func(Verdict, News) (Turn, bool)
 	launch  func(Launch, Sign) (Course, bool)
+	raise   func(Raise, Sign) (Raising, bool)
 	keep    func(Keep, Call) (Turnout, bool)
 	follow  func(Follow, Sight) (Follow, bool)
 }
 
-var theRules = rules{Life.Next, TakeOver.Next, Verdict.Next, Launch.Next, Keep.Next, Follow.Next}
+var theRules = rules{Life.Next, TakeOver.Next, Verdict.Next, Launch.Next, Raise.Next, Keep.Next, Follow.Next}
 
 type walker struct {
 	rules
@@ -240,7 +241,7 @@ const (
 	aDaemon      who = iota // Life: the daemon, or the predecessor
 	aVerdict                // Verdict: the same one's
 	aLauncher               // Launch
-	aPredecessor            // Launch: of the successor
+	aPredecessor            // Raise
 	anHeir                  // Life: the successor
 	aSuccessor              // TakeOver
 	aKeeper                 // Keep
@@ -367,14 +368,34 @@ func (k walker) lives(w *world, e Event) {
 	w.life = s.To
 }
 
-// raises is what the predecessor hears of the successor that it brings up.
+// raises is what the predecessor sees of the successor that it brings up.
 func (k walker) raises(w *world, g Sign) {
 	k.took(taken{aPredecessor, uint8(w.brings), uint8(g)})
-	c, ok := k.launch(w.brings, g)
+	c, ok := k.raise(w.brings, g)
 	if !ok {
-		k.bad(*w, "old: "+launchNames[w.brings]+", "+signNames[g])
+		k.bad(*w, "old: "+raiseNames[w.brings]+", "+signNames[g])
 	}
 	w.brings = c.To
+	if c.Do&SayCancel != 0 {
+		w.cancels()
+	}
+	if c.Do&KillIt != 0 && w.at != swapping { // where it may hear of it first
+		w.lost()
+	}
+}
+
+// buries is the end of a successor that must not be.
+func (k walker) buries(w *world) {
+	if w.brings != Dead {
+		g := Tires
+		if !w.there {
+			g = Exits
+		}
+		k.raises(w, g)
+	}
+	if w.brings == Dead && w.at == killing {
+		w.lost()
+	}
 }
 
 // tells is a word of the successor's, which is not heard any more once it is to end.
@@ -390,16 +411,21 @@ func (w *world) cancels() {
 	}
 }
 
-// ends is the begin of the end of a successor, which hears of it, and is killed if need be.
-func (w *world) ends(at at) {
-	w.cancels()
+// gives gives up the successor, which hears of it, and is killed if need be.
+func (k walker) gives(w *world, at at, g Sign) {
+	if w.brings.Rising() || w.brings == Fit {
+		k.raises(w, g)
+	}
 	w.at, w.toOld = at, 0
 }
 
 // spawn is a new successor.
 func (w *world) spawn() {
 	w.there, w.wire, w.waits, w.told, w.timer, w.take, w.toNew, w.toOld = true, true, false, false, false, Rising, 0, 0
-	w.brings, w.life, w.end, w.setUp = Named, ComingUp, 0, false
+	w.brings, w.life, w.end, w.setUp = Sent, ComingUp, 0, false
+	if w.first {
+		w.brings = SentFirst
+	}
 	w.newK = w.kind == kept
 }
 
@@ -475,11 +501,11 @@ func (k walker) each(w world, yield func(world)) {
 		if !w.reloaded && w.at == idle && w.old == Working && !w.ended && w.kind != restarted && w.kind != foreign {
 			add(func(n *world) { n.reloaded, n.at = true, rising; n.spawn() })
 		}
-		fails := func(n *world) { // the reload; a successor that lives is ended
+		fails := func(n *world, g Sign) { // the reload; a successor that lives is ended
 			if n.at == swapping {
-				n.ends(killing)
+				k.gives(n, killing, Tires)
 			} else {
-				n.ends(ending)
+				k.gives(n, ending, g)
 			}
 		}
 		first, rest := word(w.toOld&15), w.toOld>>4
@@ -488,7 +514,7 @@ func (k walker) each(w world, yield func(world)) {
 			add(func(n *world) { // depart
 				if n.old == Recalled {
 					k.step(n, Depart)
-					n.ends(endingLast)
+					k.gives(n, endingLast, CallOff)
 					return
 				}
 				n.at = asking
@@ -510,10 +536,10 @@ func (k walker) each(w world, yield func(world)) {
 				n.toOld = rest
 				k.raises(n, Fails)
 				if n.at == again {
-					n.ends(endingLast)
+					k.gives(n, endingLast, CallOff)
 					return
 				}
-				fails(n)
+				fails(n, CallOff)
 			})
 		case w.at == rising && first == runsIt && w.first:
 			add(func(n *world) { n.toOld = rest; k.raises(n, Runs) })
@@ -529,9 +555,12 @@ func (k walker) each(w world, yield func(world)) {
 				if n.first {
 					e = Hand
 				}
+				if n.brings != Fit {
+					k.bad(*n, "a successor is given the place that cannot have it")
+				}
 				switch do := k.step(n, e); {
 				case do&Refuse != 0:
-					fails(n)
+					fails(n, CallOff)
 				case n.first:
 					n.at, n.lockOld = swapping, false
 				default:
@@ -554,7 +583,7 @@ func (k walker) each(w world, yield func(world)) {
 			})
 		case w.at == killing:
 			add(func(n *world) {
-				n.lost()
+				k.buries(n)
 				n.at, n.lockOld = idle, true
 				if do := k.step(n, Failed); do&Repeat != 0 && n.kept {
 					n.kept = false
@@ -562,16 +591,16 @@ func (k walker) each(w world, yield func(world)) {
 				}
 			})
 		case w.at == ending:
-			add(func(n *world) { n.lost(); n.at = idle })
+			add(func(n *world) { k.buries(n); n.at = idle })
 		case w.at == endingLast:
-			add(func(n *world) { n.lost(); n.leaves() })
+			add(func(n *world) { k.buries(n); n.leaves() })
 		case w.at == asking && first == took:
 			add(func(n *world) { n.toOld = rest; n.at = departing })
 		case w.at == departing:
 			add(func(n *world) {
 				k.step(n, Depart)
 				if n.at = departed; n.old == Recalled {
-					n.ends(endingLast)
+					k.gives(n, endingLast, CallOff)
 				} else if n.unit == 1 && !k.faults.noMain {
 					n.unit = 2
 				}
@@ -585,10 +614,20 @@ func (k walker) each(w world, yield func(world)) {
 		}
 		if !w.there && first == 0 {
 			switch w.at {
-			case rising, swapping:
-				add(fails)
+			case rising:
+				add(func(n *world) { k.raises(n, HangsUp); k.raises(n, Exits); fails(n, CallOff) })
+			case swapping:
+				add(func(n *world) { fails(n, Tires) })
 			case asking, again:
 				add(func(n *world) {
+					switch {
+					case n.at == again:
+						k.raises(n, HangsUp)
+						k.raises(n, Exits)
+					case n.brings == Fit:
+						k.raises(n, CallOff)
+						k.raises(n, Exits)
+					}
 					if n.second || n.old == Recalled && !k.faults.again { // twice in a row is given up
 						n.leaves()
 						return
@@ -603,10 +642,12 @@ func (k walker) each(w world, yield func(world)) {
 			}
 		}
 		if w.at == again && w.old == Recalled {
-			add(func(n *world) { n.ends(endingLast) })
+			add(func(n *world) { k.gives(n, endingLast, CallOff) })
 		}
 		if !w.tried && (w.at == rising || w.at == swapping) {
-			add(func(n *world) { n.tried = true; fails(n) })
+			for _, g := range []Sign{TimesOut, CallOff} {
+				add(func(n *world) { n.tried = true; fails(n, g) })
+			}
 		}
 		if !w.tried && w.at == swapping {
 			add(func(n *world) { n.tried = true; n.toNew = n.toNew.with(goOn) })
@@ -619,9 +660,8 @@ func (k walker) each(w world, yield func(world)) {
 				n.at = departing
 				return
 			}
-			n.cancels()
-			n.toOld = 0
-			n.lost()
+			k.gives(n, asking, CallOff)
+			k.buries(n)
 		})
 	}
 	k.nextOutside(w, add)
@@ -658,7 +698,7 @@ func (k walker) each(w world, yield func(world)) {
 		if w.setUp && !w.life.Begun() && (w.first || w.take == Daemon) {
 			add(func(n *world) { k.lives(n, Begin) })
 		}
-		if w.first && w.life == Working && w.oldLives() && w.at == rising && !w.toOld.has(readyIt) && w.brings < Up {
+		if w.first && w.life == Working && w.oldLives() && w.at == rising && !w.toOld.has(readyIt) && w.brings.Rising() {
 			add(func(n *world) { n.tells(readyIt) })
 		}
 		if w.waits && !w.lockOld {
@@ -1394,6 +1434,17 @@ func TestWalkFindsMistakes(t *testing.T) {
 			}
 		}
 	}
+	brings := func(s Raise, g Sign, to Raising) change {
+		return func(r *rules, _ *faults) {
+			before := r.raise
+			r.raise = func(l Raise, h Sign) (Raising, bool) {
+				if l == s && h == g {
+					return to, true
+				}
+				return before(l, h)
+			}
+		}
+	}
 	keeps := func(s Keep, c Call, to Turnout) change {
 		return func(r *rules, _ *faults) {
 			before := r.keep
@@ -1481,6 +1532,11 @@ func TestWalkFindsMistakes(t *testing.T) {
 				return s.Next(h)
 			}
 		}},
+		{"a successor that does not come up is waited for", bare, false, brings(RisesFirst, TimesOut, Raising{RisesFirst, 0})},
+		{"a successor that is dead is waited for", bare, false, brings(RisesFirst, HangsUp, Raising{RisesFirst, 0})},
+		{"a successor that is not ready is given the place", bare, false, brings(RisesFirst, IsReady, Raising{RisesFirst, 0})},
+		{"a successor that does not end is left", bare, false, brings(Unfit, Tires, Raising{Dead, 0})},
+		{"a successor that comes up is given up, and left", bare, false, brings(SentFirst, CallOff, Raising{Dead, 0})},
 		{"a restart does not stop the daemon that is in the way", restarted, false, launched(Claimed, Arrives, Course{Admitted, SayGo | NewTime})},
 		{"a restart stops a daemon for one that has not come as far", restarted, false, launched(Named, Claims, Course{AtGate, StopOther})},
 		{"who waits at the gate does not hear that it is open", restarted, false, launched(AtGate, Opens, Course{Admitted, NewTime})},

@@ -210,7 +210,7 @@ func (w *watch) holds(ctx context.Context, a *attempt.Attempt) error {
 // died is the verdict on a program that has ended. If it went into the background
 // what it has left there is ended as well.
 func (w *watch) died(a *attempt.Attempt, s launch.Status) error {
-	err := a.Died(s)
+	err := a.Died(s, a.Phase.Reached())
 	left := w.End(a)
 	w.Tell(a, err)
 	if e, is := errors.AsType[*fault.Fault](err); is && len(left) > 0 && s.Code == 0 {
