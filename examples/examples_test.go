@@ -13,9 +13,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/daemonocle/daemonocle/internal/testkit"
@@ -33,9 +35,27 @@ type example struct {
 	via  []string // the command that runs it; nil: none
 }
 
+// images has the examples as the go command makes them without flags: most tests want the
+// same one.
+var images sync.Map // from name to func() ([]byte, error)
+
 func build(t *testing.T, name string, env ...string) *example {
 	t.Helper()
-	e := buildWith(t, name, nil)
+	e := newExample(t, name)
+	once, _ := images.LoadOrStore(name, sync.OnceValues(func() ([]byte, error) {
+		if err := compile(e.path, name, nil); err != nil {
+			return nil, err
+		}
+		return os.ReadFile(e.path)
+	}))
+	image, err := once.(func() ([]byte, error))()
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(e.path), 0o777)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	testkit.WriteProgram(t, e.path, image)
 	e.env = append(e.env, env...)
 	return e
 }
@@ -43,29 +63,51 @@ func build(t *testing.T, name string, env ...string) *example {
 // buildWith gives the go command variables and flags of its own.
 func buildWith(t *testing.T, name string, env []string, flags ...string) *example {
 	t.Helper()
-	e := &example{t: t, name: name, dir: testkit.TempDir(t)}
-	e.path = filepath.Join(e.dir, "bin", name)
-	if err := exec.Command("go", "list", "-deps", "./"+name).Run(); err != nil {
+	e := newExample(t, name)
+	if err := compile(e.path, name, env, flags...); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+var canLoad = sync.OnceValue(func() error { return exec.Command("go", "list", "-deps", "./...").Run() })
+
+func newExample(t *testing.T, name string) *example {
+	t.Helper()
+	testkit.Parallel(t)
+	if err := canLoad(); err != nil {
 		testkit.Skip(t, "go", "the go command cannot load this module here: "+err.Error())
 	}
-	e.compileWith(e.path, env, flags...)
+	e := &example{t: t, name: name, dir: testkit.TempDir(t)}
+	e.path = filepath.Join(e.dir, "bin", name)
 	e.env = append(os.Environ(), "XDG_RUNTIME_DIR="+e.dir, "XDG_STATE_HOME="+e.dir)
-	t.Cleanup(func() { e.run("stop") })
+	t.Cleanup(func() {
+		if _, err := os.Stat(e.path); err == nil {
+			e.run("stop")
+		}
+	})
 	return e
 }
 
 func (e *example) compile(path string, flags ...string) {
 	e.t.Helper()
-	e.compileWith(path, nil, flags...)
+	if err := compile(path, e.name, nil, flags...); err != nil {
+		e.t.Fatal(err)
+	}
 }
 
-func (e *example) compileWith(path string, env []string, flags ...string) {
-	e.t.Helper()
-	cmd := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), "./"+e.name)...)
+// compilers bounds how many run at one time: unlike the tests, they do nothing but work.
+var compilers = make(chan struct{}, runtime.GOMAXPROCS(0))
+
+func compile(path, name string, env []string, flags ...string) error {
+	compilers <- struct{}{}
+	defer func() { <-compilers }()
+	cmd := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), "./"+name)...)
 	cmd.Env = append(os.Environ(), env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		e.t.Fatalf("go build: %v\n%s", err, out)
+		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
+	return nil
 }
 
 func (e *example) command(args ...string) *exec.Cmd {
@@ -185,6 +227,7 @@ func TestFilewatcher(t *testing.T) {
 }
 
 func TestFileserver(t *testing.T) {
+	testkit.Parallel(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:"+testkit.FreePort(t))
 	if err != nil {
 		t.Fatal(err)
@@ -229,6 +272,7 @@ func fetch(url string) (string, error) {
 // Four processes answer on one port, each when it is its turn; and when one of
 // them is started again, it answers there as well.
 func TestPool(t *testing.T) {
+	testkit.Parallel(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:"+testkit.FreePort(t))
 	if err != nil {
 		t.Fatal(err)

@@ -128,6 +128,7 @@ func (l *load) stop() {
 
 // serving starts the file server for a directory of two files, one of them big.
 func serving(t *testing.T) (e *example, url string) {
+	testkit.Parallel(t)
 	addr := "127.0.0.1:" + testkit.FreePort(t)
 	e = build(t, "fileserver", "FILESERVER_ADDR="+addr)
 	e.env = append(e.env, "FILESERVER_DIR="+e.dir)

@@ -35,6 +35,7 @@ var modes = []mode{
 }
 
 func TestBuildModes(t *testing.T) {
+	testkit.Parallel(t)
 	for _, m := range modes {
 		t.Run(m.name, func(t *testing.T) {
 			if m.long && testing.Short() {

@@ -30,6 +30,8 @@ type house struct {
 }
 
 func newHouse(t *testing.T) *house {
+	t.Helper()
+	testkit.Parallel(t) // most of the time it waits for the end of a start's window
 	h := &house{t, testkit.TempDir(t)}
 	if err := os.Mkdir(filepath.Join(h.dir, "run"), 0o700); err != nil {
 		t.Fatal(err)
@@ -219,6 +221,7 @@ func (h *house) echoer() (log string, say func(text string)) {
 // Each line is in one file, whatever was rotated how often, and whoever follows sees
 // each once.
 func TestReopenAfterRotation(t *testing.T) {
+	testkit.Parallel(t)
 	for _, how := range []string{"create", "nocreate"} {
 		t.Run(how, func(t *testing.T) {
 			h := newHouse(t)
@@ -654,6 +657,7 @@ func TestStopNamesWhatIsLeft(t *testing.T) {
 
 // Programs as they are in the world.
 func TestRealPrograms(t *testing.T) {
+	testkit.Parallel(t)
 	need := func(t *testing.T, name string) {
 		if _, err := exec.LookPath(name); err != nil {
 			testkit.Skip(t, name, err.Error())

@@ -29,6 +29,7 @@ func TestMain(m *testing.M) { testkit.Main(m, map[string]func(){"daemonocle": ma
 //	port VARIABLE                  a TCP port that nobody has now
 //	eventually TEXT FILE           wait until the file has that text, or any if it is empty
 func TestScripts(t *testing.T) {
+	testkit.Parallel(t)
 	bin := testkit.TempDir(t)
 	self, err := os.Executable()
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 
 // What the README shows is what its reader gets, on a terminal and in colour.
 func TestTranscripts(t *testing.T) {
+	testkit.Parallel(t)
 	for _, name := range []string{"README.md", filepath.Join("docs", "any-command.md")} {
 		t.Run(name, func(t *testing.T) { playTranscript(t, filepath.Join("..", "..", name)) })
 	}
@@ -40,6 +41,7 @@ func transcript(t *testing.T, document string) string {
 }
 
 func playTranscript(t *testing.T, document string) {
+	testkit.Parallel(t)
 	for _, program := range []string{"python3", "redis-server", "curl"} {
 		if _, err := exec.LookPath(program); err != nil {
 			testkit.Skip(t, program, err.Error())
