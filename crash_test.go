@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/daemonocle/daemonocle/internal/testkit"
 )
@@ -56,6 +57,23 @@ func TestDaemonKilledWhileRunning(t *testing.T) {
 	s := newSubject(t, "gated")
 	kill(t, s.start())
 	s.begin("status").want(printed{out: "foo -- not running\n", code: 1})
+	s.worksAgain()
+}
+
+// That a daemon which was killed runs already is true for as long as the kernel takes to take it
+// apart, and would leave whoever starts it with none.
+func TestStartBesideADaemonThatEnds(t *testing.T) {
+	s := newSubject(t, "gated")
+	end := testkit.KillSlowly(t, s.start())
+	l := s.begin("start")
+	select {
+	case err := <-l.done:
+		t.Fatalf("it has ended already: %v, %q %q", err, &l.out, &l.err)
+	case <-time.After(testkit.Settle):
+	}
+	end()
+	l.want(startedFine)
+	s.stop()
 	s.worksAgain()
 }
 

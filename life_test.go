@@ -412,6 +412,7 @@ func (s *described) processes() []int {
 			pids = append(pids, pid)
 		}
 	}
+	slices.Sort(pids)
 	return pids
 }
 

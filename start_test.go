@@ -244,6 +244,7 @@ func (s *subject) processes() (pids []int) {
 			pids = append(pids, pid)
 		}
 	}
+	slices.Sort(pids)
 	return pids
 }
 

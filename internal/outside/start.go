@@ -11,8 +11,10 @@ import (
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/plan"
+	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
 	"github.com/daemonocle/daemonocle/internal/sockets"
+	"github.com/daemonocle/daemonocle/internal/timing"
 )
 
 // Launcher is a daemon that can be started: its plan, and what is the program's own.
@@ -174,6 +176,9 @@ func mayStart(ctx context.Context, p *plan.Plan, w Watcher) error {
 		return nil
 	}
 	r, err := look(ctx, p, "start", w)
+	if err == nil && r.Named() && outlives(ctx, r.PID) {
+		r, err = look(ctx, p, "start", w)
+	}
 	if err != nil {
 		return err
 	}
@@ -181,6 +186,22 @@ func mayStart(ctx context.Context, p *plan.Plan, w Watcher) error {
 		return p.Held("start", r)
 	}
 	return nil
+}
+
+// outlives reports whether the daemon was about to end, as one that was killed, and has ended:
+// that it runs already would be true for no longer than the kernel takes to take it apart.
+func outlives(ctx context.Context, pid int) bool {
+	if !proc.Ending(pid) {
+		return false
+	}
+	limit, stop := context.WithTimeout(ctx, timing.KillShows)
+	defer stop()
+	h, err := proc.Open(pid)
+	if err != nil {
+		return errors.Is(err, proc.ErrGone)
+	}
+	defer h.Close()
+	return h.Wait(limit) == nil
 }
 
 // complete completes and checks the options.

@@ -874,3 +874,24 @@ func TestStartThatIsSlowToSayWhoItIs(t *testing.T) {
 	}
 	expect(t, busy.Report, want)
 }
+
+// A daemon that was killed holds its file until the kernel has taken it apart: whoever wants to
+// be the next one waits for that.
+func TestHolderThatWasKilledIsWaitedFor(t *testing.T) {
+	path := place(t)
+	p := holding(t, path)
+	end := testkit.KillSlowly(t, p.pid())
+	acquired := make(chan error, 1)
+	go func() {
+		h, err := file(path).Acquire(t.Context(), paths.Nobody, nil)
+		if err == nil {
+			h.Release()
+		}
+		acquired <- err
+	}()
+	time.Sleep(testkit.Settle)
+	end()
+	if err := <-acquired; err != nil {
+		t.Error(err)
+	}
+}

@@ -565,7 +565,11 @@ func (f File) acquireIn(ctx context.Context, owner paths.Owner, undo *paths.Undo
 				h, err = f.acquire(dir, base)
 			}
 		}
-		return h != nil || sure && report.State == Running, err
+		busy := sure && report.State == Running
+		if busy && proc.Ending(report.PID) {
+			busy, report.passing = false, true
+		}
+		return h != nil || busy, err
 	})
 	if h == nil {
 		unix.Close(dir)

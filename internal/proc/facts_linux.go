@@ -33,6 +33,11 @@ func alive(pid int) bool {
 	return !errors.Is(err, ErrGone) && unix.Kill(pid, 0) != unix.ESRCH
 }
 
+func ending(pid int) bool {
+	st, err := readStat(pid)
+	return err == nil && st.ending || errors.Is(err, ErrGone)
+}
+
 func startTime(pid int) (uint64, error) {
 	st, err := readStat(pid)
 	if err != nil {

@@ -131,6 +131,11 @@ func OrphanParent() int { return orphanParent() }
 // have left our session.
 func Orphans() []int { return orphans() }
 
+// Ending reports whether the process is gone, or will be without any doing of its own: it was
+// killed, or has exited, and the kernel takes it apart, which takes long where it has
+// much memory. Linux only; elsewhere it is false.
+func Ending(pid int) bool { return ending(pid) }
+
 // SameImage reports whether the process executes the file that this one does. Linux only;
 // elsewhere it is false.
 func SameImage(pid int) bool { return sameImage(pid) }

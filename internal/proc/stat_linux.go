@@ -26,7 +26,14 @@ type stat struct {
 	nice, threads                int
 	start                        uint64 // ticks since boot
 	blkio                        uint64 // ticks
+	ending                       bool   // killed, or about to be taken apart by the kernel
 }
+
+// Flags of a process that are part of /proc/PID/stat, from the kernel's sched.h.
+const (
+	flagExiting  = 0x4
+	flagSignaled = 0x400
+)
 
 // zombie reports whether the process has ended. A first thread that has ended
 // is in state Z too while others go on: that is a living process.
@@ -61,6 +68,7 @@ func parseStat(b []byte) (*stat, error) {
 		// The children's times are signed in the manual and in the kernel's format.
 		cutime: uint64(max(0, int64(n[16]))), cstime: uint64(max(0, int64(n[17]))),
 		nice: int(n[19]), threads: int(n[20]), start: n[22], blkio: n[42],
+		ending: n[9]&(flagExiting|flagSignaled) != 0 || n[31]>>(unix.SIGKILL-1)&1 != 0, // n[31] are pending signals
 	}, nil
 }
 

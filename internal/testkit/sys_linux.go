@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -432,4 +433,40 @@ func (p *PtyPair) Attach(cmd *exec.Cmd) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Setsid, cmd.SysProcAttr.Setctty, cmd.SysProcAttr.Ctty = true, true, 0
+}
+
+// KillSlowly kills a process, which ends when the function is called that it gives back, or
+// the test ends: until then the kernel has not begun to take it apart.
+func KillSlowly(t testing.TB, pid int) (end func()) {
+	t.Helper()
+	held, ended, over := make(chan error), make(chan struct{}), make(chan struct{})
+	go func() {
+		runtime.LockOSThread() // a tracer is a thread
+		defer runtime.UnlockOSThread()
+		defer close(over)
+		if _, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(pid), 0, unix.PTRACE_O_TRACEEXIT, 0, 0); errno != 0 {
+			held <- errno
+			return
+		}
+		err := unix.Kill(pid, unix.SIGKILL)
+		var status unix.WaitStatus
+		if err == nil {
+			_, err = unix.Wait4(pid, &status, unix.WALL, nil)
+		}
+		if err == nil && !(status.Stopped() && status.TrapCause() == unix.PTRACE_EVENT_EXIT) {
+			err = fmt.Errorf("process %d is not about to end: %#x", pid, status)
+		}
+		held <- err
+		<-ended
+		unix.PtraceDetach(pid)
+	}()
+	switch err := <-held; {
+	case err == unix.EPERM || err == unix.ENOSYS:
+		Skip(t, "ptrace", err.Error())
+	case err != nil:
+		t.Error(err)
+	}
+	end = sync.OnceFunc(func() { close(ended); <-over })
+	t.Cleanup(end)
+	return end
 }
