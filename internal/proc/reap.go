@@ -1,6 +1,12 @@
 package proc
 
-import "syscall"
+import (
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/daemonocle/daemonocle/internal/signals"
+)
 
 // Stray is a process that ReapStrays has reaped.
 type Stray struct {
@@ -23,3 +29,25 @@ type Stray struct {
 //
 // Only Linux has this; elsewhere nothing is reaped.
 func ReapStrays(keep ...int) []Stray { return reapStrays(keep) }
+
+// ReapOrphans calls reap whenever there may be one: for PID 1 or a subreaper, which the
+// kernel gives them to.
+func ReapOrphans(reap func()) (stop func()) {
+	children := make(chan os.Signal, 1)
+	signal.Notify(children, signals.Child...)
+	done := make(chan struct{})
+	go func() {
+		for {
+			reap()
+			select {
+			case <-children:
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(children)
+		close(done)
+	}
+}
