@@ -70,7 +70,7 @@ func (f *definitionFlags) add(cmd *cobra.Command, detached bool) {
 	option(s, "nice", "", "N", "", "Add N to the niceness.", number(&d.Nice, math.MinInt32, "integer"))
 	if detached {
 		option(s, "signal", "", "SIGNAL", "", "SIGNAL that stop sends, by default TERM.", as(&d.StopSignal, rightSignal))
-		option(s, "stop-timeout", "", "DURATION", "", "How long stop waits, a DURATION, by default 10.", as(&d.StopTimeout, rightDuration))
+		durationOption(s, "stop-timeout", "", "How long stop waits, a DURATION, by default 10.", as(&d.StopTimeout, rightDuration))
 		option(s, "reload-signal", "", "SIGNAL", "", "SIGNAL that reload sends, by default HUP.", as(&d.ReloadSignal, rightSignal))
 	}
 	toggle(s, &d.Notify, "notify", "", "It is ready when it says so, by sd_notify.")

@@ -18,13 +18,23 @@ import (
 // that the error names the option; and no option of this command means anything by an
 // empty one.
 type value struct {
-	meta string // what help shows for the value; empty: a switch
+	kind kind
+	meta string // what help shows for the value, if it is no switch
 	set  func(text string) error
 	text string // as it was given, or the default
 }
 
+// kind is how the text of an option is read.
+type kind uint8
+
+const (
+	word     kind = iota
+	duration      // as an action's, which has words of its own for an empty one
+	onOff
+)
+
 func (f *value) Set(text string) error {
-	if text == "" && f.meta != "DURATION" { // which is read as an action's
+	if text == "" && f.kind != duration {
 		return errors.New("the value is empty")
 	}
 	if err := f.set(text); err != nil {
@@ -37,7 +47,7 @@ func (f *value) Set(text string) error {
 func (f *value) String() string { return f.text }
 
 func (f *value) Type() string {
-	if f.meta == "" {
+	if f.kind == onOff {
 		return "bool"
 	}
 	return f.meta
@@ -59,9 +69,14 @@ func option(to *pflag.FlagSet, name, short, meta, usual, help string, set func(s
 	return f
 }
 
+// durationOption adds one with a DURATION.
+func durationOption(to *pflag.FlagSet, name, usual, help string, set func(string) error) {
+	option(to, name, "", "DURATION", usual, help, set).kind = duration
+}
+
 // toggle adds an option that is given or not.
 func toggle(to *pflag.FlagSet, on *bool, name, short, help string) {
-	f := &value{text: "false"}
+	f := &value{kind: onOff, text: "false"}
 	f.set = func(text string) (err error) {
 		if *on, err = strconv.ParseBool(text); err != nil {
 			return fmt.Errorf("%q is neither true nor false", text)

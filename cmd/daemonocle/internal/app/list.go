@@ -34,7 +34,7 @@ func listCommand() *cobra.Command {
 	f := cmd.Flags()
 	toggle(f, &asJSON, "json", "", "Show the list in JSON format.")
 	toggle(f, &watch, "watch", "w", "Show it again and again, until Ctrl-C.")
-	option(f, "interval", "", "DURATION", "2", "DURATION between two looks with --watch.", func(text string) (err error) {
+	durationOption(f, "interval", "2", "DURATION between two looks with --watch.", func(text string) (err error) {
 		pause, err = parseDuration(text)
 		return err
 	})
