@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/inside"
 	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
@@ -36,7 +37,12 @@ func (h *programHost) Complain(act string, err error) { (*Daemon)(h).complain(ac
 
 func (h *programHost) Ours(err error) bool { return ours(err) }
 
-func (h *programHost) InWords(err error) error { return inWords(err) }
+func (h *programHost) InWords(err error) error {
+	if e, is := errors.AsType[*Error](public(err)); is { // one that a worker has from Reload
+		err = (*fault.Fault)(e)
+	}
+	return fault.InWords(err)
+}
 
 func (h *programHost) Exit(err error) (code int, message string, is bool) {
 	e, is := errors.AsType[*ExitError](err)

@@ -2,7 +2,6 @@ package daemonocle
 
 import (
 	"context"
-	"errors"
 
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/inside"
@@ -44,13 +43,4 @@ func Generation(ctx context.Context) int {
 		return l.Generation()
 	}
 	return 0
-}
-
-// inWords is a reload's error with the new process's reason, or one of the program's own
-// with what it says of that.
-func inWords(err error) error {
-	if e, is := errors.AsType[*Error](public(err)); is {
-		err = (*fault.Fault)(e)
-	}
-	return fault.InWords(err)
 }

@@ -3,6 +3,7 @@ package outside
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 
@@ -29,7 +30,7 @@ func Signal(ctx context.Context, p *plan.Plan, sig syscall.Signal) (pid int, err
 		return 0, unnamed(p, op, r)
 	}
 	defer pin(p, &r)()
-	end, r, err := pursue(ctx, p, op, r, nil, func(h rights.Target) (phase.Sight, error) {
+	end, r, err := pursue(ctx, p, op, r, missedAtMost(p, op), func(h rights.Target) (phase.Sight, error) {
 		switch err := h.Signal(sig); {
 		case errors.Is(err, proc.ErrGone):
 			return phase.Misses, nil
@@ -45,6 +46,21 @@ func Signal(ctx context.Context, p *plan.Plan, sig syscall.Signal) (pid int, err
 		return 0, err
 	}
 	return r.PID, nil
+}
+
+// missesAtMost is how many processes may be gone before they are signalled. One in a reload is
+// usual; more means that somebody makes them faster than they can be reached.
+const missesAtMost = 5
+
+// missedAtMost gives the function that says of the next process that it is one too many.
+func missedAtMost(p *plan.Plan, op string) func(pid int) error {
+	misses := 0
+	return func(pid int) error {
+		if misses++; misses < missesAtMost {
+			return nil
+		}
+		return about(p, op, pid, fault.Say(fmt.Sprintf("%d processes have had the daemon's place one after the other, and were gone before they could be signalled", misses), fault.ErrDied))
+	}
 }
 
 // Wait returns when the running daemon is gone, or with an error if there was none.
@@ -63,6 +79,8 @@ func Wait(ctx context.Context, p *plan.Plan) error {
 	}
 	// All generations of a daemon have one file, so one pin is enough for them.
 	defer pin(p, &r)()
+	// Nor is there a number of them that is too many: it waits for the end of the last one, and a
+	// daemon may be reloaded for years.
 	_, _, err = pursue(ctx, p, "wait for", r, nil, func(h rights.Target) (phase.Sight, error) {
 		if err := h.Wait(ctx); err != nil {
 			return phase.Denies, about(p, "wait for", h.PID(), err)
