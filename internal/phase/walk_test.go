@@ -1175,7 +1175,9 @@ func (k walker) sees(w *world, g Sign) {
 		if w.start == program && !w.own {
 			k.bad(*w, "a program is killed that was not asked to end")
 		}
-		w.crashed = w.crashed || w.there // its successor does not hear why
+		// Its successor hears only that the wire ends, as of a daemon that was killed, and takes its
+		// place, as it must then.
+		w.crashed = w.crashed || w.there
 		w.leaves()
 	}
 	if (w.launch == Up || w.launch == Lived) && w.oldLives() && w.at != swapping && w.at != killing && !w.lockOld && !w.lockNew && !w.crashed && !w.own && !w.asked && !w.undone {
@@ -1335,7 +1337,7 @@ func (k walker) nextStop(w world, add func(func(*world))) {
 // check holds what must be true of a moment.
 func check(w world, list []world, fault func(world, string)) {
 	newIs := w.there && w.take == Daemon
-	if newIs && w.oldLives() && !w.old.Left() && w.at != swapping {
+	if newIs && w.oldLives() && !w.old.Left() {
 		fault(w, "there are two daemons")
 	}
 	if !w.first && w.there && w.life == Working && w.oldLives() {
@@ -1351,9 +1353,13 @@ func check(w world, list []world, fault func(world, string)) {
 		return
 	}
 	oldIs := w.oldLives() && (!w.old.Ending() || w.start == program)
-	if !oldIs && !newIs && !w.asked && !w.own && !w.crashed && !w.ctrlC && w.other == none && !(w.tried && (w.kind == restarted || w.second)) { // twice in a row is given up
+	// A second successor in a row that does not come up is given up, and so is the new daemon of a
+	// restart, when the old one is stopped already.
+	given := w.tried && (w.kind == restarted || w.second)
+	if !oldIs && !newIs && !w.asked && !w.own && !w.crashed && !w.ctrlC && w.other == none && !given {
 		fault(w, "there is no daemon, and nobody has asked for that")
 	}
+	// An end that was asked for is lost with a process that is killed before it has passed it on.
 	if w.asked && (oldIs || newIs && w.life == Working) && !w.crashed {
 		fault(w, "the end that somebody has asked for is lost")
 	}
@@ -1363,7 +1369,8 @@ func check(w world, list []world, fault func(world, string)) {
 	if w.heir && !w.was && !w.asked && !w.own {
 		fault(w, "the successor of a daemon that was killed is not the daemon")
 	}
-	// Of a program that closes its wire, and is reloaded, the launcher sees the end.
+	// Where the worker's program has closed the wire, the launcher waits for its process. If that is
+	// reloaded meanwhile, its end counts as that of the daemon: who has closed the wire cannot say better.
 	if (w.launch == CalledOff || w.launch == Fallen) && !w.crashed && !(w.was && w.own) && (oldIs || newIs || w.lockOld) {
 		fault(w, "a start has failed, and a daemon is left")
 	}
