@@ -755,9 +755,7 @@ func TestStopInTheMomentOfExec(t *testing.T) {
 		if got := r.wait(); got.code == 0 {
 			t.Fatalf("start: %+v", got)
 		}
-		if left := s.processes(); len(left) > 0 {
-			t.Fatalf("left: %v", left)
-		}
+		testkit.WaitFor(t, "nothing to be left", func() bool { return len(s.processes()) == 0 })
 	}
 }
 
