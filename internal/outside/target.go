@@ -27,8 +27,9 @@ func look(ctx context.Context, p *plan.Plan, op string, w Watcher) (pidfile.Repo
 		return pidfile.Report{}, p.Fail(op, fault.Say("cannot "+what+" daemon without PID file", fault.ErrNoPIDFile))
 	}
 	r, err := p.PID.Look(ctx)
-	for n := timing.MomentLasts / timing.MomentPasses; n > 0 && err == nil && r.Orphaned && !leaves(p, op, r); n-- {
-		// A child that the daemon has begun may not be another program yet, which has no lock.
+	for n := timing.MomentLasts / timing.MomentPasses; n > 0 && err == nil && r.Orphaned && !leaves(p, op, r) && gone(r.Number); n-- {
+		// A child that the daemon has begun may not be another program yet, which has no lock. If
+		// there is a process of that number, Look has waited as long for its end.
 		r, err = p.PID.Look(ctx)
 	}
 	if err != nil {
@@ -56,6 +57,14 @@ func look(ctx context.Context, p *plan.Plan, op string, w Watcher) (pidfile.Repo
 		w.Broken(r.State == pidfile.Running, mended)
 	}
 	return r, nil
+}
+
+func gone(pid int) bool {
+	h, err := proc.Open(pid)
+	if err == nil {
+		h.Close()
+	}
+	return errors.Is(err, proc.ErrGone)
 }
 
 // leaves reports whether the daemon can have left orphans that have the lock: Go code
