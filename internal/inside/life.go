@@ -143,7 +143,7 @@ func (l *Life) state() phase.Life {
 // step takes the step that the event leads to, and does what follows from it, but for what
 // can wait: that is for the caller, after the release of l.mu, which is held here. The end of
 // the context is due to by.
-func (l *Life) step(e phase.Event, by demand) phase.Do {
+func (l *Life) step(e phase.LifeEvent, by demand) phase.LifeEffect {
 	s, ok := l.phase.Next(e)
 	if !ok {
 		l.complainSoon("take the next step", fmt.Errorf("event %d cannot happen in state %d", e, l.phase))

@@ -24,49 +24,49 @@ const (
 	lives
 )
 
-// Event is something that happens in a life.
-type Event uint8
+// LifeEvent is something that happens in a life.
+type LifeEvent uint8
 
 // The events of a life.
 const (
-	Begin       Event = iota // the worker begins
-	End                      // somebody asks for the end: a signal, a context, a cancelled start
-	WorkerEnded              // by itself, or because it was to; or it was abandoned
-	Leave                    // a reload: the successor has come up, and waits for the end of this process
-	Hand                     // a reload: the successor is ready, and is to be given the lock
-	Handed                   // it has it
-	Failed                   // it has not, and is dead
-	Depart                   // nothing but the end is left to do, and the successor knows that
+	Begin       LifeEvent = iota // the worker begins
+	End                          // somebody asks for the end: a signal, a context, a cancelled start
+	WorkerEnded                  // by itself, or because it was to; or it was abandoned
+	Leave                        // a reload: the successor has come up, and waits for the end of this process
+	Hand                         // a reload: the successor is ready, and is to be given the lock
+	Handed                       // it has it
+	Failed                       // it has not, and is dead
+	Depart                       // nothing but the end is left to do, and the successor knows that
 
-	events
+	lifeEvents
 )
 
-// Do is what follows from an event: a set of the following.
-type Do uint16
+// LifeEffect is what follows from an event: a set of the following.
+type LifeEffect uint16
 
 // What can follow.
 const (
-	Note            Do = 1 << iota // note by which signal the end was asked for
-	TellStopping                   // tell the service manager
-	SayReady                       // tell a launcher that listens still: the daemon has come up
-	EndContext                     // end the worker's context, with the event's cause
-	CancelSuccessor                // there shall be none
-	PassOn                         // SIGTERM to the successor
-	CutShort                       // a signal that asks once more cuts the goodbye short
-	Remember                       // keep the event until it is clear whose it is
-	Repeat                         // what was kept happens now
-	PassKept                       // PassOn, if anything was kept
-	Refuse                         // tell the one who wants it that the daemon ends
+	Note            LifeEffect = 1 << iota // note by which signal the end was asked for
+	TellStopping                           // tell the service manager
+	SayReady                               // tell a launcher that listens still: the daemon has come up
+	EndContext                             // end the worker's context, with the event's cause
+	CancelSuccessor                        // there shall be none
+	PassOn                                 // SIGTERM to the successor
+	CutShort                               // a signal that asks once more cuts the goodbye short
+	Remember                               // keep the event until it is clear whose it is
+	Repeat                                 // what was kept happens now
+	PassKept                               // PassOn, if anything was kept
+	Refuse                                 // tell the one who wants it that the daemon ends
 )
 
-// Step is what an event leads to. The zero Step stands for what cannot happen.
-type Step struct {
+// LifeStep is what an event leads to. The zero LifeStep stands for what cannot happen.
+type LifeStep struct {
 	To Life
-	Do Do
+	Do LifeEffect
 }
 
 // The rules of a life.
-var life = [lives][events]Step{
+var life = [lives][lifeEvents]LifeStep{
 	ComingUp: {
 		Begin: {Working, 0},
 		End:   {CutOff, Note | TellStopping | EndContext},
@@ -119,9 +119,9 @@ var life = [lives][events]Step{
 
 // Next is the step that follows from the event; ok is false if it cannot happen in that
 // state, and then nothing follows.
-func (l Life) Next(e Event) (s Step, ok bool) {
+func (l Life) Next(e LifeEvent) (s LifeStep, ok bool) {
 	if s = life[l][e]; s.To == 0 {
-		return Step{l, 0}, false
+		return LifeStep{l, 0}, false
 	}
 	return s, true
 }

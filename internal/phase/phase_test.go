@@ -12,37 +12,37 @@ import (
 var update = flag.Bool("update", false, "write the tables of docs/ARCHITECTURE.md")
 
 var (
-	lifeNames      = [lives]string{"", "ComingUp", "CutOff", "Working", "Handing", "HandingOn", "Stopping", "Parting", "Recalled", "Parted", "Finishing"}
-	eventNames     = [events]string{"Begin", "End", "WorkerEnded", "Leave", "Hand", "Handed", "Failed", "Depart"}
-	doNames        = []string{"Note", "TellStopping", "SayReady", "EndContext", "CancelSuccessor", "PassOn", "CutShort", "Remember", "Repeat", "PassKept", "Refuse"}
-	verdictNames   = [verdicts]string{"", "Early", "Alone", "Open", "OpenLived", "Ready", "Decided", "DecidedLived", "Settled"}
-	newsNames      = [news]string{"SetUp", "SaysReady", "Endures", "Decides", "Cancels"}
-	answerNames    = []string{"KeepFiles", "DropStderr", "Announce", "TellReady", "Release", "CancelStart"}
-	takeOverNames  = [takeOvers]string{"", "Rising", "RisingAlone", "Asking", "Took", "Waiting", "Promised", "Counted", "Orphan", "TakingOver", "Daemon", "Dropped", "DroppedAlone"}
-	happeningNames = [happenings]string{"Works", "Waits", "Granted", "Insist", "Releases", "Leaves", "Asks", "WireEnds", "Gone", "Late", "Cancelled", "Ends", "Done"}
-	actNames       = []string{"AskForLock", "WriteNumber", "SayTook", "Become", "StartTimer", "GiveUp", "SayEnding", "EndSelf", "Settle"}
-	launchNames    = [launches]string{"", "Launched", "Named", "Claimed", "AtGate", "Admitted", "Found", "Running", "Becoming", "Vanished", "Hushed", "Mute", "Replaced", "LateStage", "LateNamed", "LateClaim", "Doubting", "Doubted", "Recall", "RecallGone", "RecallEnds", "RecallReplaced", "Up", "Lived", "StillUp", "Fallen", "CalledOff"}
-	signNames      = [signs]string{"Names", "Claims", "Arrives", "Opens", "Stays", "Locks", "Runs", "Executes", "IsReady", "Fails", "HangsUp", "Exits", "LivesOn", "TimesOut", "Tires", "CallOff"}
-	orderNames     = []string{"ShowLine", "StartWindow", "StopOther", "SayGo", "SayRelease", "SayCancel", "NewTime", "LookCloser", "GrantStop", "GrantWord", "SignalIt", "KillIt", "TakeAway", "QuoteIt"}
-	raiseNames     = [raises]string{"", "Sent", "SentFirst", "Rises", "RisesFirst", "Strays", "Fades", "Fit", "Unfit", "Dead"}
-	keepNames      = [keeps]string{"", "Tending", "Dismissing", "Between", "BetweenEnd", "BetweenAsked", "Clearing", "Pressing", "Killing", "Vacant"}
-	callNames      = [calls]string{"Asked", "Signalled", "EndMissed", "Missed", "Follows", "NoMore", "Overdue", "Cleared"}
-	deedNames      = []string{"Pass", "KeepIt", "PassMiss", "PassAsks", "Ask", "AskRest", "StartPress", "KillRest", "StopPress"}
-	standingNames  = [standings]string{"", "Unsaid", "SaidUp", "Renews", "SaidEnd"}
-	claimNames     = [claims]string{"IsUp", "IsRenewed", "IsEnding"}
-	followNames    = [follows]string{"", "Met", "Held", "Lost", "MetNext", "HeldNext", "Left", "Served", "NotThere", "Unnamed", "Refused"}
-	sightNames     = [sights]string{"Proves", "Misses", "Outlived", "Denies", "Does", "Sees", "SeesOne", "SeesNil", "SeesNot", "SeesYet"}
-	worksNotYet    = "a reload begins only where the worker has begun"
-	beginsOnce     = "the worker begins once"
-	endsOnce       = "the worker ends once, and has to begin before"
-	noHandOver     = "no hand-over is on its way"
-	oneReload      = "there is one reload at a time, and none after one that has gone well"
-	noSuccessor    = "no successor waits for the end of this process"
-	endOfHandOver  = "a process that ends waits until it is clear whose the daemon is"
+	lifeNames       = [lives]string{"", "ComingUp", "CutOff", "Working", "Handing", "HandingOn", "Stopping", "Parting", "Recalled", "Parted", "Finishing"}
+	lifeEventNames  = [lifeEvents]string{"Begin", "End", "WorkerEnded", "Leave", "Hand", "Handed", "Failed", "Depart"}
+	lifeEffectNames = []string{"Note", "TellStopping", "SayReady", "EndContext", "CancelSuccessor", "PassOn", "CutShort", "Remember", "Repeat", "PassKept", "Refuse"}
+	verdictNames    = [verdicts]string{"", "Early", "Alone", "Open", "OpenLived", "Ready", "Decided", "DecidedLived", "Settled"}
+	newsNames       = [news]string{"SetUp", "SaysReady", "Endures", "Decides", "Cancels"}
+	answerNames     = []string{"KeepFiles", "DropStderr", "Announce", "TellReady", "Release", "CancelStart"}
+	takeOverNames   = [takeOvers]string{"", "Rising", "RisingAlone", "Asking", "Took", "Waiting", "Promised", "Counted", "Orphan", "TakingOver", "Daemon", "Dropped", "DroppedAlone"}
+	happeningNames  = [happenings]string{"Works", "Waits", "Granted", "Insist", "Releases", "Leaves", "Asks", "WireEnds", "Gone", "Late", "Cancelled", "Ends", "Done"}
+	actNames        = []string{"AskForLock", "WriteNumber", "SayTook", "Become", "StartTimer", "GiveUp", "SayEnding", "EndSelf", "Settle"}
+	launchNames     = [launches]string{"", "Launched", "Named", "Claimed", "AtGate", "Admitted", "Found", "Running", "Becoming", "Vanished", "Hushed", "Mute", "Replaced", "LateStage", "LateNamed", "LateClaim", "Doubting", "Doubted", "Recall", "RecallGone", "RecallEnds", "RecallReplaced", "Up", "Lived", "StillUp", "Fallen", "CalledOff"}
+	signNames       = [signs]string{"Names", "Claims", "Arrives", "Opens", "Stays", "Locks", "Runs", "Executes", "IsReady", "Fails", "HangsUp", "Exits", "LivesOn", "TimesOut", "Tires", "CallOff"}
+	orderNames      = []string{"ShowLine", "StartWindow", "StopOther", "SayGo", "SayRelease", "SayCancel", "NewTime", "LookCloser", "GrantStop", "GrantWord", "SignalIt", "KillIt", "TakeAway", "QuoteIt"}
+	raiseNames      = [raises]string{"", "Sent", "SentFirst", "Rises", "RisesFirst", "Strays", "Fades", "Fit", "Unfit", "Dead"}
+	keepNames       = [keeps]string{"", "Tending", "Dismissing", "Between", "BetweenEnd", "BetweenAsked", "Clearing", "Pressing", "Killing", "Vacant"}
+	callNames       = [calls]string{"Asked", "Signalled", "EndMissed", "Missed", "Follows", "NoMore", "Overdue", "Cleared"}
+	deedNames       = []string{"Pass", "KeepIt", "PassMiss", "PassAsks", "Ask", "AskRest", "StartPress", "KillRest", "StopPress"}
+	standingNames   = [standings]string{"", "Unsaid", "SaidUp", "Renews", "SaidEnd"}
+	claimNames      = [claims]string{"IsUp", "IsRenewed", "IsEnding"}
+	followNames     = [follows]string{"", "Met", "Held", "Lost", "MetNext", "HeldNext", "Left", "Served", "NotThere", "Unnamed", "Refused"}
+	sightNames      = [sights]string{"Proves", "Misses", "Outlived", "Denies", "Does", "Sees", "SeesOne", "SeesNil", "SeesNot", "SeesYet"}
+	worksNotYet     = "a reload begins only where the worker has begun"
+	beginsOnce      = "the worker begins once"
+	endsOnce        = "the worker ends once, and has to begin before"
+	noHandOver      = "no hand-over is on its way"
+	oneReload       = "there is one reload at a time, and none after one that has gone well"
+	noSuccessor     = "no successor waits for the end of this process"
+	endOfHandOver   = "a process that ends waits until it is clear whose the daemon is"
 )
 
 // impossible says why the pairs that are no rows cannot come.
-var impossible = map[Life]map[Event]string{
+var impossible = map[Life]map[LifeEvent]string{
 	ComingUp:  {WorkerEnded: endsOnce, Leave: worksNotYet, Hand: worksNotYet, Handed: noHandOver, Failed: noHandOver, Depart: noSuccessor},
 	CutOff:    {WorkerEnded: endsOnce, Leave: worksNotYet, Hand: worksNotYet, Handed: noHandOver, Failed: noHandOver, Depart: noSuccessor},
 	Working:   {Begin: beginsOnce, Handed: noHandOver, Failed: noHandOver, Depart: noSuccessor},
@@ -59,18 +59,18 @@ var impossible = map[Life]map[Event]string{
 func TestEveryEventOfALifeHasARule(t *testing.T) {
 	rows := 0
 	for s := ComingUp; s < lives; s++ {
-		for e := range events {
+		for e := range lifeEvents {
 			_, ok := s.Next(e)
 			why := impossible[s][e]
 			if ok {
 				rows++
 			}
 			if ok == (why != "") {
-				t.Errorf("%s, %s: a row: %v; cannot come, because %q", lifeNames[s], eventNames[e], ok, why)
+				t.Errorf("%s, %s: a row: %v; cannot come, because %q", lifeNames[s], lifeEventNames[e], ok, why)
 			}
 		}
 	}
-	t.Logf("%d rows, %d pairs that cannot come", rows, int(lives-1)*int(events)-rows)
+	t.Logf("%d rows, %d pairs that cannot come", rows, int(lives-1)*int(lifeEvents)-rows)
 }
 
 // Every pair of a take-over is a row, or cannot come.
@@ -543,9 +543,9 @@ func TestAllNewsHaveARule(t *testing.T) {
 // What cannot come changes nothing.
 func TestWhatCannotComeChangesNothing(t *testing.T) {
 	for s := ComingUp; s < lives; s++ {
-		for e := range events {
+		for e := range lifeEvents {
 			if n, ok := s.Next(e); !ok && (n.To != s || n.Do != 0) {
-				t.Errorf("%s, %s: got %+v", lifeNames[s], eventNames[e], n)
+				t.Errorf("%s, %s: got %+v", lifeNames[s], lifeEventNames[e], n)
 			}
 		}
 	}
@@ -553,7 +553,7 @@ func TestWhatCannotComeChangesNothing(t *testing.T) {
 
 // walk visits all that can come from a begin, and gives for each state the states that
 // can follow.
-func walk(visit func(from Life, e Event, s Step)) map[Life][]Life {
+func walk(visit func(from Life, e LifeEvent, s LifeStep)) map[Life][]Life {
 	follow := map[Life][]Life{}
 	todo := []Life{ComingUp}
 	for len(todo) > 0 {
@@ -563,7 +563,7 @@ func walk(visit func(from Life, e Event, s Step)) map[Life][]Life {
 			continue
 		}
 		follow[s] = []Life{}
-		for e := range events {
+		for e := range lifeEvents {
 			if n, ok := s.Next(e); ok {
 				visit(s, e, n)
 				follow[s] = append(follow[s], n.To)
@@ -576,9 +576,9 @@ func walk(visit func(from Life, e Event, s Step)) map[Life][]Life {
 
 // TestLife holds what must be true of each step that a life can take.
 func TestLife(t *testing.T) {
-	follow := walk(func(from Life, e Event, s Step) {
-		at := lifeNames[from] + ", " + eventNames[e]
-		has := func(d Do) bool { return s.Do&d != 0 }
+	follow := walk(func(from Life, e LifeEvent, s LifeStep) {
+		at := lifeNames[from] + ", " + lifeEventNames[e]
+		has := func(d LifeEffect) bool { return s.Do&d != 0 }
 		if from.Ending() && !s.To.Ending() && !(from == HandingOn) {
 			t.Errorf("%s: a life that ends goes on", at)
 		}
@@ -713,7 +713,7 @@ func TestVerdict(t *testing.T) {
 }
 
 // set writes a set of effects.
-func set[T Do | Answer | Act | Order | Deed | Resort](s T, names []string) string {
+func set[T LifeEffect | Answer | Act | Order | Deed | Resort](s T, names []string) string {
 	var list []string
 	for i := range bits.Len(uint(s)) {
 		if s>>i&1 != 0 {
@@ -725,9 +725,9 @@ func set[T Do | Answer | Act | Order | Deed | Resort](s T, names []string) strin
 
 // TestArchitectureShowsTheTables: docs/ARCHITECTURE.md has the rules as they are.
 func TestArchitectureShowsTheTables(t *testing.T) {
-	compare(t, "life", table(t, "life", "event", lifeNames[:], eventNames[:], func(s, e int) (next int, do string, ok bool) {
-		n, ok := Life(s).Next(Event(e))
-		return int(n.To), set(n.Do, doNames), ok
+	compare(t, "life", table(t, "life", "event", lifeNames[:], lifeEventNames[:], func(s, e int) (next int, do string, ok bool) {
+		n, ok := Life(s).Next(LifeEvent(e))
+		return int(n.To), set(n.Do, lifeEffectNames), ok
 	}))
 	compare(t, "verdict", table(t, "verdict", "news", verdictNames[:], newsNames[:], func(s, e int) (next int, do string, ok bool) {
 		n, ok := Verdict(s).Next(News(e))

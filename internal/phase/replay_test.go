@@ -37,8 +37,8 @@ type machine struct {
 }
 
 var machines = map[string]machine{
-	"Life": {[]who{aDaemon, anHeir}, lifeNames[:], eventNames[:], []uint8{uint8(ComingUp)}, func(s, e uint8) (uint8, string, bool) {
-		n, ok := Life(s).Next(Event(e))
+	"Life": {[]who{aDaemon, anHeir}, lifeNames[:], lifeEventNames[:], []uint8{uint8(ComingUp)}, func(s, e uint8) (uint8, string, bool) {
+		n, ok := Life(s).Next(LifeEvent(e))
 		return uint8(n.To), fmt.Sprint(uint8(n.To), uint16(n.Do)), ok
 	}},
 	"Verdict": {[]who{aVerdict}, verdictNames[:], newsNames[:], []uint8{uint8(Early)}, func(s, e uint8) (uint8, string, bool) {
@@ -356,7 +356,7 @@ func Possible(list Courses, kind kind, first, killed bool) error {
 	}
 	if kind == kept {
 		all[0][aVerdict], all[0][aLauncher], all[1][aLauncher] = nil, nil, nil
-		if i := slices.IndexFunc(all[0][aDaemon], func(r recorded) bool { return Event(r.event) == Begin }); i >= 0 {
+		if i := slices.IndexFunc(all[0][aDaemon], func(r recorded) bool { return LifeEvent(r.event) == Begin }); i >= 0 {
 			all[0][aDaemon] = all[0][aDaemon][i+1:]
 		}
 	}

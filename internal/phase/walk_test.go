@@ -216,7 +216,7 @@ func (w world) launched() bool { return w.kind == detached || w.kind == restarte
 func (w world) oldLives() bool { return w.at != gone }
 
 type rules struct {
-	life    func(Life, Event) (Step, bool)
+	life    func(Life, LifeEvent) (LifeStep, bool)
 	take    func(TakeOver, Happening) (Move, bool)
 	verdict func(Verdict, News) (Turn, bool)
 	launch  func(Launch, Sign) (Course, bool)
@@ -287,11 +287,11 @@ type faults struct {
 	lateDead bool // a successor's clock does not ask whether the old process is gone
 }
 
-func (k walker) step(w *world, e Event) Do {
+func (k walker) step(w *world, e LifeEvent) LifeEffect {
 	k.took(taken{aDaemon, uint8(w.old), uint8(e)})
 	s, ok := k.life(w.old, e)
 	if !ok {
-		k.bad(*w, "old: "+eventNames[e])
+		k.bad(*w, "old: "+lifeEventNames[e])
 	}
 	w.old = s.To
 	if s.Do&CancelSuccessor != 0 {
@@ -359,11 +359,11 @@ func (k walker) follow(w *world, do Act) {
 }
 
 // lives is a step in the successor's life.
-func (k walker) lives(w *world, e Event) {
+func (k walker) lives(w *world, e LifeEvent) {
 	k.took(taken{anHeir, uint8(w.life), uint8(e)})
 	s, ok := k.life(w.life, e)
 	if !ok {
-		k.bad(*w, "new: "+eventNames[e])
+		k.bad(*w, "new: "+lifeEventNames[e])
 	}
 	w.life = s.To
 }
@@ -1485,10 +1485,10 @@ func TestWalkFindsMistakes(t *testing.T) {
 			}
 		}
 	}
-	lives := func(s Life, e Event, to Step) change {
+	lives := func(s Life, e LifeEvent, to LifeStep) change {
 		return func(r *rules, _ *faults) {
 			before := r.life
-			r.life = func(l Life, f Event) (Step, bool) {
+			r.life = func(l Life, f LifeEvent) (LifeStep, bool) {
 				if l == s && f == e {
 					return to, true
 				}
@@ -1517,8 +1517,8 @@ func TestWalkFindsMistakes(t *testing.T) {
 		{"a daemon that is ready is cancelled", detached, mended, hears(Ready, Cancels, Turn{Ready, CancelStart})},
 		{"a daemon does not let go of a launcher that has vanished", detached, mended, hears(Open, Decides, Turn{Open, 0})},
 		{"nor does it hear that", detached, false, func(_ *rules, f *faults) { f.deaf = true }},
-		{"a signal during the hand-over ends the old process", kept, mended, lives(Handing, End, Step{Stopping, EndContext})},
-		{"a worker that returns during the hand-over ends the daemon", managed, mended, lives(Handing, WorkerEnded, Step{Stopping, TellStopping})},
+		{"a signal during the hand-over ends the old process", kept, mended, lives(Handing, End, LifeStep{Stopping, EndContext})},
+		{"a worker that returns during the hand-over ends the daemon", managed, mended, lives(Handing, WorkerEnded, LifeStep{Stopping, TellStopping})},
 		{"a keeper's end comes too late for the old process, and is forgotten", kept, mended, keeps(Dismissing, Follows, Turnout{Dismissing, 0})},
 		{"what a generation has missed is forgotten", kept, false, keeps(BetweenEnd, Follows, Turnout{Dismissing, 0})},
 		{"another signal that a generation has missed is forgotten", kept, false, keeps(Between, Follows, Turnout{Tending, 0})},
@@ -1585,21 +1585,21 @@ func TestWalkFindsWhatIsWrong(t *testing.T) {
 	for _, tt := range []struct {
 		what string
 		s    Life
-		e    Event
-		to   Step
+		e    LifeEvent
+		to   LifeStep
 	}{
-		{"a signal during the hand-over is forgotten", Handing, End, Step{Handing, 0}},
-		{"it ends the old process, which the daemon is not any more", Handing, End, Step{Stopping, EndContext}},
-		{"it is not passed on", Handing, Handed, Step{Finishing, SayReady | EndContext}},
-		{"it is not repeated", Handing, Failed, Step{Working, 0}},
-		{"the old process goes on without a worker", HandingOn, Failed, Step{Working, Repeat}},
-		{"a reload begins at the end", Stopping, Leave, Step{Parting, 0}},
-		{"the lock is given away at the end", Stopping, Hand, Step{Handing, 0}},
-		{"a stop while the successor waits is forgotten", Parting, End, Step{Parting, CutShort}},
-		{"a stop in the last moment is forgotten", Parted, End, Step{Parted, 0}},
-		{"a recalled successor takes over", Recalled, Depart, Step{Parted, 0}},
+		{"a signal during the hand-over is forgotten", Handing, End, LifeStep{Handing, 0}},
+		{"it ends the old process, which the daemon is not any more", Handing, End, LifeStep{Stopping, EndContext}},
+		{"it is not passed on", Handing, Handed, LifeStep{Finishing, SayReady | EndContext}},
+		{"it is not repeated", Handing, Failed, LifeStep{Working, 0}},
+		{"the old process goes on without a worker", HandingOn, Failed, LifeStep{Working, Repeat}},
+		{"a reload begins at the end", Stopping, Leave, LifeStep{Parting, 0}},
+		{"the lock is given away at the end", Stopping, Hand, LifeStep{Handing, 0}},
+		{"a stop while the successor waits is forgotten", Parting, End, LifeStep{Parting, CutShort}},
+		{"a stop in the last moment is forgotten", Parted, End, LifeStep{Parted, 0}},
+		{"a recalled successor takes over", Recalled, Depart, LifeStep{Parted, 0}},
 	} {
-		life := func(s Life, e Event) (Step, bool) {
+		life := func(s Life, e LifeEvent) (LifeStep, bool) {
 			if s == tt.s && e == tt.e {
 				return tt.to, true
 			}
