@@ -178,14 +178,14 @@ func (l *Life) step(e phase.LifeEvent, by demand) phase.LifeEffect {
 	return s.Do
 }
 
-// hear does what follows from the news, and gives it. l.mu is held.
-func (l *Life) hear(n phase.News) phase.Answer {
-	t, ok := l.verdict.Next(n)
+// hear does what follows from the event, and gives it. l.mu is held.
+func (l *Life) hear(e phase.VerdictEvent) phase.VerdictEffect {
+	t, ok := l.verdict.Next(e)
 	if !ok {
-		l.complainSoon("hear news", fmt.Errorf("news %d cannot come in state %d", n, l.verdict))
+		l.complainSoon("hear the launcher", fmt.Errorf("event %d cannot come in state %d", e, l.verdict))
 		return 0
 	}
-	phase.Taken(l, "Verdict", uint8(l.verdict), uint8(n), uint8(t.To), uint16(t.Do))
+	phase.Taken(l, "Verdict", uint8(l.verdict), uint8(e), uint8(t.To), uint16(t.Do))
 	l.verdict = t.To
 	if t.Do&phase.KeepFiles != 0 {
 		l.undo.Keep()

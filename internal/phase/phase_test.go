@@ -12,33 +12,33 @@ import (
 var update = flag.Bool("update", false, "write the tables of docs/ARCHITECTURE.md")
 
 var (
-	lifeNames       = [lives]string{"", "ComingUp", "CutOff", "Working", "Handing", "HandingOn", "Stopping", "Parting", "Recalled", "Parted", "Finishing"}
-	lifeEventNames  = [lifeEvents]string{"Begin", "End", "WorkerEnded", "Leave", "Hand", "Handed", "Failed", "Depart"}
-	lifeEffectNames = []string{"Note", "TellStopping", "SayReady", "EndContext", "CancelSuccessor", "PassOn", "CutShort", "Remember", "Repeat", "PassKept", "Refuse"}
-	verdictNames    = [verdicts]string{"", "Early", "Alone", "Open", "OpenLived", "Ready", "Decided", "DecidedLived", "Settled"}
-	newsNames       = [news]string{"SetUp", "SaysReady", "Endures", "Decides", "Cancels"}
-	answerNames     = []string{"KeepFiles", "DropStderr", "Announce", "TellReady", "Release", "CancelStart"}
-	takeOverNames   = [takeOvers]string{"", "Rising", "RisingAlone", "Asking", "Took", "Waiting", "Promised", "Counted", "Orphan", "TakingOver", "Daemon", "Dropped", "DroppedAlone"}
-	happeningNames  = [happenings]string{"Works", "Waits", "Granted", "Insist", "Releases", "Leaves", "Asks", "WireEnds", "Gone", "Late", "Cancelled", "Ends", "Done"}
-	actNames        = []string{"AskForLock", "WriteNumber", "SayTook", "Become", "StartTimer", "GiveUp", "SayEnding", "EndSelf", "Settle"}
-	launchNames     = [launches]string{"", "Launched", "Named", "Claimed", "AtGate", "Admitted", "Found", "Running", "Becoming", "Vanished", "Hushed", "Mute", "Replaced", "LateStage", "LateNamed", "LateClaim", "Doubting", "Doubted", "Recall", "RecallGone", "RecallEnds", "RecallReplaced", "Up", "Lived", "StillUp", "Fallen", "CalledOff"}
-	signNames       = [signs]string{"Names", "Claims", "Arrives", "Opens", "Stays", "Locks", "Runs", "Executes", "IsReady", "Fails", "HangsUp", "Exits", "LivesOn", "TimesOut", "Tires", "CallOff"}
-	orderNames      = []string{"ShowLine", "StartWindow", "StopOther", "SayGo", "SayRelease", "SayCancel", "NewTime", "LookCloser", "GrantStop", "GrantWord", "SignalIt", "KillIt", "TakeAway", "QuoteIt"}
-	raiseNames      = [raises]string{"", "Sent", "SentFirst", "Rises", "RisesFirst", "Strays", "Fades", "Fit", "Unfit", "Dead"}
-	keepNames       = [keeps]string{"", "Tending", "Dismissing", "Between", "BetweenEnd", "BetweenAsked", "Clearing", "Pressing", "Killing", "Vacant"}
-	callNames       = [calls]string{"Asked", "Signalled", "EndMissed", "Missed", "Follows", "NoMore", "Overdue", "Cleared"}
-	deedNames       = []string{"Pass", "KeepIt", "PassMiss", "PassAsks", "Ask", "AskRest", "StartPress", "KillRest", "StopPress"}
-	standingNames   = [standings]string{"", "Unsaid", "SaidUp", "Renews", "SaidEnd"}
-	claimNames      = [claims]string{"IsUp", "IsRenewed", "IsEnding"}
-	followNames     = [follows]string{"", "Met", "Held", "Lost", "MetNext", "HeldNext", "Left", "Served", "NotThere", "Unnamed", "Refused"}
-	sightNames      = [sights]string{"Proves", "Misses", "Outlived", "Denies", "Does", "Sees", "SeesOne", "SeesNil", "SeesNot", "SeesYet"}
-	worksNotYet     = "a reload begins only where the worker has begun"
-	beginsOnce      = "the worker begins once"
-	endsOnce        = "the worker ends once, and has to begin before"
-	noHandOver      = "no hand-over is on its way"
-	oneReload       = "there is one reload at a time, and none after one that has gone well"
-	noSuccessor     = "no successor waits for the end of this process"
-	endOfHandOver   = "a process that ends waits until it is clear whose the daemon is"
+	lifeNames          = [lives]string{"", "ComingUp", "CutOff", "Working", "Handing", "HandingOn", "Stopping", "Parting", "Recalled", "Parted", "Finishing"}
+	lifeEventNames     = [lifeEvents]string{"Begin", "End", "WorkerEnded", "Leave", "Hand", "Handed", "Failed", "Depart"}
+	lifeEffectNames    = []string{"Note", "TellStopping", "SayReady", "EndContext", "CancelSuccessor", "PassOn", "CutShort", "Remember", "Repeat", "PassKept", "Refuse"}
+	verdictNames       = [verdicts]string{"", "Early", "Alone", "Open", "OpenLived", "Ready", "Decided", "DecidedLived", "Settled"}
+	verdictEventNames  = [verdictEvents]string{"SetUp", "SaysReady", "Endures", "Decides", "Cancels"}
+	verdictEffectNames = []string{"KeepFiles", "DropStderr", "Announce", "TellReady", "Release", "CancelStart"}
+	takeOverNames      = [takeOvers]string{"", "Rising", "RisingAlone", "Asking", "Took", "Waiting", "Promised", "Counted", "Orphan", "TakingOver", "Daemon", "Dropped", "DroppedAlone"}
+	happeningNames     = [happenings]string{"Works", "Waits", "Granted", "Insist", "Releases", "Leaves", "Asks", "WireEnds", "Gone", "Late", "Cancelled", "Ends", "Done"}
+	actNames           = []string{"AskForLock", "WriteNumber", "SayTook", "Become", "StartTimer", "GiveUp", "SayEnding", "EndSelf", "Settle"}
+	launchNames        = [launches]string{"", "Launched", "Named", "Claimed", "AtGate", "Admitted", "Found", "Running", "Becoming", "Vanished", "Hushed", "Mute", "Replaced", "LateStage", "LateNamed", "LateClaim", "Doubting", "Doubted", "Recall", "RecallGone", "RecallEnds", "RecallReplaced", "Up", "Lived", "StillUp", "Fallen", "CalledOff"}
+	signNames          = [signs]string{"Names", "Claims", "Arrives", "Opens", "Stays", "Locks", "Runs", "Executes", "IsReady", "Fails", "HangsUp", "Exits", "LivesOn", "TimesOut", "Tires", "CallOff"}
+	orderNames         = []string{"ShowLine", "StartWindow", "StopOther", "SayGo", "SayRelease", "SayCancel", "NewTime", "LookCloser", "GrantStop", "GrantWord", "SignalIt", "KillIt", "TakeAway", "QuoteIt"}
+	raiseNames         = [raises]string{"", "Sent", "SentFirst", "Rises", "RisesFirst", "Strays", "Fades", "Fit", "Unfit", "Dead"}
+	keepNames          = [keeps]string{"", "Tending", "Dismissing", "Between", "BetweenEnd", "BetweenAsked", "Clearing", "Pressing", "Killing", "Vacant"}
+	callNames          = [calls]string{"Asked", "Signalled", "EndMissed", "Missed", "Follows", "NoMore", "Overdue", "Cleared"}
+	deedNames          = []string{"Pass", "KeepIt", "PassMiss", "PassAsks", "Ask", "AskRest", "StartPress", "KillRest", "StopPress"}
+	standingNames      = [standings]string{"", "Unsaid", "SaidUp", "Renews", "SaidEnd"}
+	claimNames         = [claims]string{"IsUp", "IsRenewed", "IsEnding"}
+	followNames        = [follows]string{"", "Met", "Held", "Lost", "MetNext", "HeldNext", "Left", "Served", "NotThere", "Unnamed", "Refused"}
+	sightNames         = [sights]string{"Proves", "Misses", "Outlived", "Denies", "Does", "Sees", "SeesOne", "SeesNil", "SeesNot", "SeesYet"}
+	worksNotYet        = "a reload begins only where the worker has begun"
+	beginsOnce         = "the worker begins once"
+	endsOnce           = "the worker ends once, and has to begin before"
+	noHandOver         = "no hand-over is on its way"
+	oneReload          = "there is one reload at a time, and none after one that has gone well"
+	noSuccessor        = "no successor waits for the end of this process"
+	endOfHandOver      = "a process that ends waits until it is clear whose the daemon is"
 )
 
 // impossible says why the pairs that are no rows cannot come.
@@ -527,14 +527,14 @@ func TestEverySightOfADaemonHasARule(t *testing.T) {
 	t.Logf("%d rows, %d pairs that cannot come", rows, int(follows-1)*int(sights)-rows)
 }
 
-func TestAllNewsHaveARule(t *testing.T) {
+func TestEveryEventOfAVerdictHasARule(t *testing.T) {
 	for v := Early; v < verdicts; v++ {
-		for n := range news {
+		for n := range verdictEvents {
 			_, ok := v.Next(n)
 			cannot := n == SetUp && v != Early && v != Alone || (n == SaysReady || n == Endures) && (v == Early || v == Alone) // before the worker
 			cannot = cannot || n == Endures && (v == OpenLived || v == DecidedLived)                                           // once
 			if ok == cannot {
-				t.Errorf("%s, %s: a row: %v", verdictNames[v], newsNames[n], ok)
+				t.Errorf("%s, %s: a row: %v", verdictNames[v], verdictEventNames[n], ok)
 			}
 		}
 	}
@@ -655,14 +655,14 @@ func TestVerdict(t *testing.T) {
 			return
 		}
 		seen[w] = true
-		for n := range news {
+		for n := range verdictEvents {
 			s, ok := w.v.Next(n)
 			if !ok {
 				continue
 			}
 			next := w
 			next.v = s.To
-			at := fmt.Sprintf("%+v, %s", w, newsNames[n])
+			at := fmt.Sprintf("%+v, %s", w, verdictEventNames[n])
 			if n == SetUp {
 				next.complete = true
 			}
@@ -713,7 +713,7 @@ func TestVerdict(t *testing.T) {
 }
 
 // set writes a set of effects.
-func set[T LifeEffect | Answer | Act | Order | Deed | Resort](s T, names []string) string {
+func set[T LifeEffect | VerdictEffect | Act | Order | Deed | Resort](s T, names []string) string {
 	var list []string
 	for i := range bits.Len(uint(s)) {
 		if s>>i&1 != 0 {
@@ -729,9 +729,9 @@ func TestArchitectureShowsTheTables(t *testing.T) {
 		n, ok := Life(s).Next(LifeEvent(e))
 		return int(n.To), set(n.Do, lifeEffectNames), ok
 	}))
-	compare(t, "verdict", table(t, "verdict", "news", verdictNames[:], newsNames[:], func(s, e int) (next int, do string, ok bool) {
-		n, ok := Verdict(s).Next(News(e))
-		return int(n.To), set(n.Do, answerNames), ok
+	compare(t, "verdict", table(t, "verdict", "event", verdictNames[:], verdictEventNames[:], func(s, e int) (next int, do string, ok bool) {
+		n, ok := Verdict(s).Next(VerdictEvent(e))
+		return int(n.To), set(n.Do, verdictEffectNames), ok
 	}))
 	compare(t, "start", table(t, "start", "sign", launchNames[:], signNames[:], func(s, e int) (next int, do string, ok bool) {
 		n, ok := Launch(s).Next(Sign(e))

@@ -41,8 +41,8 @@ var machines = map[string]machine{
 		n, ok := Life(s).Next(LifeEvent(e))
 		return uint8(n.To), fmt.Sprint(uint8(n.To), uint16(n.Do)), ok
 	}},
-	"Verdict": {[]who{aVerdict}, verdictNames[:], newsNames[:], []uint8{uint8(Early)}, func(s, e uint8) (uint8, string, bool) {
-		n, ok := Verdict(s).Next(News(e))
+	"Verdict": {[]who{aVerdict}, verdictNames[:], verdictEventNames[:], []uint8{uint8(Early)}, func(s, e uint8) (uint8, string, bool) {
+		n, ok := Verdict(s).Next(VerdictEvent(e))
 		return uint8(n.To), fmt.Sprint(uint8(n.To), uint16(n.Do)), ok
 	}},
 	"Raise": {[]who{aPredecessor}, raiseNames[:], signNames[:], []uint8{uint8(Sent), uint8(SentFirst)}, func(s, e uint8) (uint8, string, bool) {

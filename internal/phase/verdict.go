@@ -19,41 +19,41 @@ const (
 	verdicts
 )
 
-// News is something that matters to the verdict.
-type News uint8
+// VerdictEvent is something that matters to the verdict.
+type VerdictEvent uint8
 
-// The news.
+// The events of a verdict.
 const (
-	SetUp     News = iota // nothing of the set-up can fail any more
-	SaysReady             // the worker does
-	Endures               // it has lived through the window
-	Decides               // the launcher does, or it is gone
-	Cancels               // the launcher does
+	SetUp     VerdictEvent = iota // nothing of the set-up can fail any more
+	SaysReady                     // the worker does
+	Endures                       // it has lived through the window
+	Decides                       // the launcher does, or it is gone
+	Cancels                       // the launcher does
 
-	news
+	verdictEvents
 )
 
-// Answer is what follows from news: a set of the following.
-type Answer uint8
+// VerdictEffect is what follows from an event: a set of the following.
+type VerdictEffect uint8
 
 // What can follow.
 const (
-	KeepFiles   Answer = 1 << iota // forget how to take the set-up back
-	DropStderr                     // nothing more is written to what is the launcher's
-	Announce                       // tell the service manager, unless the daemon ends
-	TellReady                      // tell the launcher
-	Release                        // the daemon may go on without the launcher
-	CancelStart                    // end, and take the set-up back
+	KeepFiles   VerdictEffect = 1 << iota // forget how to take the set-up back
+	DropStderr                            // nothing more is written to what is the launcher's
+	Announce                              // tell the service manager, unless the daemon ends
+	TellReady                             // tell the launcher
+	Release                               // the daemon may go on without the launcher
+	CancelStart                           // end, and take the set-up back
 )
 
-// Turn is what news lead to. The zero Turn stands for what cannot happen.
-type Turn struct {
+// VerdictStep is what an event leads to. The zero VerdictStep stands for what cannot happen.
+type VerdictStep struct {
 	To Verdict
-	Do Answer
+	Do VerdictEffect
 }
 
 // The rules of a verdict. Ready wins over a cancelled start.
-var verdict = [verdicts][news]Turn{
+var verdict = [verdicts][verdictEvents]VerdictStep{
 	Early: {
 		SetUp:   {Open, 0},
 		Decides: {Alone, DropStderr | Release},
@@ -100,13 +100,13 @@ var verdict = [verdicts][news]Turn{
 	},
 }
 
-// Next is the turn that follows from the news; ok is false if they cannot come in that
+// Next is the step that follows from the event; ok is false if it cannot come in that
 // state, and then nothing follows.
-func (v Verdict) Next(n News) (t Turn, ok bool) {
-	if t = verdict[v][n]; t.To == 0 {
-		return Turn{v, 0}, false
+func (v Verdict) Next(e VerdictEvent) (s VerdictStep, ok bool) {
+	if s = verdict[v][e]; s.To == 0 {
+		return VerdictStep{v, 0}, false
 	}
-	return t, true
+	return s, true
 }
 
 // Undecided reports whether the launcher still waits for the outcome.

@@ -218,7 +218,7 @@ func (w world) oldLives() bool { return w.at != gone }
 type rules struct {
 	life    func(Life, LifeEvent) (LifeStep, bool)
 	take    func(TakeOver, Happening) (Move, bool)
-	verdict func(Verdict, News) (Turn, bool)
+	verdict func(Verdict, VerdictEvent) (VerdictStep, bool)
 	launch  func(Launch, Sign) (Course, bool)
 	raise   func(Raise, Sign) (Raising, bool)
 	keep    func(Keep, Call) (Turnout, bool)
@@ -301,7 +301,7 @@ func (k walker) step(w *world, e LifeEvent) LifeEffect {
 		w.told = true
 	}
 	if s.Do&SayReady != 0 && w.launched() && w.verdict == Open {
-		k.news(w, SaysReady)
+		k.verdictStep(w, SaysReady)
 	}
 	if s.Do&Remember != 0 {
 		w.kept = true
@@ -890,11 +890,11 @@ func (w world) comes() (n int) {
 	return n
 }
 
-func (k walker) news(w *world, n News) {
+func (k walker) verdictStep(w *world, n VerdictEvent) {
 	k.took(taken{aVerdict, uint8(w.verdict), uint8(n)})
 	t, ok := k.verdict(w.verdict, n)
 	if !ok {
-		k.bad(*w, "verdict: "+newsNames[n])
+		k.bad(*w, "verdict: "+verdictEventNames[n])
 	}
 	w.verdict = t.To
 	if t.Do&TellReady != 0 {
@@ -972,7 +972,7 @@ func (k walker) nextBirth(w world, add func(func(*world))) {
 				n.say(claimsIt)
 				if !n.dWire {
 					n.opened = true
-					k.news(n, Decides)
+					k.verdictStep(n, Decides)
 				}
 			})
 			if w.dWire && !w.own { // it closes what it has not opened
@@ -996,7 +996,7 @@ func (k walker) nextBirth(w world, add func(func(*world))) {
 		case hasLock:
 			add(func(n *world) {
 				n.start = begun
-				k.news(n, SetUp)
+				k.verdictStep(n, SetUp)
 				n.say(runsIt)
 				k.step(n, Begin)
 			})
@@ -1017,7 +1017,7 @@ func (k walker) nextBirth(w world, add func(func(*world))) {
 				break
 			}
 			if !w.verdict.SaidReady() && !w.old.Ending() {
-				add(func(n *world) { n.said = true; k.news(n, SaysReady) })
+				add(func(n *world) { n.said = true; k.verdictStep(n, SaysReady) })
 			}
 		}
 		if w.start < begun && (w.start != gated || w.opened) && !w.own {
@@ -1037,11 +1037,11 @@ func (k walker) nextBirth(w world, add func(func(*world))) {
 		case first == goesIt:
 			add(func(n *world) { n.toD, n.opened = rest, true })
 		case first == releasesIt:
-			add(func(n *world) { n.toD, n.dWire, n.opened = 0, false, true; k.news(n, Decides) })
+			add(func(n *world) { n.toD, n.dWire, n.opened = 0, false, true; k.verdictStep(n, Decides) })
 		case first == cancelsIt:
-			add(func(n *world) { n.toD = rest; k.news(n, Cancels) })
+			add(func(n *world) { n.toD = rest; k.verdictStep(n, Cancels) })
 		case !w.launcher && !k.faults.deaf:
-			add(func(n *world) { n.dWire, n.opened = false, true; k.news(n, Decides) })
+			add(func(n *world) { n.dWire, n.opened = false, true; k.verdictStep(n, Decides) })
 		}
 	}
 }
@@ -1474,10 +1474,10 @@ func TestWalkFindsMistakes(t *testing.T) {
 			}
 		}
 	}
-	hears := func(v Verdict, n News, to Turn) change {
+	hears := func(v Verdict, n VerdictEvent, to VerdictStep) change {
 		return func(r *rules, _ *faults) {
 			before := r.verdict
-			r.verdict = func(w Verdict, m News) (Turn, bool) {
+			r.verdict = func(w Verdict, m VerdictEvent) (VerdictStep, bool) {
 				if w == v && m == n {
 					return to, true
 				}
@@ -1514,8 +1514,8 @@ func TestWalkFindsMistakes(t *testing.T) {
 		{"a start whose program closes the wire waits for ever", detached, mended, both(launched(Vanished, TimesOut, Course{LateNamed, LookCloser}), launched(Vanished, Tires, Course{LateNamed, LookCloser}))},
 		{"a start fails of a daemon that goes on", detached, mended, launched(Named, HangsUp, Course{Fallen, 0})},
 		{"a start whose time is over waits for who does not claim", detached, false, launched(LateNamed, Tires, Course{LateNamed, 0})},
-		{"a daemon that is ready is cancelled", detached, mended, hears(Ready, Cancels, Turn{Ready, CancelStart})},
-		{"a daemon does not let go of a launcher that has vanished", detached, mended, hears(Open, Decides, Turn{Open, 0})},
+		{"a daemon that is ready is cancelled", detached, mended, hears(Ready, Cancels, VerdictStep{Ready, CancelStart})},
+		{"a daemon does not let go of a launcher that has vanished", detached, mended, hears(Open, Decides, VerdictStep{Open, 0})},
 		{"nor does it hear that", detached, false, func(_ *rules, f *faults) { f.deaf = true }},
 		{"a signal during the hand-over ends the old process", kept, mended, lives(Handing, End, LifeStep{Stopping, EndContext})},
 		{"a worker that returns during the hand-over ends the daemon", managed, mended, lives(Handing, WorkerEnded, LifeStep{Stopping, TellStopping})},
