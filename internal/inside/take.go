@@ -134,30 +134,30 @@ func (s *succession) pending() bool { return s != nil && s.state().Pending() }
 // others: the predecessor is the daemon still, or will be again if this process fails.
 func (s *succession) others() bool { return s != nil && s.state().Others() }
 
-// move makes the move that the happening leads to, and gives what follows.
-func (s *succession) move(h phase.Happening) (do phase.Act, ok bool) {
+// step takes the step that the event leads to, and gives what follows.
+func (s *succession) step(e phase.TakeOverEvent) (do phase.TakeOverEffect, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m, ok := s.phase.Next(h)
-	phase.Taken(s, "TakeOver", uint8(s.phase), uint8(h), uint8(m.To), uint16(m.Do))
+	m, ok := s.phase.Next(e)
+	phase.Taken(s, "TakeOver", uint8(s.phase), uint8(e), uint8(m.To), uint16(m.Do))
 	s.phase = m.To
 	return m.Do, ok
 }
 
-// happens makes a move, and does what follows from it.
-func (l *Life) happens(h phase.Happening) { l.follow(l.next(h)) }
+// happens takes a step, and does what follows from it.
+func (l *Life) happens(e phase.TakeOverEvent) { l.follow(l.next(e)) }
 
-// next makes a move, and gives what follows. It does not wait.
-func (l *Life) next(h phase.Happening) phase.Act {
-	do, ok := l.succession.move(h)
+// next takes a step, and gives what follows. It does not wait.
+func (l *Life) next(e phase.TakeOverEvent) phase.TakeOverEffect {
+	do, ok := l.succession.step(e)
 	if !ok {
-		l.complainSoon("take over", fmt.Errorf("happening %d cannot come in state %d", h, l.succession.state()))
+		l.complainSoon("take over", fmt.Errorf("event %d cannot come in state %d", e, l.succession.state()))
 	}
 	return do
 }
 
-// follow does what follows from a move. No lock is held: some of it waits.
-func (l *Life) follow(do phase.Act) {
+// follow does what follows from a step. No lock is held: some of it waits.
+func (l *Life) follow(do phase.TakeOverEffect) {
 	s := l.succession
 	if do&phase.AskForLock != 0 {
 		go func() {

@@ -12,33 +12,33 @@ import (
 var update = flag.Bool("update", false, "write the tables of docs/ARCHITECTURE.md")
 
 var (
-	lifeNames          = [lives]string{"", "ComingUp", "CutOff", "Working", "Handing", "HandingOn", "Stopping", "Parting", "Recalled", "Parted", "Finishing"}
-	lifeEventNames     = [lifeEvents]string{"Begin", "End", "WorkerEnded", "Leave", "Hand", "Handed", "Failed", "Depart"}
-	lifeEffectNames    = []string{"Note", "TellStopping", "SayReady", "EndContext", "CancelSuccessor", "PassOn", "CutShort", "Remember", "Repeat", "PassKept", "Refuse"}
-	verdictNames       = [verdicts]string{"", "Early", "Alone", "Open", "OpenLived", "Ready", "Decided", "DecidedLived", "Settled"}
-	verdictEventNames  = [verdictEvents]string{"SetUp", "SaysReady", "Endures", "Decides", "Cancels"}
-	verdictEffectNames = []string{"KeepFiles", "DropStderr", "Announce", "TellReady", "Release", "CancelStart"}
-	takeOverNames      = [takeOvers]string{"", "Rising", "RisingAlone", "Asking", "Took", "Waiting", "Promised", "Counted", "Orphan", "TakingOver", "Daemon", "Dropped", "DroppedAlone"}
-	happeningNames     = [happenings]string{"Works", "Waits", "Granted", "Insist", "Releases", "Leaves", "Asks", "WireEnds", "Gone", "Late", "Cancelled", "Ends", "Done"}
-	actNames           = []string{"AskForLock", "WriteNumber", "SayTook", "Become", "StartTimer", "GiveUp", "SayEnding", "EndSelf", "Settle"}
-	launchNames        = [launches]string{"", "Launched", "Named", "Claimed", "AtGate", "Admitted", "Found", "Running", "Becoming", "Vanished", "Hushed", "Mute", "Replaced", "LateStage", "LateNamed", "LateClaim", "Doubting", "Doubted", "Recall", "RecallGone", "RecallEnds", "RecallReplaced", "Up", "Lived", "StillUp", "Fallen", "CalledOff"}
-	signNames          = [signs]string{"Names", "Claims", "Arrives", "Opens", "Stays", "Locks", "Runs", "Executes", "IsReady", "Fails", "HangsUp", "Exits", "LivesOn", "TimesOut", "Tires", "CallOff"}
-	orderNames         = []string{"ShowLine", "StartWindow", "StopOther", "SayGo", "SayRelease", "SayCancel", "NewTime", "LookCloser", "GrantStop", "GrantWord", "SignalIt", "KillIt", "TakeAway", "QuoteIt"}
-	raiseNames         = [raises]string{"", "Sent", "SentFirst", "Rises", "RisesFirst", "Strays", "Fades", "Fit", "Unfit", "Dead"}
-	keepNames          = [keeps]string{"", "Tending", "Dismissing", "Between", "BetweenEnd", "BetweenAsked", "Clearing", "Pressing", "Killing", "Vacant"}
-	callNames          = [calls]string{"Asked", "Signalled", "EndMissed", "Missed", "Follows", "NoMore", "Overdue", "Cleared"}
-	deedNames          = []string{"Pass", "KeepIt", "PassMiss", "PassAsks", "Ask", "AskRest", "StartPress", "KillRest", "StopPress"}
-	standingNames      = [standings]string{"", "Unsaid", "SaidUp", "Renews", "SaidEnd"}
-	claimNames         = [claims]string{"IsUp", "IsRenewed", "IsEnding"}
-	followNames        = [follows]string{"", "Met", "Held", "Lost", "MetNext", "HeldNext", "Left", "Served", "NotThere", "Unnamed", "Refused"}
-	sightNames         = [sights]string{"Proves", "Misses", "Outlived", "Denies", "Does", "Sees", "SeesOne", "SeesNil", "SeesNot", "SeesYet"}
-	worksNotYet        = "a reload begins only where the worker has begun"
-	beginsOnce         = "the worker begins once"
-	endsOnce           = "the worker ends once, and has to begin before"
-	noHandOver         = "no hand-over is on its way"
-	oneReload          = "there is one reload at a time, and none after one that has gone well"
-	noSuccessor        = "no successor waits for the end of this process"
-	endOfHandOver      = "a process that ends waits until it is clear whose the daemon is"
+	lifeNames           = [lives]string{"", "ComingUp", "CutOff", "Working", "Handing", "HandingOn", "Stopping", "Parting", "Recalled", "Parted", "Finishing"}
+	lifeEventNames      = [lifeEvents]string{"Begin", "End", "WorkerEnded", "Leave", "Hand", "Handed", "Failed", "Depart"}
+	lifeEffectNames     = []string{"Note", "TellStopping", "SayReady", "EndContext", "CancelSuccessor", "PassOn", "CutShort", "Remember", "Repeat", "PassKept", "Refuse"}
+	verdictNames        = [verdicts]string{"", "Early", "Alone", "Open", "OpenLived", "Ready", "Decided", "DecidedLived", "Settled"}
+	verdictEventNames   = [verdictEvents]string{"SetUp", "SaysReady", "Endures", "Decides", "Cancels"}
+	verdictEffectNames  = []string{"KeepFiles", "DropStderr", "Announce", "TellReady", "Release", "CancelStart"}
+	takeOverNames       = [takeOvers]string{"", "Rising", "RisingAlone", "Asking", "Took", "Waiting", "Promised", "Counted", "Orphan", "TakingOver", "Daemon", "Dropped", "DroppedAlone"}
+	takeOverEventNames  = [takeOverEvents]string{"Works", "Waits", "Granted", "Insist", "Releases", "Leaves", "Asks", "WireEnds", "Gone", "Late", "Cancelled", "Ends", "Done"}
+	takeOverEffectNames = []string{"AskForLock", "WriteNumber", "SayTook", "Become", "StartTimer", "GiveUp", "SayEnding", "EndSelf", "Settle"}
+	launchNames         = [launches]string{"", "Launched", "Named", "Claimed", "AtGate", "Admitted", "Found", "Running", "Becoming", "Vanished", "Hushed", "Mute", "Replaced", "LateStage", "LateNamed", "LateClaim", "Doubting", "Doubted", "Recall", "RecallGone", "RecallEnds", "RecallReplaced", "Up", "Lived", "StillUp", "Fallen", "CalledOff"}
+	signNames           = [signs]string{"Names", "Claims", "Arrives", "Opens", "Stays", "Locks", "Runs", "Executes", "IsReady", "Fails", "HangsUp", "Exits", "LivesOn", "TimesOut", "Tires", "CallOff"}
+	orderNames          = []string{"ShowLine", "StartWindow", "StopOther", "SayGo", "SayRelease", "SayCancel", "NewTime", "LookCloser", "GrantStop", "GrantWord", "SignalIt", "KillIt", "TakeAway", "QuoteIt"}
+	raiseNames          = [raises]string{"", "Sent", "SentFirst", "Rises", "RisesFirst", "Strays", "Fades", "Fit", "Unfit", "Dead"}
+	keepNames           = [keeps]string{"", "Tending", "Dismissing", "Between", "BetweenEnd", "BetweenAsked", "Clearing", "Pressing", "Killing", "Vacant"}
+	callNames           = [calls]string{"Asked", "Signalled", "EndMissed", "Missed", "Follows", "NoMore", "Overdue", "Cleared"}
+	deedNames           = []string{"Pass", "KeepIt", "PassMiss", "PassAsks", "Ask", "AskRest", "StartPress", "KillRest", "StopPress"}
+	standingNames       = [standings]string{"", "Unsaid", "SaidUp", "Renews", "SaidEnd"}
+	claimNames          = [claims]string{"IsUp", "IsRenewed", "IsEnding"}
+	followNames         = [follows]string{"", "Met", "Held", "Lost", "MetNext", "HeldNext", "Left", "Served", "NotThere", "Unnamed", "Refused"}
+	sightNames          = [sights]string{"Proves", "Misses", "Outlived", "Denies", "Does", "Sees", "SeesOne", "SeesNil", "SeesNot", "SeesYet"}
+	worksNotYet         = "a reload begins only where the worker has begun"
+	beginsOnce          = "the worker begins once"
+	endsOnce            = "the worker ends once, and has to begin before"
+	noHandOver          = "no hand-over is on its way"
+	oneReload           = "there is one reload at a time, and none after one that has gone well"
+	noSuccessor         = "no successor waits for the end of this process"
+	endOfHandOver       = "a process that ends waits until it is clear whose the daemon is"
 )
 
 // impossible says why the pairs that are no rows cannot come.
@@ -74,10 +74,10 @@ func TestEveryEventOfALifeHasARule(t *testing.T) {
 }
 
 // Every pair of a take-over is a row, or cannot come.
-func TestEveryHappeningOfATakeOverHasARule(t *testing.T) {
+func TestEveryEventOfATakeOverHasARule(t *testing.T) {
 	rows := 0
 	for s := Rising; s < takeOvers; s++ {
-		for h := range happenings {
+		for h := range takeOverEvents {
 			_, ok := s.Next(h)
 			why := ""
 			rising := s == Rising || s == RisingAlone
@@ -114,11 +114,11 @@ func TestEveryHappeningOfATakeOverHasARule(t *testing.T) {
 				rows++
 			}
 			if ok == (why != "") {
-				t.Errorf("%s, %s: a row: %v; cannot come, because %q", takeOverNames[s], happeningNames[h], ok, why)
+				t.Errorf("%s, %s: a row: %v; cannot come, because %q", takeOverNames[s], takeOverEventNames[h], ok, why)
 			}
 		}
 	}
-	t.Logf("%d rows, %d pairs that cannot come", rows, int(takeOvers-1)*int(happenings)-rows)
+	t.Logf("%d rows, %d pairs that cannot come", rows, int(takeOvers-1)*int(takeOverEvents)-rows)
 }
 
 // Every pair of a start is a row, or cannot come.
@@ -713,7 +713,7 @@ func TestVerdict(t *testing.T) {
 }
 
 // set writes a set of effects.
-func set[T LifeEffect | VerdictEffect | Act | Order | Deed | Resort](s T, names []string) string {
+func set[T LifeEffect | VerdictEffect | TakeOverEffect | Order | Deed | Resort](s T, names []string) string {
 	var list []string
 	for i := range bits.Len(uint(s)) {
 		if s>>i&1 != 0 {
@@ -757,9 +757,9 @@ func TestArchitectureShowsTheTables(t *testing.T) {
 		n, ok := Plea(s).Next(Echo(e))
 		return int(n.To), set(n.Do, resortNames), ok
 	}))
-	compare(t, "take-over", table(t, "take-over", "what happens", takeOverNames[:], happeningNames[:], func(s, e int) (next int, do string, ok bool) {
-		n, ok := TakeOver(s).Next(Happening(e))
-		return int(n.To), set(n.Do, actNames), ok
+	compare(t, "take-over", table(t, "take-over", "event", takeOverNames[:], takeOverEventNames[:], func(s, e int) (next int, do string, ok bool) {
+		n, ok := TakeOver(s).Next(TakeOverEvent(e))
+		return int(n.To), set(n.Do, takeOverEffectNames), ok
 	}))
 }
 

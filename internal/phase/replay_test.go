@@ -53,8 +53,8 @@ var machines = map[string]machine{
 		n, ok := Launch(s).Next(Sign(e))
 		return uint8(n.To), fmt.Sprint(uint8(n.To), uint16(n.Do)), ok
 	}},
-	"TakeOver": {[]who{aSuccessor}, takeOverNames[:], happeningNames[:], []uint8{uint8(Rising)}, func(s, e uint8) (uint8, string, bool) {
-		n, ok := TakeOver(s).Next(Happening(e))
+	"TakeOver": {[]who{aSuccessor}, takeOverNames[:], takeOverEventNames[:], []uint8{uint8(Rising)}, func(s, e uint8) (uint8, string, bool) {
+		n, ok := TakeOver(s).Next(TakeOverEvent(e))
 		return uint8(n.To), fmt.Sprint(uint8(n.To), uint16(n.Do)), ok
 	}},
 	"Keep": {[]who{aKeeper}, keepNames[:], callNames[:], []uint8{uint8(Tending)}, func(s, e uint8) (uint8, string, bool) {

@@ -24,52 +24,52 @@ const (
 	takeOvers
 )
 
-// Happening is something that happens to a take-over.
-type Happening uint8
+// TakeOverEvent is something that happens to a take-over.
+type TakeOverEvent uint8
 
-// What can happen.
+// The events of a take-over.
 const (
-	Works     Happening = iota // the set-up is done; the worker begins
-	Waits                      // the set-up is done; the worker has to wait
-	Granted                    // the kernel gives the lock to this process
-	Insist                     // the predecessor has let go of the lock, but somebody else is in the way
-	Releases                   // the predecessor lets go
-	Leaves                     // the predecessor begins to end
-	Asks                       // the predecessor is about to end: does this process take over then?
-	WireEnds                   // the predecessor is dead, or will be in a moment
-	Gone                       // the predecessor's process is gone
-	Late                       // in the time of a stop it has not gone, and is not gone now
-	Cancelled                  // the predecessor wants no successor
-	Ends                       // this process ends
-	Done                       // what was to be done to become the daemon is done
+	Works     TakeOverEvent = iota // the set-up is done; the worker begins
+	Waits                          // the set-up is done; the worker has to wait
+	Granted                        // the kernel gives the lock to this process
+	Insist                         // the predecessor has let go of the lock, but somebody else is in the way
+	Releases                       // the predecessor lets go
+	Leaves                         // the predecessor begins to end
+	Asks                           // the predecessor is about to end: does this process take over then?
+	WireEnds                       // the predecessor is dead, or will be in a moment
+	Gone                           // the predecessor's process is gone
+	Late                           // in the time of a stop it has not gone, and is not gone now
+	Cancelled                      // the predecessor wants no successor
+	Ends                           // this process ends
+	Done                           // what was to be done to become the daemon is done
 
-	happenings
+	takeOverEvents
 )
 
-// Act is what follows: a set of the following.
-type Act uint16
+// TakeOverEffect is what follows from an event: a set of the following.
+type TakeOverEffect uint16
 
 // What can follow. Whoever does it does it in this order.
 const (
-	AskForLock  Act = 1 << iota // wait for the lock: Granted
-	WriteNumber                 // write this process's number, whoever has the lock
-	SayTook                     // tell the predecessor
-	Become                      // become the daemon: Done
-	StartTimer                  // Late, when the time of a stop is over
-	GiveUp                      // tell who asked for the reload: the predecessor does not end
-	SayEnding                   // the same: the daemon is on its way out
-	EndSelf                     // end this process, and take its set-up back
-	Settle                      // who waits for the outcome need not wait any more
+	AskForLock  TakeOverEffect = 1 << iota // wait for the lock: Granted
+	WriteNumber                            // write this process's number, whoever has the lock
+	SayTook                                // tell the predecessor
+	Become                                 // become the daemon: Done
+	StartTimer                             // Late, when the time of a stop is over
+	GiveUp                                 // tell who asked for the reload: the predecessor does not end
+	SayEnding                              // the same: the daemon is on its way out
+	EndSelf                                // end this process, and take its set-up back
+	Settle                                 // who waits for the outcome need not wait any more
 )
 
-// Move is what something leads to. The zero Move stands for what cannot happen.
-type Move struct {
+// TakeOverStep is what an event leads to. The zero TakeOverStep stands for what cannot happen.
+type TakeOverStep struct {
 	To TakeOver
-	Do Act
+	Do TakeOverEffect
 }
 
 // The rules of a take-over.
-var takeOver = [takeOvers][happenings]Move{
+var takeOver = [takeOvers][takeOverEvents]TakeOverStep{
 	Rising: {
 		Works:     {Asking, AskForLock},
 		Waits:     {Waiting, 0},
@@ -167,13 +167,13 @@ var takeOver = [takeOvers][happenings]Move{
 	},
 }
 
-// Next is the move that follows; ok is false if that cannot happen in this state, and then
+// Next is the step that follows from the event; ok is false if it cannot come in this state, and then
 // nothing follows.
-func (t TakeOver) Next(h Happening) (m Move, ok bool) {
-	if m = takeOver[t][h]; m.To == 0 {
-		return Move{t, 0}, false
+func (t TakeOver) Next(e TakeOverEvent) (s TakeOverStep, ok bool) {
+	if s = takeOver[t][e]; s.To == 0 {
+		return TakeOverStep{t, 0}, false
 	}
-	return m, true
+	return s, true
 }
 
 // Pending reports whether this process is not the daemon.

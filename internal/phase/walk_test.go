@@ -54,8 +54,8 @@ const (
 
 // What it is for who hears it.
 var (
-	happening = [...]Happening{leaving: Leaves, asks: Asks, release: Releases, goOn: Insist, cancelled: Cancelled}
-	heardAs   = [...]Sign{names: Names, claimsIt: Claims, arrives: Arrives, locksIt: Locks, runsIt: Runs, executes: Executes, readyIt: IsReady, failsIt: Fails}
+	takeOverEvent = [...]TakeOverEvent{leaving: Leaves, asks: Asks, release: Releases, goOn: Insist, cancelled: Cancelled}
+	heardAs       = [...]Sign{names: Names, claimsIt: Claims, arrives: Arrives, locksIt: Locks, runsIt: Runs, executes: Executes, readyIt: IsReady, failsIt: Fails}
 )
 
 // kind is who is there beside the daemon.
@@ -217,7 +217,7 @@ func (w world) oldLives() bool { return w.at != gone }
 
 type rules struct {
 	life    func(Life, LifeEvent) (LifeStep, bool)
-	take    func(TakeOver, Happening) (Move, bool)
+	take    func(TakeOver, TakeOverEvent) (TakeOverStep, bool)
 	verdict func(Verdict, VerdictEvent) (VerdictStep, bool)
 	launch  func(Launch, Sign) (Course, bool)
 	raise   func(Raise, Sign) (Raising, bool)
@@ -318,17 +318,17 @@ func (k walker) signalled(w *world) {
 	}
 }
 
-func (k walker) happens(w *world, h Happening) {
+func (k walker) takeOverStep(w *world, h TakeOverEvent) {
 	k.took(taken{aSuccessor, uint8(w.take), uint8(h)})
 	m, ok := k.take(w.take, h)
 	if !ok {
-		k.bad(*w, "new: "+happeningNames[h])
+		k.bad(*w, "new: "+takeOverEventNames[h])
 	}
 	w.take = m.To
 	k.follow(w, m.Do)
 }
 
-func (k walker) follow(w *world, do Act) {
+func (k walker) follow(w *world, do TakeOverEffect) {
 	if do&AskForLock != 0 {
 		w.waits = true
 	}
@@ -670,15 +670,15 @@ func (k walker) each(w world, yield func(world)) {
 			add(func(n *world) { n.crashed = true; n.lost() })
 		}
 		first, rest := word(w.toNew&15), w.toNew>>4
-		if h := happening[first]; first != 0 {
+		if h := takeOverEvent[first]; first != 0 {
 			add(func(n *world) {
 				n.toNew = rest
-				k.happens(n, h)
+				k.takeOverStep(n, h)
 				n.wire = n.wire && h != Releases // nobody listens any more
 			})
 		}
 		if w.wire && !w.oldLives() && first == 0 {
-			add(func(n *world) { n.wire = false; k.happens(n, WireEnds) })
+			add(func(n *world) { n.wire = false; k.takeOverStep(n, WireEnds) })
 		}
 		if !w.setUp {
 			add(func(n *world) {
@@ -686,9 +686,9 @@ func (k walker) each(w world, yield func(world)) {
 				n.tells(claimsIt)
 				n.tells(runsIt)
 				if n.first {
-					k.happens(n, Works)
+					k.takeOverStep(n, Works)
 				} else {
-					k.happens(n, Waits)
+					k.takeOverStep(n, Waits)
 				}
 			})
 			if !w.own && w.oldLives() {
@@ -702,17 +702,17 @@ func (k walker) each(w world, yield func(world)) {
 			add(func(n *world) { n.tells(readyIt) })
 		}
 		if w.waits && !w.lockOld {
-			add(func(n *world) { n.lockNew, n.waits = true, false; k.happens(n, Granted) })
+			add(func(n *world) { n.lockNew, n.waits = true, false; k.takeOverStep(n, Granted) })
 		}
 		if !w.first && w.setUp && !w.oldLives() && w.take != TakingOver && w.take != Daemon {
-			add(func(n *world) { k.happens(n, Gone) })
+			add(func(n *world) { k.takeOverStep(n, Gone) })
 		}
 		if w.timer && (w.oldLives() || k.faults.lateDead) { // else it is Gone instead
-			add(func(n *world) { n.timer = false; k.happens(n, Late) })
+			add(func(n *world) { n.timer = false; k.takeOverStep(n, Late) })
 		}
 		if w.take == TakingOver {
 			add(func(n *world) {
-				k.happens(n, Done)
+				k.takeOverStep(n, Done)
 				n.was = true
 				if n.kind == managed && n.unit == 1 {
 					n.unit = 2
@@ -733,7 +733,7 @@ func (k walker) each(w world, yield func(world)) {
 			add(func(n *world) { n.lost() })
 		}
 		if w.end == ended {
-			add(func(n *world) { n.end = saidSo; k.happens(n, Ends) })
+			add(func(n *world) { n.end = saidSo; k.takeOverStep(n, Ends) })
 		}
 		if w.end == saidSo && w.take != Took && w.take != TakingOver { // else it waits until it is clear
 			add(func(n *world) { n.lost() })
@@ -1532,9 +1532,9 @@ func TestWalkFindsMistakes(t *testing.T) {
 		{"a daemon that is to end brings up another successor", kept, mended, func(_ *rules, f *faults) { f.again = true }},
 		{"a successor gives up in the moment in which the old process dies", bare, mended, func(r *rules, f *faults) {
 			f.lateDead = true
-			r.take = func(s TakeOver, h Happening) (Move, bool) {
+			r.take = func(s TakeOver, h TakeOverEvent) (TakeOverStep, bool) {
 				if s == Orphan && h == Late {
-					return Move{Dropped, GiveUp | Settle}, true
+					return TakeOverStep{Dropped, GiveUp | Settle}, true
 				}
 				return s.Next(h)
 			}
@@ -1614,21 +1614,21 @@ func TestWalkFindsWhatIsWrong(t *testing.T) {
 	for _, tt := range []struct {
 		what string
 		s    TakeOver
-		h    Happening
-		to   Move
+		h    TakeOverEvent
+		to   TakeOverStep
 	}{
-		{"it has said that it takes over, and ends", Took, Ends, Move{Dropped, Settle}},
-		{"it loses its patience when the predecessor counts on it", Counted, Late, Move{Dropped, GiveUp | Settle}},
-		{"it does not answer", Promised, Asks, Move{Counted, 0}},
-		{"it does not say that it has the lock", Asking, Granted, Move{Took, 0}},
-		{"it is the daemon before the old one has let go", Asking, Granted, Move{TakingOver, SayTook | Become}},
-		{"it works while the old one does", Waiting, Leaves, Move{TakingOver, Become}},
-		{"the death of the old one is not heard", Asking, WireEnds, Move{Asking, 0}},
-		{"the death of the old one ends it", Took, WireEnds, Move{Dropped, EndSelf | Settle}},
-		{"the end of the old one is not heard", Orphan, Gone, Move{Orphan, 0}},
-		{"a dead predecessor's words are no happening", Daemon, Asks, Move{}},
+		{"it has said that it takes over, and ends", Took, Ends, TakeOverStep{Dropped, Settle}},
+		{"it loses its patience when the predecessor counts on it", Counted, Late, TakeOverStep{Dropped, GiveUp | Settle}},
+		{"it does not answer", Promised, Asks, TakeOverStep{Counted, 0}},
+		{"it does not say that it has the lock", Asking, Granted, TakeOverStep{Took, 0}},
+		{"it is the daemon before the old one has let go", Asking, Granted, TakeOverStep{TakingOver, SayTook | Become}},
+		{"it works while the old one does", Waiting, Leaves, TakeOverStep{TakingOver, Become}},
+		{"the death of the old one is not heard", Asking, WireEnds, TakeOverStep{Asking, 0}},
+		{"the death of the old one ends it", Took, WireEnds, TakeOverStep{Dropped, EndSelf | Settle}},
+		{"the end of the old one is not heard", Orphan, Gone, TakeOverStep{Orphan, 0}},
+		{"a dead predecessor's words are no event", Daemon, Asks, TakeOverStep{}},
 	} {
-		take := func(s TakeOver, h Happening) (Move, bool) {
+		take := func(s TakeOver, h TakeOverEvent) (TakeOverStep, bool) {
 			if s == tt.s && h == tt.h {
 				return tt.to, tt.to.To != 0
 			}
