@@ -73,7 +73,7 @@ type Watch interface {
 	Address() string
 	// Watch gives what is seen of the program, once the daemon is that or dead; limit is
 	// derived from ctx, the caller's.
-	Watch(ctx, limit context.Context, a *Attempt) (phase.Sign, error)
+	Watch(ctx, limit context.Context, a *Attempt) (phase.LaunchEvent, error)
 	// Tell adds what the program had to say to the error, if it is one of a start's. What
 	// Watch gives has it.
 	Tell(a *Attempt, err error)
@@ -246,7 +246,7 @@ func (a *Attempt) end(ok bool) {
 	}
 }
 
-// wait gives the verdict. An error of the daemon's own comes with the sign that says so.
+// wait gives the verdict. An error of the daemon's own comes with the event that says so.
 func (a *Attempt) wait(ctx context.Context, timeout time.Duration) (ready bool, err error) {
 	limit, stop := context.WithTimeout(ctx, timeout)
 	defer func() { stop() }()
@@ -254,13 +254,13 @@ func (a *Attempt) wait(ctx context.Context, timeout time.Duration) (ready bool, 
 		stop()
 		limit, stop = context.WithTimeout(ctx, time)
 	}
-	var do phase.Order
+	var do phase.LaunchEffect
 	for !a.Phase.Over() {
-		sign, said := a.await(ctx, limit)
+		event, said := a.await(ctx, limit)
 		if said != nil {
 			err = said
 		}
-		switch do = a.step(sign); {
+		switch do = a.step(event); {
 		case do&phase.NewTime != 0:
 			grant(ctx, timeout)
 		case do&phase.LookCloser != 0:
@@ -291,8 +291,8 @@ func (a *Attempt) wait(ctx context.Context, timeout time.Duration) (ready bool, 
 
 // await gives what is seen next, in a state in which there is something to wait for. limit
 // is what the state grants.
-func (a *Attempt) await(ctx, limit context.Context) (phase.Sign, error) {
-	over := func() phase.Sign {
+func (a *Attempt) await(ctx, limit context.Context) (phase.LaunchEvent, error) {
+	over := func() phase.LaunchEvent {
 		switch {
 		case a.Phase.Recalled():
 			return phase.Tires
@@ -356,8 +356,8 @@ func (a *Attempt) await(ctx, limit context.Context) (phase.Sign, error) {
 			if err != nil {
 				break
 			}
-			if sign, is, err := a.Hear(m); is {
-				return sign, err
+			if event, is, err := a.Hear(m); is {
+				return event, err
 			}
 		}
 	}
@@ -378,14 +378,14 @@ func (a *Attempt) cancelledEarly() bool {
 	return code == -int(syscall.SIGINT) || code == -int(syscall.SIGTERM)
 }
 
-// step takes the step that the sign leads to, and does what follows from it, but for the
+// step takes the step that the event leads to, and does what follows from it, but for the
 // clocks of the wait.
-func (a *Attempt) step(sign phase.Sign) phase.Order {
-	c, ok := a.Phase.Next(sign)
+func (a *Attempt) step(event phase.LaunchEvent) phase.LaunchEffect {
+	c, ok := a.Phase.Next(event)
 	if !ok {
-		a.Complain(a.Op, fmt.Errorf("sign %d cannot come in state %d", sign, a.Phase))
+		a.Complain(a.Op, fmt.Errorf("event %d cannot come in state %d", event, a.Phase))
 	}
-	phase.Taken(a, "Launch", uint8(a.Phase), uint8(sign), uint8(c.To), uint16(c.Do))
+	phase.Taken(a, "Launch", uint8(a.Phase), uint8(event), uint8(c.To), uint16(c.Do))
 	a.Phase = c.To
 	if c.Do&phase.ShowLine != 0 {
 		a.Begin()
@@ -394,10 +394,10 @@ func (a *Attempt) step(sign phase.Sign) phase.Order {
 		a.Since = time.Now()
 	}
 	for _, say := range []struct {
-		order phase.Order
-		kind  launch.Kind
+		effect phase.LaunchEffect
+		kind   launch.Kind
 	}{{phase.SayGo, launch.Go}, {phase.SayRelease, launch.Release}, {phase.SayCancel, launch.Cancel}} {
-		if c.Do&say.order != 0 {
+		if c.Do&say.effect != 0 {
 			a.Launch.Send(say.kind)
 		}
 	}
@@ -414,9 +414,9 @@ func (a *Attempt) step(sign phase.Sign) phase.Order {
 	return c.Do
 }
 
-// Hear takes what the daemon says, and gives the sign that it is; false: it is none. An
+// Hear takes what the daemon says, and gives the event that it is; false: it is none. An
 // error is what the daemon says of its own end, which has come then.
-func (a *Attempt) Hear(m launch.Message) (sign phase.Sign, is bool, err error) {
+func (a *Attempt) Hear(m launch.Message) (event phase.LaunchEvent, is bool, err error) {
 	switch m.Kind {
 	case launch.Claimed:
 		return phase.Claims, true, nil
@@ -458,9 +458,9 @@ func (a *Attempt) Hear(m launch.Message) (sign phase.Sign, is bool, err error) {
 
 // Heard takes one message, for who keeps the daemon; done means that it is the verdict.
 func (a *Attempt) Heard(m launch.Message) (done, ready bool, err error) {
-	sign, is, err := a.Hear(m)
+	event, is, err := a.Hear(m)
 	if is && !a.Phase.Over() {
-		a.step(sign)
+		a.step(event)
 	}
 	return a.Phase.Over(), a.Phase == phase.Up, err
 }

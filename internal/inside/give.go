@@ -150,15 +150,15 @@ func (s *successor) comeUp(ctx context.Context) (err error) {
 	limit, stop := context.WithTimeout(ctx, s.l.plan.StartTimeout)
 	defer stop()
 	for s.phase.Rising() {
-		var sign phase.Sign
-		sign, err = s.await(ctx, limit)
-		s.step(sign)
+		var event phase.LaunchEvent
+		event, err = s.await(ctx, limit)
+		s.step(event)
 	}
 	return err
 }
 
 // await gives what is seen next of a successor that comes up. An error says why it shall not have the place.
-func (s *successor) await(ctx, limit context.Context) (phase.Sign, error) {
+func (s *successor) await(ctx, limit context.Context) (phase.LaunchEvent, error) {
 	l, a := s.l, s.a
 	if s.phase.Silent() {
 		if status, err := a.Launch.Wait(limit); err == nil {
@@ -173,8 +173,8 @@ func (s *successor) await(ctx, limit context.Context) (phase.Sign, error) {
 			if err != nil {
 				break
 			}
-			if sign, is, err := a.Hear(m); is {
-				return sign, err
+			if event, is, err := a.Hear(m); is {
+				return event, err
 			}
 		}
 	}
@@ -190,13 +190,13 @@ func (s *successor) await(ctx, limit context.Context) (phase.Sign, error) {
 	return phase.TimesOut, e
 }
 
-// step takes the step that the sign leads to, and does what follows from it.
-func (s *successor) step(sign phase.Sign) {
-	to, ok := s.phase.Next(sign)
+// step takes the step that the event leads to, and does what follows from it.
+func (s *successor) step(event phase.LaunchEvent) {
+	to, ok := s.phase.Next(event)
 	if !ok {
-		s.l.complain("reload", fmt.Errorf("sign %d cannot come in state %d", sign, s.phase))
+		s.l.complain("reload", fmt.Errorf("event %d cannot come in state %d", event, s.phase))
 	}
-	phase.Taken(s, "Raise", uint8(s.phase), uint8(sign), uint8(to.To), uint16(to.Do))
+	phase.Taken(s, "Raise", uint8(s.phase), uint8(event), uint8(to.To), uint16(to.Do))
 	s.phase = to.To
 	if to.Do&phase.StartWindow != 0 {
 		s.a.Since = time.Now()
@@ -221,11 +221,11 @@ func (s *successor) end() {
 		s.step(phase.CallOff)
 	}
 	if s.phase == phase.Unfit {
-		sign := phase.Tires
+		event := phase.Tires
 		if s.a.Gone(s.grace) {
-			sign = phase.Exits
+			event = phase.Exits
 		}
-		s.step(sign)
+		s.step(event)
 	}
 	s.a.Launch.Close()
 	s.a.Launch.Reap()

@@ -37,60 +37,60 @@ const (
 	launches
 )
 
-// Sign is something that a launcher sees.
-type Sign uint8
+// LaunchEvent is something that a launcher sees.
+type LaunchEvent uint8
 
-// The signs. Where one is a word of the daemon's, it is said so.
+// The events of a launch. Where one is a word of the daemon's, it is said so.
 const (
-	Names    Sign = iota // the stage's word: which process it is
-	Claims               // a word: the process has reached its daemon
-	Arrives              // a word: it has come as far as it can beside another daemon
-	Opens                // that is gone
-	Stays                // it is not to be stopped, or not to be tried further
-	Locks                // a word: the PID file is the daemon's
-	Runs                 // a word: the worker begins
-	Executes             // a word: it becomes another program
-	IsReady              // a word, or what a program is seen to do
-	Fails                // a word: it cannot be the daemon, and why
-	HangsUp              // the wire has ended
-	Exits                // so has the process
-	LivesOn              // through the window
-	TimesOut             // the time of the start is over
-	Tires                // what the state grants is over
-	CallOff              // the caller does not want it any more
+	Names    LaunchEvent = iota // the stage's word: which process it is
+	Claims                      // a word: the process has reached its daemon
+	Arrives                     // a word: it has come as far as it can beside another daemon
+	Opens                       // that is gone
+	Stays                       // it is not to be stopped, or not to be tried further
+	Locks                       // a word: the PID file is the daemon's
+	Runs                        // a word: the worker begins
+	Executes                    // a word: it becomes another program
+	IsReady                     // a word, or what a program is seen to do
+	Fails                       // a word: it cannot be the daemon, and why
+	HangsUp                     // the wire has ended
+	Exits                       // so has the process
+	LivesOn                     // through the window
+	TimesOut                    // the time of the start is over
+	Tires                       // what the state grants is over
+	CallOff                     // the caller does not want it any more
 
-	signs
+	launchEvents
 )
 
-// Order is what follows from a sign: a set of the following.
-type Order uint16
+// LaunchEffect is what follows from an event: a set of the following.
+type LaunchEffect uint16
 
 // What can follow. Whoever does it does it in this order.
 const (
-	ShowLine    Order = 1 << iota // it is certain by now that something is tried
-	StartWindow                   // LivesOn, when it is over, of a worker that may count as started so
-	StopOther                     // stop the daemon that runs: Opens or Stays
-	SayGo                         // tell the daemon that it may go on
-	SayRelease                    // tell it that the verdict is given
-	SayCancel                     // tell it that the start is given up
-	NewTime                       // the time of the start begins again
-	LookCloser                    // the time begins in which it can be found out who is spoken of
-	GrantStop                     // the time begins in which the daemon can end by itself
-	GrantWord                     // the time begins in which its first word comes, if that is on its way
-	SignalIt                      // ask the process to end by its signal
-	KillIt                        // and kill it, with what is in its process group
-	TakeAway                      // remove what it could not remove itself
-	QuoteIt                       // add to the error what the program had to say
+	ShowLine    LaunchEffect = 1 << iota // it is certain by now that something is tried
+	StartWindow                          // LivesOn, when it is over, of a worker that may count as started so
+	StopOther                            // stop the daemon that runs: Opens or Stays
+	SayGo                                // tell the daemon that it may go on
+	SayRelease                           // tell it that the verdict is given
+	SayCancel                            // tell it that the start is given up
+	NewTime                              // the time of the start begins again
+	LookCloser                           // the time begins in which it can be found out who is spoken of
+	GrantStop                            // the time begins in which the daemon can end by itself
+	GrantWord                            // the time begins in which its first word comes, if that is on its way
+	SignalIt                             // ask the process to end by its signal
+	KillIt                               // and kill it, with what is in its process group
+	TakeAway                             // remove what it could not remove itself
+	QuoteIt                              // add to the error what the program had to say
 )
 
-// Course is what a sign leads to. The zero Course stands for what cannot happen.
-type Course struct {
+// LaunchStep is what an event leads to. The zero LaunchStep stands for what cannot happen.
+type LaunchStep struct {
 	To Launch
-	Do Order
+	Do LaunchEffect
 }
 
 // The rules of a start.
-var launch = [launches][signs]Course{
+var launch = [launches][launchEvents]LaunchStep{
 	Launched: {
 		Names:    {Named, 0},
 		Claims:   {Claimed, 0}, // the stage was killed before it could say so
@@ -266,13 +266,13 @@ var launch = [launches][signs]Course{
 	},
 }
 
-// Next is the course that follows from the sign; ok is false if it cannot come in that state,
+// Next is the step that follows from the event; ok is false if it cannot come in that state,
 // and then nothing follows.
-func (l Launch) Next(s Sign) (c Course, ok bool) {
-	if c = launch[l][s]; c.To == 0 {
-		return Course{l, 0}, false
+func (l Launch) Next(e LaunchEvent) (s LaunchStep, ok bool) {
+	if s = launch[l][e]; s.To == 0 {
+		return LaunchStep{l, 0}, false
 	}
-	return c, true
+	return s, true
 }
 
 // Over reports whether the verdict is given.

@@ -22,8 +22,8 @@ var (
 	takeOverEventNames  = [takeOverEvents]string{"Works", "Waits", "Granted", "Insist", "Releases", "Leaves", "Asks", "WireEnds", "Gone", "Late", "Cancelled", "Ends", "Done"}
 	takeOverEffectNames = []string{"AskForLock", "WriteNumber", "SayTook", "Become", "StartTimer", "GiveUp", "SayEnding", "EndSelf", "Settle"}
 	launchNames         = [launches]string{"", "Launched", "Named", "Claimed", "AtGate", "Admitted", "Found", "Running", "Becoming", "Vanished", "Hushed", "Mute", "Replaced", "LateStage", "LateNamed", "LateClaim", "Doubting", "Doubted", "Recall", "RecallGone", "RecallEnds", "RecallReplaced", "Up", "Lived", "StillUp", "Fallen", "CalledOff"}
-	signNames           = [signs]string{"Names", "Claims", "Arrives", "Opens", "Stays", "Locks", "Runs", "Executes", "IsReady", "Fails", "HangsUp", "Exits", "LivesOn", "TimesOut", "Tires", "CallOff"}
-	orderNames          = []string{"ShowLine", "StartWindow", "StopOther", "SayGo", "SayRelease", "SayCancel", "NewTime", "LookCloser", "GrantStop", "GrantWord", "SignalIt", "KillIt", "TakeAway", "QuoteIt"}
+	launchEventNames    = [launchEvents]string{"Names", "Claims", "Arrives", "Opens", "Stays", "Locks", "Runs", "Executes", "IsReady", "Fails", "HangsUp", "Exits", "LivesOn", "TimesOut", "Tires", "CallOff"}
+	launchEffectNames   = []string{"ShowLine", "StartWindow", "StopOther", "SayGo", "SayRelease", "SayCancel", "NewTime", "LookCloser", "GrantStop", "GrantWord", "SignalIt", "KillIt", "TakeAway", "QuoteIt"}
 	raiseNames          = [raises]string{"", "Sent", "SentFirst", "Rises", "RisesFirst", "Strays", "Fades", "Fit", "Unfit", "Dead"}
 	keepNames           = [keeps]string{"", "Tending", "Dismissing", "Between", "BetweenEnd", "BetweenAsked", "Clearing", "Pressing", "Killing", "Vacant"}
 	callNames           = [calls]string{"Asked", "Signalled", "EndMissed", "Missed", "Follows", "NoMore", "Overdue", "Cleared"}
@@ -122,10 +122,10 @@ func TestEveryEventOfATakeOverHasARule(t *testing.T) {
 }
 
 // Every pair of a start is a row, or cannot come.
-func TestEverySignOfAStartHasARule(t *testing.T) {
+func TestEveryEventOfALaunchHasARule(t *testing.T) {
 	rows := 0
 	for s := Launched; s < launches; s++ {
-		for g := range signs {
+		for g := range launchEvents {
 			_, ok := s.Next(g)
 			why := ""
 			word := g == Arrives || g == Locks || g == Runs || g == Executes || g == IsReady || g == Fails
@@ -154,14 +154,14 @@ func TestEverySignOfAStartHasARule(t *testing.T) {
 				rows++
 			}
 			if ok == (why != "") && s != AtGate || ok && s == AtGate && g != Opens && g != Stays {
-				t.Errorf("%s, %s: a row: %v; cannot come, because %q", launchNames[s], signNames[g], ok, why)
+				t.Errorf("%s, %s: a row: %v; cannot come, because %q", launchNames[s], launchEventNames[g], ok, why)
 			}
 		}
 	}
-	t.Logf("%d rows, %d pairs that cannot come", rows, int(launches-1)*int(signs)-rows)
+	t.Logf("%d rows, %d pairs that cannot come", rows, int(launches-1)*int(launchEvents)-rows)
 }
 
-// TestStart holds what must be true of each course that a start can take.
+// TestStart holds what must be true of each way that a start can take.
 func TestStart(t *testing.T) {
 	type moment struct {
 		l                 Launch
@@ -175,12 +175,12 @@ func TestStart(t *testing.T) {
 			return
 		}
 		seen[m], reached[m.l] = true, true
-		for g := range signs {
+		for g := range launchEvents {
 			c, ok := m.l.Next(g)
 			if !ok {
 				continue
 			}
-			at := fmt.Sprintf("%s, %s", launchNames[m.l], signNames[g])
+			at := fmt.Sprintf("%s, %s", launchNames[m.l], launchEventNames[g])
 			n := moment{c.To, m.line || c.Do&ShowLine != 0, m.told || c.Do&SayCancel != 0, c.Do&GrantStop != 0 || m.clock}
 			switch {
 			case g == IsReady && c.To != Up:
@@ -223,7 +223,7 @@ func TestStart(t *testing.T) {
 		// Whatever the daemon says, or does not say: the clocks lead to a verdict.
 		at, steps := s, 0
 		for ; !at.Over() && steps < 10; steps++ {
-			for _, g := range []Sign{Stays, TimesOut, Tires} {
+			for _, g := range []LaunchEvent{Stays, TimesOut, Tires} {
 				if c, ok := at.Next(g); ok {
 					at = c.To
 					break
@@ -238,10 +238,10 @@ func TestStart(t *testing.T) {
 }
 
 // Every pair of who brings up a successor is a row, or cannot come.
-func TestEverySignOfASuccessorHasARule(t *testing.T) {
+func TestEveryEventOfASuccessorHasARule(t *testing.T) {
 	rows := 0
 	for s := Sent; s < raises; s++ {
-		for g := range signs {
+		for g := range launchEvents {
 			_, ok := s.Next(g)
 			why := ""
 			word := g == Claims || g == Locks || g == Runs || g == Executes || g == IsReady || g == Fails
@@ -266,11 +266,11 @@ func TestEverySignOfASuccessorHasARule(t *testing.T) {
 				rows++
 			}
 			if ok == (why != "") {
-				t.Errorf("%s, %s: a row: %v; cannot come, because %q", raiseNames[s], signNames[g], ok, why)
+				t.Errorf("%s, %s: a row: %v; cannot come, because %q", raiseNames[s], launchEventNames[g], ok, why)
 			}
 		}
 	}
-	t.Logf("%d rows, %d pairs that cannot come", rows, int(raises-1)*int(signs)-rows)
+	t.Logf("%d rows, %d pairs that cannot come", rows, int(raises-1)*int(launchEvents)-rows)
 }
 
 // TestRaise holds what must be true of each way that the raising of a successor can take.
@@ -288,12 +288,12 @@ func TestRaise(t *testing.T) {
 			return
 		}
 		seen[m], reached[m.r] = true, true
-		for g := range signs {
+		for g := range launchEvents {
 			c, ok := m.r.Next(g)
 			if !ok {
 				continue
 			}
-			at := fmt.Sprintf("%s, %s, %+v", raiseNames[m.r], signNames[g], m)
+			at := fmt.Sprintf("%s, %s, %+v", raiseNames[m.r], launchEventNames[g], m)
 			n := m
 			n.r = c.To
 			n.said = m.said || g == Claims
@@ -332,7 +332,7 @@ func TestRaise(t *testing.T) {
 			t.Errorf("%s is never reached", raiseNames[s])
 		}
 		at := s // whatever it says, or does not say: the clocks lead to an end
-		for _, g := range []Sign{TimesOut, Tires} {
+		for _, g := range []LaunchEvent{TimesOut, Tires} {
 			if c, ok := at.Next(g); ok {
 				at = c.To
 			}
@@ -713,7 +713,7 @@ func TestVerdict(t *testing.T) {
 }
 
 // set writes a set of effects.
-func set[T LifeEffect | VerdictEffect | TakeOverEffect | Order | Deed | Resort](s T, names []string) string {
+func set[T LifeEffect | VerdictEffect | TakeOverEffect | LaunchEffect | Deed | Resort](s T, names []string) string {
 	var list []string
 	for i := range bits.Len(uint(s)) {
 		if s>>i&1 != 0 {
@@ -733,13 +733,13 @@ func TestArchitectureShowsTheTables(t *testing.T) {
 		n, ok := Verdict(s).Next(VerdictEvent(e))
 		return int(n.To), set(n.Do, verdictEffectNames), ok
 	}))
-	compare(t, "start", table(t, "start", "sign", launchNames[:], signNames[:], func(s, e int) (next int, do string, ok bool) {
-		n, ok := Launch(s).Next(Sign(e))
-		return int(n.To), set(n.Do, orderNames), ok
+	compare(t, "start", table(t, "start", "event", launchNames[:], launchEventNames[:], func(s, e int) (next int, do string, ok bool) {
+		n, ok := Launch(s).Next(LaunchEvent(e))
+		return int(n.To), set(n.Do, launchEffectNames), ok
 	}))
-	compare(t, "successor", table(t, "successor", "sign", raiseNames[:], signNames[:], func(s, e int) (next int, do string, ok bool) {
-		n, ok := Raise(s).Next(Sign(e))
-		return int(n.To), set(n.Do, orderNames), ok
+	compare(t, "successor", table(t, "successor", "event", raiseNames[:], launchEventNames[:], func(s, e int) (next int, do string, ok bool) {
+		n, ok := Raise(s).Next(LaunchEvent(e))
+		return int(n.To), set(n.Do, launchEffectNames), ok
 	}))
 	compare(t, "keeper", table(t, "keeper", "call", keepNames[:], callNames[:], func(s, e int) (next int, do string, ok bool) {
 		n, ok := Keep(s).Next(Call(e))

@@ -20,14 +20,14 @@ const (
 	raises
 )
 
-// Raising is what a sign leads to. The zero Raising stands for what cannot happen.
+// Raising is what an event leads to. The zero Raising stands for what cannot happen.
 type Raising struct {
 	To Raise
-	Do Order
+	Do LaunchEffect
 }
 
-// The rules of who brings up a successor. The signs and the orders are those of a start.
-var raise = [raises][signs]Raising{
+// The rules of who brings up a successor. The events and the effects are those of a launch.
+var raise = [raises][launchEvents]Raising{
 	Sent: {
 		Claims:   {Rises, 0},
 		HangsUp:  {Strays, 0},
@@ -82,9 +82,9 @@ var raise = [raises][signs]Raising{
 	},
 }
 
-// Next is what follows from the sign; ok is false if it cannot come in that state, and then
+// Next is what follows from the event; ok is false if it cannot come in that state, and then
 // nothing follows.
-func (r Raise) Next(s Sign) (to Raising, ok bool) {
+func (r Raise) Next(s LaunchEvent) (to Raising, ok bool) {
 	if to = raise[r][s]; to.To == 0 {
 		return Raising{r, 0}, false
 	}

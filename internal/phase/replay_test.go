@@ -45,12 +45,12 @@ var machines = map[string]machine{
 		n, ok := Verdict(s).Next(VerdictEvent(e))
 		return uint8(n.To), fmt.Sprint(uint8(n.To), uint16(n.Do)), ok
 	}},
-	"Raise": {[]who{aPredecessor}, raiseNames[:], signNames[:], []uint8{uint8(Sent), uint8(SentFirst)}, func(s, e uint8) (uint8, string, bool) {
-		n, ok := Raise(s).Next(Sign(e))
+	"Raise": {[]who{aPredecessor}, raiseNames[:], launchEventNames[:], []uint8{uint8(Sent), uint8(SentFirst)}, func(s, e uint8) (uint8, string, bool) {
+		n, ok := Raise(s).Next(LaunchEvent(e))
 		return uint8(n.To), fmt.Sprint(uint8(n.To), uint16(n.Do)), ok
 	}},
-	"Launch": {[]who{aLauncher}, launchNames[:], signNames[:], []uint8{uint8(Launched), uint8(Named)}, func(s, e uint8) (uint8, string, bool) {
-		n, ok := Launch(s).Next(Sign(e))
+	"Launch": {[]who{aLauncher}, launchNames[:], launchEventNames[:], []uint8{uint8(Launched), uint8(Named)}, func(s, e uint8) (uint8, string, bool) {
+		n, ok := Launch(s).Next(LaunchEvent(e))
 		return uint8(n.To), fmt.Sprint(uint8(n.To), uint16(n.Do)), ok
 	}},
 	"TakeOver": {[]who{aSuccessor}, takeOverNames[:], takeOverEventNames[:], []uint8{uint8(Rising)}, func(s, e uint8) (uint8, string, bool) {

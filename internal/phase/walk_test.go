@@ -55,7 +55,7 @@ const (
 // What it is for who hears it.
 var (
 	takeOverEvent = [...]TakeOverEvent{leaving: Leaves, asks: Asks, release: Releases, goOn: Insist, cancelled: Cancelled}
-	heardAs       = [...]Sign{names: Names, claimsIt: Claims, arrives: Arrives, locksIt: Locks, runsIt: Runs, executes: Executes, readyIt: IsReady, failsIt: Fails}
+	heardAs       = [...]LaunchEvent{names: Names, claimsIt: Claims, arrives: Arrives, locksIt: Locks, runsIt: Runs, executes: Executes, readyIt: IsReady, failsIt: Fails}
 )
 
 // kind is who is there beside the daemon.
@@ -219,8 +219,8 @@ type rules struct {
 	life    func(Life, LifeEvent) (LifeStep, bool)
 	take    func(TakeOver, TakeOverEvent) (TakeOverStep, bool)
 	verdict func(Verdict, VerdictEvent) (VerdictStep, bool)
-	launch  func(Launch, Sign) (Course, bool)
-	raise   func(Raise, Sign) (Raising, bool)
+	launch  func(Launch, LaunchEvent) (LaunchStep, bool)
+	raise   func(Raise, LaunchEvent) (Raising, bool)
 	keep    func(Keep, Call) (Turnout, bool)
 	follow  func(Follow, Sight) (Follow, bool)
 }
@@ -369,11 +369,11 @@ func (k walker) lives(w *world, e LifeEvent) {
 }
 
 // raises is what the predecessor sees of the successor that it brings up.
-func (k walker) raises(w *world, g Sign) {
+func (k walker) raises(w *world, g LaunchEvent) {
 	k.took(taken{aPredecessor, uint8(w.brings), uint8(g)})
 	c, ok := k.raise(w.brings, g)
 	if !ok {
-		k.bad(*w, "old: "+raiseNames[w.brings]+", "+signNames[g])
+		k.bad(*w, "old: "+raiseNames[w.brings]+", "+launchEventNames[g])
 	}
 	w.brings = c.To
 	if c.Do&SayCancel != 0 {
@@ -412,7 +412,7 @@ func (w *world) cancels() {
 }
 
 // gives gives up the successor, which hears of it, and is killed if need be.
-func (k walker) gives(w *world, at at, g Sign) {
+func (k walker) gives(w *world, at at, g LaunchEvent) {
 	if w.brings.Rising() || w.brings == Fit {
 		k.raises(w, g)
 	}
@@ -501,7 +501,7 @@ func (k walker) each(w world, yield func(world)) {
 		if !w.reloaded && w.at == idle && w.old == Working && !w.ended && w.kind != restarted && w.kind != foreign {
 			add(func(n *world) { n.reloaded, n.at = true, rising; n.spawn() })
 		}
-		fails := func(n *world, g Sign) { // the reload; a successor that lives is ended
+		fails := func(n *world, g LaunchEvent) { // the reload; a successor that lives is ended
 			if n.at == swapping {
 				k.gives(n, killing, Tires)
 			} else {
@@ -645,7 +645,7 @@ func (k walker) each(w world, yield func(world)) {
 			add(func(n *world) { k.gives(n, endingLast, CallOff) })
 		}
 		if !w.tried && (w.at == rising || w.at == swapping) {
-			for _, g := range []Sign{TimesOut, CallOff} {
+			for _, g := range []LaunchEvent{TimesOut, CallOff} {
 				add(func(n *world) { n.tried = true; fails(n, g) })
 			}
 		}
@@ -1050,8 +1050,8 @@ func (k walker) nextLauncher(w world, add func(func(*world))) {
 	if !w.launcher {
 		return
 	}
-	sign := func(g Sign) {
-		add(func(n *world) { k.sees(n, g) })
+	event := func(g LaunchEvent) {
+		add(func(n *world) { k.launchStep(n, g) })
 	}
 	if !w.crashed {
 		add(func(n *world) { n.crashed, n.launcher, n.toL = true, false, 0 })
@@ -1066,33 +1066,33 @@ func (k walker) nextLauncher(w world, add func(func(*world))) {
 	hangsUp := !ended && first == 0 && w.stage == over && !(w.oldLives() && w.dWire)
 	switch {
 	case ended && !w.oldLives():
-		sign(Exits)
+		event(Exits)
 	case first != 0:
 		g := heardAs[first]
 		add(func(n *world) {
 			n.toL >>= 4
 			if g != Names || l.Unnamed() {
-				k.sees(n, g)
+				k.launchStep(n, g)
 			}
 		})
 	case hangsUp:
-		sign(HangsUp)
+		event(HangsUp)
 	}
 	waits := !l.Late() && !l.Recalled()
 	if waits && !w.late {
-		add(func(n *world) { n.late = true; k.sees(n, TimesOut) })
+		add(func(n *world) { n.late = true; k.launchStep(n, TimesOut) })
 	}
 	if !w.ctrlC && !l.Recalled() {
-		add(func(n *world) { n.ctrlC = true; k.sees(n, CallOff) })
+		add(func(n *world) { n.ctrlC = true; k.launchStep(n, CallOff) })
 	}
 	if w.toL == 0 && w.stage == over && !hangsUp && (!waits || w.late && (l == Vanished || l == Hushed)) {
-		sign(Tires)
+		event(Tires)
 	}
 	if !w.first && (l == Running || l == Mute || l == Becoming || l == Replaced) {
-		sign(LivesOn)
+		event(LivesOn)
 	}
 	if l == Replaced && w.oldLives() {
-		add(func(n *world) { n.said = true; k.sees(n, IsReady) })
+		add(func(n *world) { n.said = true; k.launchStep(n, IsReady) })
 	}
 }
 
@@ -1109,15 +1109,15 @@ func (k walker) nextGate(w world, add func(func(*world))) {
 		})
 	}
 	if !w.ctrlC {
-		add(func(n *world) { n.ctrlC = true; k.sees(n, Stays) })
+		add(func(n *world) { n.ctrlC = true; k.launchStep(n, Stays) })
 	}
 	if !w.tried { // or it is not to be stopped
-		add(func(n *world) { n.tried = true; k.sees(n, Stays) })
+		add(func(n *world) { n.tried = true; k.launchStep(n, Stays) })
 	}
 	switch w.gate {
 	case 0:
 		if w.other == none {
-			add(func(n *world) { k.sees(n, Opens) })
+			add(func(n *world) { k.launchStep(n, Opens) })
 		} else {
 			add(func(n *world) { n.gate = Met })
 		}
@@ -1129,7 +1129,7 @@ func (k walker) nextGate(w world, add func(func(*world))) {
 		}
 	case Held:
 		if k.faults.rash && w.other == toEnd {
-			add(func(n *world) { k.sees(n, Opens) })
+			add(func(n *world) { k.launchStep(n, Opens) })
 		} else if w.other == runs {
 			add(func(n *world) {
 				n.other = toEnd
@@ -1143,17 +1143,17 @@ func (k walker) nextGate(w world, add func(func(*world))) {
 	case Lost, Left:
 		sight(SeesNil)
 	default:
-		add(func(n *world) { k.sees(n, Opens) })
+		add(func(n *world) { k.launchStep(n, Opens) })
 	}
 }
 
-// sees is what follows from a sign for the launcher.
-func (k walker) sees(w *world, g Sign) {
+// launchStep is what follows from an event for the launcher.
+func (k walker) launchStep(w *world, g LaunchEvent) {
 	was := w.launch
 	k.took(taken{aLauncher, uint8(was), uint8(g)})
 	c, ok := k.launch(was, g)
 	if !ok {
-		k.bad(*w, "launcher: "+launchNames[w.launch]+", "+signNames[g])
+		k.bad(*w, "launcher: "+launchNames[w.launch]+", "+launchEventNames[g])
 	}
 	w.launch = c.To
 	if c.Do&NewTime != 0 {
@@ -1430,10 +1430,10 @@ func TestWalkThroughAReload(t *testing.T) {
 // that are marked as mended are faults that this program has had.
 func TestWalkFindsMistakes(t *testing.T) {
 	type change = func(*rules, *faults)
-	launched := func(s Launch, g Sign, to Course) change {
+	launched := func(s Launch, g LaunchEvent, to LaunchStep) change {
 		return func(r *rules, _ *faults) {
 			before := r.launch
-			r.launch = func(l Launch, h Sign) (Course, bool) {
+			r.launch = func(l Launch, h LaunchEvent) (LaunchStep, bool) {
 				if l == s && h == g {
 					return to, true
 				}
@@ -1441,10 +1441,10 @@ func TestWalkFindsMistakes(t *testing.T) {
 			}
 		}
 	}
-	brings := func(s Raise, g Sign, to Raising) change {
+	brings := func(s Raise, g LaunchEvent, to Raising) change {
 		return func(r *rules, _ *faults) {
 			before := r.raise
-			r.raise = func(l Raise, h Sign) (Raising, bool) {
+			r.raise = func(l Raise, h LaunchEvent) (Raising, bool) {
 				if l == s && h == g {
 					return to, true
 				}
@@ -1507,13 +1507,13 @@ func TestWalkFindsMistakes(t *testing.T) {
 		mended bool
 		change change
 	}{
-		{"a start says OK before others find the daemon", detached, false, launched(Named, Claims, Course{Up, 0})},
-		{"a start that is given up leaves a process in the program's main", detached, mended, launched(Doubted, Tires, Course{CalledOff, TakeAway})},
-		{"a daemon that is given up is not told", detached, false, both(launched(Claimed, CallOff, Course{Recall, 0}), launched(Recall, Tires, Course{CalledOff, 0}))},
-		{"a start that is given up waits for who does not claim", detached, false, launched(Doubted, Tires, Course{Doubted, 0})},
-		{"a start whose program closes the wire waits for ever", detached, mended, both(launched(Vanished, TimesOut, Course{LateNamed, LookCloser}), launched(Vanished, Tires, Course{LateNamed, LookCloser}))},
-		{"a start fails of a daemon that goes on", detached, mended, launched(Named, HangsUp, Course{Fallen, 0})},
-		{"a start whose time is over waits for who does not claim", detached, false, launched(LateNamed, Tires, Course{LateNamed, 0})},
+		{"a start says OK before others find the daemon", detached, false, launched(Named, Claims, LaunchStep{Up, 0})},
+		{"a start that is given up leaves a process in the program's main", detached, mended, launched(Doubted, Tires, LaunchStep{CalledOff, TakeAway})},
+		{"a daemon that is given up is not told", detached, false, both(launched(Claimed, CallOff, LaunchStep{Recall, 0}), launched(Recall, Tires, LaunchStep{CalledOff, 0}))},
+		{"a start that is given up waits for who does not claim", detached, false, launched(Doubted, Tires, LaunchStep{Doubted, 0})},
+		{"a start whose program closes the wire waits for ever", detached, mended, both(launched(Vanished, TimesOut, LaunchStep{LateNamed, LookCloser}), launched(Vanished, Tires, LaunchStep{LateNamed, LookCloser}))},
+		{"a start fails of a daemon that goes on", detached, mended, launched(Named, HangsUp, LaunchStep{Fallen, 0})},
+		{"a start whose time is over waits for who does not claim", detached, false, launched(LateNamed, Tires, LaunchStep{LateNamed, 0})},
 		{"a daemon that is ready is cancelled", detached, mended, hears(Ready, Cancels, VerdictStep{Ready, CancelStart})},
 		{"a daemon does not let go of a launcher that has vanished", detached, mended, hears(Open, Decides, VerdictStep{Open, 0})},
 		{"nor does it hear that", detached, false, func(_ *rules, f *faults) { f.deaf = true }},
@@ -1544,17 +1544,17 @@ func TestWalkFindsMistakes(t *testing.T) {
 		{"a successor that is not ready is given the place", bare, false, brings(RisesFirst, IsReady, Raising{RisesFirst, 0})},
 		{"a successor that does not end is left", bare, false, brings(Unfit, Tires, Raising{Dead, 0})},
 		{"a successor that comes up is given up, and left", bare, false, brings(SentFirst, CallOff, Raising{Dead, 0})},
-		{"a restart does not stop the daemon that is in the way", restarted, false, launched(Claimed, Arrives, Course{Admitted, SayGo | NewTime})},
-		{"a restart stops a daemon for one that has not come as far", restarted, false, launched(Named, Claims, Course{AtGate, StopOther})},
-		{"who waits at the gate does not hear that it is open", restarted, false, launched(AtGate, Opens, Course{Admitted, NewTime})},
-		{"who waits at the gate is forgotten when that stays closed", restarted, false, launched(AtGate, Stays, Course{Fallen, 0})},
-		{"Ctrl-C after the gate leaves the new daemon", restarted, false, launched(Admitted, CallOff, Course{CalledOff, TakeAway})},
+		{"a restart does not stop the daemon that is in the way", restarted, false, launched(Claimed, Arrives, LaunchStep{Admitted, SayGo | NewTime})},
+		{"a restart stops a daemon for one that has not come as far", restarted, false, launched(Named, Claims, LaunchStep{AtGate, StopOther})},
+		{"who waits at the gate does not hear that it is open", restarted, false, launched(AtGate, Opens, LaunchStep{Admitted, NewTime})},
+		{"who waits at the gate is forgotten when that stays closed", restarted, false, launched(AtGate, Stays, LaunchStep{Fallen, 0})},
+		{"Ctrl-C after the gate leaves the new daemon", restarted, false, launched(Admitted, CallOff, LaunchStep{CalledOff, TakeAway})},
 		{"the old process counts on a successor that does not answer", bare, mended, func(_ *rules, f *faults) { f.trusting = true }},
-		{"a start fails of a program that goes on", foreign, false, launched(Becoming, HangsUp, Course{Fallen, 0})},
-		{"a program that is given up is not told", foreign, false, launched(RecallGone, HangsUp, Course{RecallReplaced, 0})},
-		{"the same, once it is there", foreign, false, launched(Replaced, CallOff, Course{RecallReplaced, GrantStop})},
-		{"a program is not waited for that is given up", foreign, false, launched(Becoming, CallOff, Course{CalledOff, SayCancel})},
-		{"that it becomes another program is not heard in time", foreign, false, launched(Recall, Executes, Course{Recall, 0})},
+		{"a start fails of a program that goes on", foreign, false, launched(Becoming, HangsUp, LaunchStep{Fallen, 0})},
+		{"a program that is given up is not told", foreign, false, launched(RecallGone, HangsUp, LaunchStep{RecallReplaced, 0})},
+		{"the same, once it is there", foreign, false, launched(Replaced, CallOff, LaunchStep{RecallReplaced, GrantStop})},
+		{"a program is not waited for that is given up", foreign, false, launched(Becoming, CallOff, LaunchStep{CalledOff, SayCancel})},
+		{"that it becomes another program is not heard in time", foreign, false, launched(Recall, Executes, LaunchStep{Recall, 0})},
 		{"a worker that is to end becomes another program", foreign, false, func(_ *rules, f *faults) { f.heedless = true }},
 		{"a keeper signals the generation before the last one", kept, false, func(_ *rules, f *faults) { f.stale = true }},
 		{"the daemon after a reload has not the lock", managed, false, func(_ *rules, f *faults) { f.unlocked = true }},

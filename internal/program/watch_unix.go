@@ -69,7 +69,7 @@ func (w *watch) Close() {
 	w.let()
 }
 
-func (w *watch) Watch(ctx, limit context.Context, a *attempt.Attempt) (phase.Sign, error) {
+func (w *watch) Watch(ctx, limit context.Context, a *attempt.Attempt) (phase.LaunchEvent, error) {
 	over, stop := context.WithCancel(limit)
 	defer stop()
 	died := make(chan launch.Status, 1)
@@ -83,13 +83,13 @@ func (w *watch) Watch(ctx, limit context.Context, a *attempt.Attempt) (phase.Sig
 	if is == nil {
 		lived = time.After(time.Until(a.Since.Add(a.Plan.StartWindow)))
 	}
-	sign := phase.LivesOn
+	event := phase.LivesOn
 	select {
 	case s := <-died:
 		return phase.Exits, w.died(a, s)
 	case <-lived:
 	case <-is:
-		sign = phase.IsReady
+		event = phase.IsReady
 		if w.socket == nil {
 			// Many programs listen, and say so, before they go into the background.
 			select {
@@ -108,7 +108,7 @@ func (w *watch) Watch(ctx, limit context.Context, a *attempt.Attempt) (phase.Sig
 	if err := w.holds(ctx, a); err != nil {
 		return phase.Exits, err
 	}
-	return sign, nil
+	return event, nil
 }
 
 func (w *watch) Await(ctx context.Context, a *attempt.Attempt) (ready, can bool) {
