@@ -50,28 +50,28 @@ func RequestReload(ctx context.Context, p *plan.Plan, o ReloadOptions, w Watcher
 	}
 	limit, stop := context.WithTimeout(ctx, o.Timeout)
 	defer stop()
-	a := appeal{p: p, o: o, w: w, ctx: ctx, limit: limit, unpin: func() {}}
+	a := request{p: p, o: o, w: w, ctx: ctx, limit: limit, unpin: func() {}}
 	defer func() { a.unpin() }()
 	at := phase.Seeking
 	for !at.Over() {
-		var echo phase.Echo
-		if at == phase.Pleading {
-			echo, err = a.ask()
+		var event phase.RequestEvent
+		if at == phase.Requested {
+			event, err = a.ask()
 		} else {
-			echo, err = a.seek()
+			event, err = a.seek()
 		}
-		to, ok := at.Next(echo)
+		to, ok := at.Next(event)
 		if !ok {
-			to.To, err = phase.Rejected, fmt.Errorf("echo %d cannot come in state %d", echo, at)
+			to.To, err = phase.RequestFailed, fmt.Errorf("event %d cannot come in state %d", event, at)
 		}
-		phase.Taken(p, "Plea", uint8(at), uint8(echo), uint8(to.To), uint16(to.Do))
+		phase.Taken(p, "Request", uint8(at), uint8(event), uint8(to.To), uint16(to.Do))
 		at = to.To
-		if to.Do&phase.ShowPlea != 0 {
+		if to.Do&phase.ShowRequest != 0 {
 			w.Begin()
 			r.Old = a.named.PID
 			a.begin()
 		}
-		if to.Do&phase.StartTrust != 0 {
+		if to.Do&phase.StartGrace != 0 {
 			a.deaf = time.Now().Add(timing.ControlOpens)
 		}
 		if to.Do&phase.PauseShort != 0 {
@@ -79,17 +79,17 @@ func RequestReload(ctx context.Context, p *plan.Plan, o ReloadOptions, w Watcher
 		}
 	}
 	switch at {
-	case phase.Fulfilled:
+	case phase.Reloaded:
 		r.PID, r.Generation = a.answer.PID, a.answer.Generation
-	case phase.Nobody:
+	case phase.NoDaemon:
 		err = p.NotRunning(op)
-	case phase.Bereft:
+	case phase.DaemonGone:
 		e := p.Fail(op, fault.Say("the daemon has ended meanwhile", fault.ErrDied))
 		e.PID = a.asked
 		err = e
-	case phase.Itself:
+	case phase.Self:
 		err = p.Fail(op, fault.Say("the daemon calls Reload instead", fault.ErrInside))
-	case phase.Nameless:
+	case phase.DaemonUnnamed:
 		err = unnamed(p, op, a.named)
 	}
 	if r.Old != 0 {
@@ -98,8 +98,8 @@ func RequestReload(ctx context.Context, p *plan.Plan, o ReloadOptions, w Watcher
 	return r, err
 }
 
-// appeal is a request to reload that is on its way.
-type appeal struct {
+// request is a request to reload that is on its way.
+type request struct {
 	p          *plan.Plan
 	o          ReloadOptions
 	w          Watcher
@@ -114,34 +114,34 @@ type appeal struct {
 }
 
 // begin is for the first process that is asked.
-func (a *appeal) begin() {
+func (a *request) begin() {
 	pinned := a.named
 	a.unpin = pin(a.p, &pinned)
 	a.home = pinned.Inode
 }
 
 // seek looks who is the daemon.
-func (a *appeal) seek() (phase.Echo, error) {
+func (a *request) seek() (phase.RequestEvent, error) {
 	r, err := look(a.limit, a.p, "reload", a.w)
 	if err != nil {
-		return phase.ShowsNot, err
+		return phase.FindFails, err
 	}
 	a.named = r
 	switch {
 	case r.State != pidfile.Running || a.home != "" && r.Inode != a.home:
-		return phase.ShowsNil, nil
+		return phase.FindsNone, nil
 	case r.PID == os.Getpid():
-		return phase.ShowsSelf, nil
+		return phase.FindsSelf, nil
 	case !r.Named():
-		return phase.ShowsOne, nil
+		return phase.FindsUnnamed, nil
 	case r.PID == a.asked:
-		return phase.ShowsSame, nil
+		return phase.FindsSame, nil
 	}
-	return phase.Shows, nil
+	return phase.FindsProcess, nil
 }
 
 // ask asks the process that is named.
-func (a *appeal) ask() (phase.Echo, error) {
+func (a *request) ask() (phase.RequestEvent, error) {
 	pid := a.named.PID
 	a.asked = pid
 	var err error
@@ -154,17 +154,17 @@ func (a *appeal) ask() (phase.Echo, error) {
 	case err == nil:
 		return phase.SaysNo, notReloaded(a.p, a.answer)
 	case a.ctx.Err() != nil:
-		return phase.PleaOver, about(a.p, "reload", pid, fmt.Errorf("wait for process %d: %w", pid, context.Cause(a.ctx)))
+		return phase.RequestCancelled, about(a.p, "reload", pid, fmt.Errorf("wait for process %d: %w", pid, context.Cause(a.ctx)))
 	case a.limit.Err() != nil:
-		return phase.PleaTired, about(a.p, "reload", pid, fault.Say(fmt.Sprintf("timed out while waiting for process (PID %d) to reload", pid), fault.ErrStillStarting))
+		return phase.RequestTimesOut, about(a.p, "reload", pid, fault.Say(fmt.Sprintf("timed out while waiting for process (PID %d) to reload", pid), fault.ErrStillStarting))
 	case errors.Is(err, control.ErrUnanswered):
-		return phase.SaysNothing, nil
+		return phase.Disconnects, nil
 	case !errors.Is(err, control.ErrNobody) && !errors.Is(err, control.ErrStranger):
-		return phase.Unheard, cannotAsk(a.p, pid, err)
+		return phase.Unreachable, cannotAsk(a.p, pid, err)
 	case time.Now().Before(a.deaf):
-		return phase.Deaf, nil // the stranger may be the daemon's predecessor, or a successor
+		return phase.NotListening, nil // the stranger may be the daemon's predecessor, or a successor
 	}
-	return phase.DeafStill, cannotAsk(a.p, pid, err)
+	return phase.StillNotListening, cannotAsk(a.p, pid, err)
 }
 
 // notReloaded is for a daemon that says why. It may have changed its user.

@@ -713,7 +713,7 @@ func TestVerdict(t *testing.T) {
 }
 
 // set writes a set of effects.
-func set[T LifeEffect | VerdictEffect | TakeOverEffect | LaunchEffect | Deed | Resort](s T, names []string) string {
+func set[T LifeEffect | VerdictEffect | TakeOverEffect | LaunchEffect | Deed | RequestEffect](s T, names []string) string {
 	var list []string
 	for i := range bits.Len(uint(s)) {
 		if s>>i&1 != 0 {
@@ -753,9 +753,9 @@ func TestArchitectureShowsTheTables(t *testing.T) {
 		to, ok := Follow(s).Next(Sight(e))
 		return int(to), "", ok
 	}))
-	compare(t, "plea", table(t, "plea", "echo", pleaNames[:], echoNames[:], func(s, e int) (next int, do string, ok bool) {
-		n, ok := Plea(s).Next(Echo(e))
-		return int(n.To), set(n.Do, resortNames), ok
+	compare(t, "request", table(t, "request", "event", requestNames[:], requestEventNames[:], func(s, e int) (next int, do string, ok bool) {
+		n, ok := Request(s).Next(RequestEvent(e))
+		return int(n.To), set(n.Do, requestEffectNames), ok
 	}))
 	compare(t, "take-over", table(t, "take-over", "event", takeOverNames[:], takeOverEventNames[:], func(s, e int) (next int, do string, ok bool) {
 		n, ok := TakeOver(s).Next(TakeOverEvent(e))

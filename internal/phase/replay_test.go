@@ -65,8 +65,8 @@ var machines = map[string]machine{
 		to, ok := Follow(s).Next(Sight(e))
 		return uint8(to), fmt.Sprint(uint8(to), 0), ok
 	}},
-	"Plea": {nil, pleaNames[:], echoNames[:], []uint8{uint8(Seeking)}, func(s, e uint8) (uint8, string, bool) {
-		n, ok := Plea(s).Next(Echo(e))
+	"Request": {nil, requestNames[:], requestEventNames[:], []uint8{uint8(Seeking)}, func(s, e uint8) (uint8, string, bool) {
+		n, ok := Request(s).Next(RequestEvent(e))
 		return uint8(n.To), fmt.Sprint(uint8(n.To), uint16(n.Do)), ok
 	}},
 	"Standing": {nil, standingNames[:], claimNames[:], []uint8{uint8(Unsaid)}, func(s, e uint8) (uint8, string, bool) {

@@ -277,7 +277,7 @@ func TestTraces(t *testing.T) {
 			s.do("start", 0)
 			s.do("reload", 0)
 			s.do("stop", 0)
-		}, steps: []string{"TakeOver TakingOver, Done", "Follow Held, Outlived", "Plea Pleading, SaysDone"},
+		}, steps: []string{"TakeOver TakingOver, Done", "Follow Held, Outlived", "Request Requested, SaysDone"},
 			false: []string{"Life Working, Hand", "Life Handing, Handed", "TakeOver Asking, Granted", "TakeOver Took, Releases", "Raise RisesFirst, Runs", "Life Working, End"}},
 		{name: "reload, after", play: func(s *traced) {
 			s.do("start", 0)
