@@ -41,7 +41,7 @@ type Attempt struct {
 	Over func()
 
 	Launch     *launch.Launch
-	Phase      phase.Launch // of a successor phase.Raise says more
+	Phase      phase.Launch // of a successor phase.Successor says more
 	Watch      Watch        // nil: there is none
 	Alone      bool         // no other daemon is in its session
 	Interrupts bool         // see Session

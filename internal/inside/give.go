@@ -24,7 +24,7 @@ import (
 type successor struct {
 	l     *Life
 	a     *attempt.Attempt
-	phase phase.Raise
+	phase phase.Successor
 	grace time.Duration // in which it can end by itself
 }
 
@@ -138,9 +138,9 @@ func (l *Life) startSuccessor(askers []*control.Asker) (*successor, error) {
 		}
 		return nil, e
 	}
-	s := &successor{l: l, phase: phase.Sent, a: &attempt.Attempt{Plan: l.plan, Op: "reload", Complain: l.host.Complain, Launch: child, Phase: phase.Named}}
+	s := &successor{l: l, phase: phase.Spawned, a: &attempt.Attempt{Plan: l.plan, Op: "reload", Complain: l.host.Complain, Launch: child, Phase: phase.Named}}
 	if l.plan.RequireReady {
-		s.phase = phase.SentFirst
+		s.phase = phase.SpawnedFirst
 	}
 	return s, nil
 }
@@ -149,7 +149,7 @@ func (l *Life) startSuccessor(askers []*control.Asker) (*successor, error) {
 func (s *successor) comeUp(ctx context.Context) (err error) {
 	limit, stop := context.WithTimeout(ctx, s.l.plan.StartTimeout)
 	defer stop()
-	for s.phase.Rising() {
+	for s.phase.ComingUp() {
 		var event phase.LaunchEvent
 		event, err = s.await(ctx, limit)
 		s.step(event)
@@ -162,7 +162,7 @@ func (s *successor) await(ctx, limit context.Context) (phase.LaunchEvent, error)
 	l, a := s.l, s.a
 	if s.phase.Silent() {
 		if status, err := a.Launch.Wait(limit); err == nil {
-			return phase.Exits, a.Died(status, s.phase == phase.Fades)
+			return phase.Exits, a.Died(status, s.phase == phase.WireEnded)
 		}
 	} else {
 		for {
@@ -196,7 +196,7 @@ func (s *successor) step(event phase.LaunchEvent) {
 	if !ok {
 		s.l.complain("reload", fmt.Errorf("event %d cannot come in state %d", event, s.phase))
 	}
-	phase.Taken(s, "Raise", uint8(s.phase), uint8(event), uint8(to.To), uint16(to.Do))
+	phase.Taken(s, "Successor", uint8(s.phase), uint8(event), uint8(to.To), uint16(to.Do))
 	s.phase = to.To
 	if to.Do&phase.StartWindow != 0 {
 		s.a.Since = time.Now()
@@ -217,10 +217,10 @@ func (s *successor) step(event phase.LaunchEvent) {
 
 // end ends a successor that must not be.
 func (s *successor) end() {
-	if s.phase == phase.Fit {
+	if s.phase == phase.Usable {
 		s.step(phase.CallOff)
 	}
-	if s.phase == phase.Unfit {
+	if s.phase == phase.Rejected {
 		event := phase.Tires
 		if s.a.Gone(s.grace) {
 			event = phase.Exits

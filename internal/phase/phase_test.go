@@ -24,7 +24,7 @@ var (
 	launchNames         = [launches]string{"", "Launched", "Named", "Claimed", "AtGate", "Admitted", "Found", "Running", "Becoming", "Vanished", "Hushed", "Mute", "Replaced", "LateStage", "LateNamed", "LateClaim", "Doubting", "Doubted", "Recall", "RecallGone", "RecallEnds", "RecallReplaced", "Up", "Lived", "StillUp", "Fallen", "CalledOff"}
 	launchEventNames    = [launchEvents]string{"Names", "Claims", "Arrives", "Opens", "Stays", "Locks", "Runs", "Executes", "IsReady", "Fails", "HangsUp", "Exits", "LivesOn", "TimesOut", "Tires", "CallOff"}
 	launchEffectNames   = []string{"ShowLine", "StartWindow", "StopOther", "SayGo", "SayRelease", "SayCancel", "NewTime", "LookCloser", "GrantStop", "GrantWord", "SignalIt", "KillIt", "TakeAway", "QuoteIt"}
-	raiseNames          = [raises]string{"", "Sent", "SentFirst", "Rises", "RisesFirst", "Strays", "Fades", "Fit", "Unfit", "Dead"}
+	successorNames      = [successors]string{"", "Spawned", "SpawnedFirst", "SettingUp", "SettingUpFirst", "WireEndedEarly", "WireEnded", "Usable", "Rejected", "Dead"}
 	keepNames           = [keeps]string{"", "Tending", "Dismissing", "Between", "BetweenEnd", "BetweenAsked", "Clearing", "Pressing", "Killing", "Vacant"}
 	callNames           = [calls]string{"Asked", "Signalled", "EndMissed", "Missed", "Follows", "NoMore", "Overdue", "Cleared"}
 	deedNames           = []string{"Pass", "KeepIt", "PassMiss", "PassAsks", "Ask", "AskRest", "StartPress", "KillRest", "StopPress"}
@@ -240,48 +240,48 @@ func TestStart(t *testing.T) {
 // Every pair of who brings up a successor is a row, or cannot come.
 func TestEveryEventOfASuccessorHasARule(t *testing.T) {
 	rows := 0
-	for s := Sent; s < raises; s++ {
+	for s := Spawned; s < successors; s++ {
 		for g := range launchEvents {
 			_, ok := s.Next(g)
 			why := ""
 			word := g == Claims || g == Locks || g == Runs || g == Executes || g == IsReady || g == Fails
-			sent, rises := s == Sent || s == SentFirst, s == Rises || s == RisesFirst
+			spawned, settingUp := s == Spawned || s == SpawnedFirst, s == SettingUp || s == SettingUpFirst
 			switch {
 			case s == Dead:
 				why = "nothing comes of the dead"
 			case g == Names || g == Arrives || g == Opens || g == Stays || g == LivesOn:
 				why = "a successor has no stage, no gate, and no window"
-			case (word || g == HangsUp) && !sent && !rises:
+			case (word || g == HangsUp) && !spawned && !settingUp:
 				why = "it is not listened to: the wire has ended, or it is spoken to by who hands over, or to end"
-			case word && sent && g != Claims:
+			case word && spawned && g != Claims:
 				why = "Claims is its first word"
-			case g == Exits && !s.Silent() && s != Unfit:
+			case g == Exits && !s.Silent() && s != Rejected:
 				why = "the process is waited for when the wire has ended, or when it is to end"
-			case (g == TimesOut || g == CallOff) && s == Unfit:
+			case (g == TimesOut || g == CallOff) && s == Rejected:
 				why = "it is given up once"
-			case g == TimesOut && s == Fit, g == Tires && s != Fit && s != Unfit:
+			case g == TimesOut && s == Usable, g == Tires && s != Usable && s != Rejected:
 				why = "each state has one clock"
 			}
 			if ok {
 				rows++
 			}
 			if ok == (why != "") {
-				t.Errorf("%s, %s: a row: %v; cannot come, because %q", raiseNames[s], launchEventNames[g], ok, why)
+				t.Errorf("%s, %s: a row: %v; cannot come, because %q", successorNames[s], launchEventNames[g], ok, why)
 			}
 		}
 	}
-	t.Logf("%d rows, %d pairs that cannot come", rows, int(raises-1)*int(launchEvents)-rows)
+	t.Logf("%d rows, %d pairs that cannot come", rows, int(successors-1)*int(launchEvents)-rows)
 }
 
-// TestRaise holds what must be true of each way that the raising of a successor can take.
-func TestRaise(t *testing.T) {
+// TestSuccessor holds what must be true of each way that a successor can take.
+func TestSuccessor(t *testing.T) {
 	type moment struct {
-		r                           Raise
+		r                           Successor
 		first, said, worked, silent bool // what has come
 		told, clock, killed         bool // what was done
 	}
 	seen := map[moment]bool{}
-	reached := map[Raise]bool{}
+	reached := map[Successor]bool{}
 	var from func(m moment)
 	from = func(m moment) {
 		if seen[m] {
@@ -293,7 +293,7 @@ func TestRaise(t *testing.T) {
 			if !ok {
 				continue
 			}
-			at := fmt.Sprintf("%s, %s, %+v", raiseNames[m.r], launchEventNames[g], m)
+			at := fmt.Sprintf("%s, %s, %+v", successorNames[m.r], launchEventNames[g], m)
 			n := m
 			n.r = c.To
 			n.said = m.said || g == Claims
@@ -303,13 +303,13 @@ func TestRaise(t *testing.T) {
 			n.clock = m.clock || c.Do&(GrantStop|GrantWord) != 0
 			n.killed = m.killed || c.Do&KillIt != 0
 			switch {
-			case c.To == Fit && (!n.said || !n.worked || n.silent):
+			case c.To == Usable && (!n.said || !n.worked || n.silent):
 				t.Errorf("%s: it gets the place, and is not there", at)
-			case (g == Fails || g == TimesOut || g == CallOff || g == Exits) && c.To != Unfit && c.To != Dead:
+			case (g == Fails || g == TimesOut || g == CallOff || g == Exits) && c.To != Rejected && c.To != Dead:
 				t.Errorf("%s: that it shall not have the place is forgotten", at)
-			case c.To == Unfit && !n.told && !n.silent:
+			case c.To == Rejected && !n.told && !n.silent:
 				t.Errorf("%s: it does not hear that it is to end", at)
-			case c.To == Unfit && !n.clock:
+			case c.To == Rejected && !n.clock:
 				t.Errorf("%s: nothing limits the wait for its end", at)
 			case c.Do&GrantStop != 0 && !n.said, c.Do&GrantWord != 0 && n.said:
 				t.Errorf("%s: it has the wrong time to end", at)
@@ -325,11 +325,11 @@ func TestRaise(t *testing.T) {
 			from(n)
 		}
 	}
-	from(moment{r: Sent})
-	from(moment{r: SentFirst, first: true})
-	for s := Sent; s < raises; s++ {
+	from(moment{r: Spawned})
+	from(moment{r: SpawnedFirst, first: true})
+	for s := Spawned; s < successors; s++ {
 		if !reached[s] {
-			t.Errorf("%s is never reached", raiseNames[s])
+			t.Errorf("%s is never reached", successorNames[s])
 		}
 		at := s // whatever it says, or does not say: the clocks lead to an end
 		for _, g := range []LaunchEvent{TimesOut, Tires} {
@@ -338,7 +338,7 @@ func TestRaise(t *testing.T) {
 			}
 		}
 		if at != Dead {
-			t.Errorf("%s: no clock leads to an end", raiseNames[s])
+			t.Errorf("%s: no clock leads to an end", successorNames[s])
 		}
 	}
 	t.Logf("%d moments", len(seen))
@@ -737,8 +737,8 @@ func TestArchitectureShowsTheTables(t *testing.T) {
 		n, ok := Launch(s).Next(LaunchEvent(e))
 		return int(n.To), set(n.Do, launchEffectNames), ok
 	}))
-	compare(t, "successor", table(t, "successor", "event", raiseNames[:], launchEventNames[:], func(s, e int) (next int, do string, ok bool) {
-		n, ok := Raise(s).Next(LaunchEvent(e))
+	compare(t, "successor", table(t, "successor", "event", successorNames[:], launchEventNames[:], func(s, e int) (next int, do string, ok bool) {
+		n, ok := Successor(s).Next(LaunchEvent(e))
 		return int(n.To), set(n.Do, launchEffectNames), ok
 	}))
 	compare(t, "keeper", table(t, "keeper", "call", keepNames[:], callNames[:], func(s, e int) (next int, do string, ok bool) {

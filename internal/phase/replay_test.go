@@ -45,8 +45,8 @@ var machines = map[string]machine{
 		n, ok := Verdict(s).Next(VerdictEvent(e))
 		return uint8(n.To), fmt.Sprint(uint8(n.To), uint16(n.Do)), ok
 	}},
-	"Raise": {[]who{aPredecessor}, raiseNames[:], launchEventNames[:], []uint8{uint8(Sent), uint8(SentFirst)}, func(s, e uint8) (uint8, string, bool) {
-		n, ok := Raise(s).Next(LaunchEvent(e))
+	"Successor": {[]who{aPredecessor}, successorNames[:], launchEventNames[:], []uint8{uint8(Spawned), uint8(SpawnedFirst)}, func(s, e uint8) (uint8, string, bool) {
+		n, ok := Successor(s).Next(LaunchEvent(e))
 		return uint8(n.To), fmt.Sprint(uint8(n.To), uint16(n.Do)), ok
 	}},
 	"Launch": {[]who{aLauncher}, launchNames[:], launchEventNames[:], []uint8{uint8(Launched), uint8(Named)}, func(s, e uint8) (uint8, string, bool) {
@@ -169,13 +169,13 @@ func (r recorded) leftOut() string {
 		if state == "Claimed" && event == "Runs" {
 			return saysTwice
 		}
-	case "Raise":
+	case "Successor":
 		switch {
-		case is(state, "Rises", "RisesFirst") && is(event, "Claims", "Locks", "Executes"), state == "Rises" && event == "IsReady":
+		case is(state, "SettingUp", "SettingUpFirst") && is(event, "Claims", "Locks", "Executes"), state == "SettingUp" && event == "IsReady":
 			return saysTwice
-		case state == "Rises" && event == "HangsUp":
+		case state == "SettingUp" && event == "HangsUp":
 			return setUpOnce
-		case is(state, "Strays", "Fades") && is(event, "TimesOut", "CallOff"):
+		case is(state, "WireEndedEarly", "WireEnded") && is(event, "TimesOut", "CallOff"):
 			return atOnce
 		}
 	case "Follow":

@@ -278,7 +278,7 @@ func TestTraces(t *testing.T) {
 			s.do("reload", 0)
 			s.do("stop", 0)
 		}, steps: []string{"TakeOver TakingOver, Done", "Follow Held, Outlived", "Request Requested, SaysDone"},
-			false: []string{"Life Working, Hand", "Life Handing, Handed", "TakeOver Asking, Granted", "TakeOver Took, Releases", "Raise RisesFirst, Runs", "Life Working, End"}},
+			false: []string{"Life Working, Hand", "Life Handing, Handed", "TakeOver Asking, Granted", "TakeOver Took, Releases", "Successor SettingUpFirst, Runs", "Life Working, End"}},
 		{name: "reload, after", play: func(s *traced) {
 			s.do("start", 0)
 			s.do("reload", 0)
@@ -293,7 +293,7 @@ func TestTraces(t *testing.T) {
 			s.do("start", 0)
 			s.do("reload", 1)
 			s.do("stop", 0)
-		}, steps: []string{"Raise Rises, Fails"}},
+		}, steps: []string{"Successor SettingUp, Fails"}},
 		{name: "stop during a reload, ready first", settings: []string{first, "T_WAIT=1"}, play: func(s *traced) {
 			s.do("start", 0)
 			s.do("reload", 0) // the old one finishes its work

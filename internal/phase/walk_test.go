@@ -150,8 +150,8 @@ type world struct {
 	ended bool // its worker
 	kept  bool // an end, while it is not clear whose
 
-	brings  Raise // the successor, as the predecessor knows it
-	life    Life  // its own
+	brings  Successor // the successor, as the predecessor knows it
+	life    Life      // its own
 	end     bye
 	take    TakeOver
 	there   bool // it lives
@@ -216,16 +216,16 @@ func (w world) launched() bool { return w.kind == detached || w.kind == restarte
 func (w world) oldLives() bool { return w.at != gone }
 
 type rules struct {
-	life    func(Life, LifeEvent) (LifeStep, bool)
-	take    func(TakeOver, TakeOverEvent) (TakeOverStep, bool)
-	verdict func(Verdict, VerdictEvent) (VerdictStep, bool)
-	launch  func(Launch, LaunchEvent) (LaunchStep, bool)
-	raise   func(Raise, LaunchEvent) (Raising, bool)
-	keep    func(Keep, Call) (Turnout, bool)
-	follow  func(Follow, Sight) (Follow, bool)
+	life      func(Life, LifeEvent) (LifeStep, bool)
+	take      func(TakeOver, TakeOverEvent) (TakeOverStep, bool)
+	verdict   func(Verdict, VerdictEvent) (VerdictStep, bool)
+	launch    func(Launch, LaunchEvent) (LaunchStep, bool)
+	successor func(Successor, LaunchEvent) (SuccessorStep, bool)
+	keep      func(Keep, Call) (Turnout, bool)
+	follow    func(Follow, Sight) (Follow, bool)
 }
 
-var theRules = rules{Life.Next, TakeOver.Next, Verdict.Next, Launch.Next, Raise.Next, Keep.Next, Follow.Next}
+var theRules = rules{Life.Next, TakeOver.Next, Verdict.Next, Launch.Next, Successor.Next, Keep.Next, Follow.Next}
 
 type walker struct {
 	rules
@@ -241,7 +241,7 @@ const (
 	aDaemon      who = iota // Life: the daemon, or the predecessor
 	aVerdict                // Verdict: the same one's
 	aLauncher               // Launch
-	aPredecessor            // Raise
+	aPredecessor            // Successor
 	anHeir                  // Life: the successor
 	aSuccessor              // TakeOver
 	aKeeper                 // Keep
@@ -368,12 +368,12 @@ func (k walker) lives(w *world, e LifeEvent) {
 	w.life = s.To
 }
 
-// raises is what the predecessor sees of the successor that it brings up.
-func (k walker) raises(w *world, g LaunchEvent) {
+// successorStep is what the predecessor sees of the successor that it brings up.
+func (k walker) successorStep(w *world, g LaunchEvent) {
 	k.took(taken{aPredecessor, uint8(w.brings), uint8(g)})
-	c, ok := k.raise(w.brings, g)
+	c, ok := k.successor(w.brings, g)
 	if !ok {
-		k.bad(*w, "old: "+raiseNames[w.brings]+", "+launchEventNames[g])
+		k.bad(*w, "old: "+successorNames[w.brings]+", "+launchEventNames[g])
 	}
 	w.brings = c.To
 	if c.Do&SayCancel != 0 {
@@ -391,7 +391,7 @@ func (k walker) buries(w *world) {
 		if !w.there {
 			g = Exits
 		}
-		k.raises(w, g)
+		k.successorStep(w, g)
 	}
 	if w.brings == Dead && w.at == killing {
 		w.lost()
@@ -413,8 +413,8 @@ func (w *world) cancels() {
 
 // gives gives up the successor, which hears of it, and is killed if need be.
 func (k walker) gives(w *world, at at, g LaunchEvent) {
-	if w.brings.Rising() || w.brings == Fit {
-		k.raises(w, g)
+	if w.brings.ComingUp() || w.brings == Usable {
+		k.successorStep(w, g)
 	}
 	w.at, w.toOld = at, 0
 }
@@ -422,9 +422,9 @@ func (k walker) gives(w *world, at at, g LaunchEvent) {
 // spawn is a new successor.
 func (w *world) spawn() {
 	w.there, w.wire, w.waits, w.told, w.timer, w.take, w.toNew, w.toOld = true, true, false, false, false, Rising, 0, 0
-	w.brings, w.life, w.end, w.setUp = Sent, ComingUp, 0, false
+	w.brings, w.life, w.end, w.setUp = Spawned, ComingUp, 0, false
 	if w.first {
-		w.brings = SentFirst
+		w.brings = SpawnedFirst
 	}
 	w.newK = w.kind == kept
 }
@@ -530,11 +530,11 @@ func (k walker) each(w world, yield func(world)) {
 				n.leaves()
 			})
 		case (w.at == rising || w.at == again) && first == claimsIt:
-			add(func(n *world) { n.toOld = rest; k.raises(n, Claims) })
+			add(func(n *world) { n.toOld = rest; k.successorStep(n, Claims) })
 		case (w.at == rising || w.at == again) && first == failsIt:
 			add(func(n *world) {
 				n.toOld = rest
-				k.raises(n, Fails)
+				k.successorStep(n, Fails)
 				if n.at == again {
 					k.gives(n, endingLast, CallOff)
 					return
@@ -542,20 +542,20 @@ func (k walker) each(w world, yield func(world)) {
 				fails(n, CallOff)
 			})
 		case w.at == rising && first == runsIt && w.first:
-			add(func(n *world) { n.toOld = rest; k.raises(n, Runs) })
+			add(func(n *world) { n.toOld = rest; k.successorStep(n, Runs) })
 		case w.at == rising && first == runsIt || w.at == rising && first == readyIt:
 			add(func(n *world) {
 				n.toOld = rest
 				e := Leave
 				if n.first {
-					k.raises(n, IsReady)
+					k.successorStep(n, IsReady)
 				} else {
-					k.raises(n, Runs)
+					k.successorStep(n, Runs)
 				}
 				if n.first {
 					e = Hand
 				}
-				if n.brings != Fit {
+				if n.brings != Usable {
 					k.bad(*n, "a successor is given the place that cannot have it")
 				}
 				switch do := k.step(n, e); {
@@ -608,25 +608,25 @@ func (k walker) each(w world, yield func(world)) {
 		case w.at == departed:
 			add(func(n *world) { n.leaves() })
 		case w.at == again && first == runsIt:
-			add(func(n *world) { n.toOld = rest; k.raises(n, Runs); n.at = asking; n.toNew = n.toNew.with(asks) })
+			add(func(n *world) { n.toOld = rest; k.successorStep(n, Runs); n.at = asking; n.toNew = n.toNew.with(asks) })
 		case first != 0: // not what it waits for
 			add(func(n *world) { n.toOld = rest })
 		}
 		if !w.there && first == 0 {
 			switch w.at {
 			case rising:
-				add(func(n *world) { k.raises(n, HangsUp); k.raises(n, Exits); fails(n, CallOff) })
+				add(func(n *world) { k.successorStep(n, HangsUp); k.successorStep(n, Exits); fails(n, CallOff) })
 			case swapping:
 				add(func(n *world) { fails(n, Tires) })
 			case asking, again:
 				add(func(n *world) {
 					switch {
 					case n.at == again:
-						k.raises(n, HangsUp)
-						k.raises(n, Exits)
-					case n.brings == Fit:
-						k.raises(n, CallOff)
-						k.raises(n, Exits)
+						k.successorStep(n, HangsUp)
+						k.successorStep(n, Exits)
+					case n.brings == Usable:
+						k.successorStep(n, CallOff)
+						k.successorStep(n, Exits)
 					}
 					if n.second || n.old == Recalled && !k.faults.again { // twice in a row is given up
 						n.leaves()
@@ -698,7 +698,7 @@ func (k walker) each(w world, yield func(world)) {
 		if w.setUp && !w.life.Begun() && (w.first || w.take == Daemon) {
 			add(func(n *world) { k.lives(n, Begin) })
 		}
-		if w.first && w.life == Working && w.oldLives() && w.at == rising && !w.toOld.has(readyIt) && w.brings.Rising() {
+		if w.first && w.life == Working && w.oldLives() && w.at == rising && !w.toOld.has(readyIt) && w.brings.ComingUp() {
 			add(func(n *world) { n.tells(readyIt) })
 		}
 		if w.waits && !w.lockOld {
@@ -1441,10 +1441,10 @@ func TestWalkFindsMistakes(t *testing.T) {
 			}
 		}
 	}
-	brings := func(s Raise, g LaunchEvent, to Raising) change {
+	brings := func(s Successor, g LaunchEvent, to SuccessorStep) change {
 		return func(r *rules, _ *faults) {
-			before := r.raise
-			r.raise = func(l Raise, h LaunchEvent) (Raising, bool) {
+			before := r.successor
+			r.successor = func(l Successor, h LaunchEvent) (SuccessorStep, bool) {
 				if l == s && h == g {
 					return to, true
 				}
@@ -1539,11 +1539,11 @@ func TestWalkFindsMistakes(t *testing.T) {
 				return s.Next(h)
 			}
 		}},
-		{"a successor that does not come up is waited for", bare, false, brings(RisesFirst, TimesOut, Raising{RisesFirst, 0})},
-		{"a successor that is dead is waited for", bare, false, brings(RisesFirst, HangsUp, Raising{RisesFirst, 0})},
-		{"a successor that is not ready is given the place", bare, false, brings(RisesFirst, IsReady, Raising{RisesFirst, 0})},
-		{"a successor that does not end is left", bare, false, brings(Unfit, Tires, Raising{Dead, 0})},
-		{"a successor that comes up is given up, and left", bare, false, brings(SentFirst, CallOff, Raising{Dead, 0})},
+		{"a successor that does not come up is waited for", bare, false, brings(SettingUpFirst, TimesOut, SuccessorStep{SettingUpFirst, 0})},
+		{"a successor that is dead is waited for", bare, false, brings(SettingUpFirst, HangsUp, SuccessorStep{SettingUpFirst, 0})},
+		{"a successor that is not ready is given the place", bare, false, brings(SettingUpFirst, IsReady, SuccessorStep{SettingUpFirst, 0})},
+		{"a successor that does not end is left", bare, false, brings(Rejected, Tires, SuccessorStep{Dead, 0})},
+		{"a successor that comes up is given up, and left", bare, false, brings(SpawnedFirst, CallOff, SuccessorStep{Dead, 0})},
 		{"a restart does not stop the daemon that is in the way", restarted, false, launched(Claimed, Arrives, LaunchStep{Admitted, SayGo | NewTime})},
 		{"a restart stops a daemon for one that has not come as far", restarted, false, launched(Named, Claims, LaunchStep{AtGate, StopOther})},
 		{"who waits at the gate does not hear that it is open", restarted, false, launched(AtGate, Opens, LaunchStep{Admitted, NewTime})},
