@@ -155,7 +155,7 @@ type keeper struct {
 	mu          sync.Mutex
 	generations []*launch.Launch // the last one is the daemon
 	forwarded   []syscall.Signal
-	phase       phase.Keep
+	phase       phase.Keeper
 	missed      []syscall.Signal // by a generation that was gone
 	impatience  *time.Timer      // Overdue
 
@@ -523,19 +523,19 @@ func (k *keeper) forward(signals <-chan os.Signal, done <-chan struct{}) {
 	}
 }
 
-// step takes the step that the call leads to, and gives what follows. k.mu is held.
-func (k *keeper) step(c phase.Call) phase.Deed {
-	t, ok := k.phase.Next(c)
+// step takes the step that the event leads to, and gives what follows. k.mu is held.
+func (k *keeper) step(e phase.KeeperEvent) phase.KeeperEffect {
+	t, ok := k.phase.Next(e)
 	if !ok {
-		go k.complain("keep the daemon", fmt.Errorf("call %d cannot come in state %d", c, k.phase))
+		go k.complain("keep the daemon", fmt.Errorf("event %d cannot come in state %d", e, k.phase))
 	}
-	phase.Taken(k, "Keep", uint8(k.phase), uint8(c), uint8(t.To), uint16(t.Do))
+	phase.Taken(k, "Keeper", uint8(k.phase), uint8(e), uint8(t.To), uint16(t.Do))
 	k.phase = t.To
 	return t.Do
 }
 
 // kept gives what was missed and is to be passed on. k.mu is held.
-func (k *keeper) kept(do phase.Deed) (list []syscall.Signal) {
+func (k *keeper) kept(do phase.KeeperEffect) (list []syscall.Signal) {
 	if do&phase.PassMiss != 0 {
 		list = k.missed
 	}
@@ -551,12 +551,12 @@ func (k *keeper) kept(do phase.Deed) (list []syscall.Signal) {
 // pass passes a signal to the last generation, or if that is gone to those before it that
 // are at work still: they are all that is left.
 func (k *keeper) pass(sig syscall.Signal) {
-	call, miss := phase.Signalled, phase.Missed
+	event, miss := phase.Signalled, phase.Missed
 	if k.asksToEnd(sig) {
-		call, miss = phase.Asked, phase.EndMissed
+		event, miss = phase.Asked, phase.EndMissed
 	}
 	k.mu.Lock()
-	do := k.step(call)
+	do := k.step(event)
 	k.mu.Unlock()
 	for do&phase.Pass != 0 {
 		l := k.current()

@@ -20,29 +20,29 @@ type spokesman struct {
 	fd       *sdnotify.Descriptor // nil: there is none
 
 	mu   sync.Mutex
-	said phase.Standing
+	said phase.Notification
 }
 
 // needed reports whether anybody listens.
 func (s *spokesman) needed() bool { return s.manager != nil || s.fd != nil }
 
 // become says what the daemon has become, and reports whether that was news.
-func (s *spokesman) become(c phase.Claim) bool {
+func (s *spokesman) become(e phase.NotificationEvent) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := s.said.Next(c)
-	phase.Taken(s, "Standing", uint8(s.said), uint8(c), uint8(next.To), 0)
+	next := s.said.Next(e)
+	phase.Taken(s, "Notification", uint8(s.said), uint8(e), uint8(next.To), 0)
 	s.said = next.To
 	if !next.Say {
 		return false
 	}
-	switch c {
+	switch e {
 	case phase.IsUp:
 		s.tell(sdnotify.Ready)
 		if err := s.fd.Ready(); err != nil {
 			s.complain("notify", err)
 		}
-	case phase.IsRenewed:
+	case phase.IsReloading:
 		s.tell(sdnotify.Reloading())
 	case phase.IsEnding:
 		s.tell(sdnotify.Stopping)
@@ -67,7 +67,7 @@ func (s *spokesman) hear(text string) {
 		case line == sdnotify.Ready:
 			s.become(phase.IsUp)
 		case line == "RELOADING=1":
-			s.become(phase.IsRenewed)
+			s.become(phase.IsReloading)
 		case line == sdnotify.Stopping:
 			s.become(phase.IsEnding)
 		case line == sdnotify.Watchdog && s.watches:

@@ -12,33 +12,33 @@ import (
 var update = flag.Bool("update", false, "write the tables of docs/ARCHITECTURE.md")
 
 var (
-	lifeNames           = [lives]string{"", "ComingUp", "CutOff", "Working", "Handing", "HandingOn", "Stopping", "Parting", "Recalled", "Parted", "Finishing"}
-	lifeEventNames      = [lifeEvents]string{"Begin", "End", "WorkerEnded", "Leave", "Hand", "Handed", "Failed", "Depart"}
-	lifeEffectNames     = []string{"Note", "TellStopping", "SayReady", "EndContext", "CancelSuccessor", "PassOn", "CutShort", "Remember", "Repeat", "PassKept", "Refuse"}
-	verdictNames        = [verdicts]string{"", "Early", "Alone", "Open", "OpenLived", "Ready", "Decided", "DecidedLived", "Settled"}
-	verdictEventNames   = [verdictEvents]string{"SetUp", "SaysReady", "Endures", "Decides", "Cancels"}
-	verdictEffectNames  = []string{"KeepFiles", "DropStderr", "Announce", "TellReady", "Release", "CancelStart"}
-	takeOverNames       = [takeOvers]string{"", "Rising", "RisingAlone", "Asking", "Took", "Waiting", "Promised", "Counted", "Orphan", "TakingOver", "Daemon", "Dropped", "DroppedAlone"}
-	takeOverEventNames  = [takeOverEvents]string{"Works", "Waits", "Granted", "Insist", "Releases", "Leaves", "Asks", "WireEnds", "Gone", "Late", "Cancelled", "Ends", "Done"}
-	takeOverEffectNames = []string{"AskForLock", "WriteNumber", "SayTook", "Become", "StartTimer", "GiveUp", "SayEnding", "EndSelf", "Settle"}
-	launchNames         = [launches]string{"", "Launched", "Named", "Claimed", "AtGate", "Admitted", "Found", "Running", "Becoming", "Vanished", "Hushed", "Mute", "Replaced", "LateStage", "LateNamed", "LateClaim", "Doubting", "Doubted", "Recall", "RecallGone", "RecallEnds", "RecallReplaced", "Up", "Lived", "StillUp", "Fallen", "CalledOff"}
-	launchEventNames    = [launchEvents]string{"Names", "Claims", "Arrives", "Opens", "Stays", "Locks", "Runs", "Executes", "IsReady", "Fails", "HangsUp", "Exits", "LivesOn", "TimesOut", "Tires", "CallOff"}
-	launchEffectNames   = []string{"ShowLine", "StartWindow", "StopOther", "SayGo", "SayRelease", "SayCancel", "NewTime", "LookCloser", "GrantStop", "GrantWord", "SignalIt", "KillIt", "TakeAway", "QuoteIt"}
-	successorNames      = [successors]string{"", "Spawned", "SpawnedFirst", "SettingUp", "SettingUpFirst", "WireEndedEarly", "WireEnded", "Usable", "Rejected", "Dead"}
-	keepNames           = [keeps]string{"", "Tending", "Dismissing", "Between", "BetweenEnd", "BetweenAsked", "Clearing", "Pressing", "Killing", "Vacant"}
-	callNames           = [calls]string{"Asked", "Signalled", "EndMissed", "Missed", "Follows", "NoMore", "Overdue", "Cleared"}
-	deedNames           = []string{"Pass", "KeepIt", "PassMiss", "PassAsks", "Ask", "AskRest", "StartPress", "KillRest", "StopPress"}
-	standingNames       = [standings]string{"", "Unsaid", "SaidUp", "Renews", "SaidEnd"}
-	claimNames          = [claims]string{"IsUp", "IsRenewed", "IsEnding"}
-	followNames         = [follows]string{"", "Met", "Held", "Lost", "MetNext", "HeldNext", "Left", "Served", "NotThere", "Unnamed", "Refused"}
-	sightNames          = [sights]string{"Proves", "Misses", "Outlived", "Denies", "Does", "Sees", "SeesOne", "SeesNil", "SeesNot", "SeesYet"}
-	worksNotYet         = "a reload begins only where the worker has begun"
-	beginsOnce          = "the worker begins once"
-	endsOnce            = "the worker ends once, and has to begin before"
-	noHandOver          = "no hand-over is on its way"
-	oneReload           = "there is one reload at a time, and none after one that has gone well"
-	noSuccessor         = "no successor waits for the end of this process"
-	endOfHandOver       = "a process that ends waits until it is clear whose the daemon is"
+	lifeNames              = [lives]string{"", "ComingUp", "CutOff", "Working", "Handing", "HandingOn", "Stopping", "Parting", "Recalled", "Parted", "Finishing"}
+	lifeEventNames         = [lifeEvents]string{"Begin", "End", "WorkerEnded", "Leave", "Hand", "Handed", "Failed", "Depart"}
+	lifeEffectNames        = []string{"Note", "TellStopping", "SayReady", "EndContext", "CancelSuccessor", "PassOn", "CutShort", "Remember", "Repeat", "PassKept", "Refuse"}
+	verdictNames           = [verdicts]string{"", "Early", "Alone", "Open", "OpenLived", "Ready", "Decided", "DecidedLived", "Settled"}
+	verdictEventNames      = [verdictEvents]string{"SetUp", "SaysReady", "Endures", "Decides", "Cancels"}
+	verdictEffectNames     = []string{"KeepFiles", "DropStderr", "Announce", "TellReady", "Release", "CancelStart"}
+	takeOverNames          = [takeOvers]string{"", "Rising", "RisingAlone", "Asking", "Took", "Waiting", "Promised", "Counted", "Orphan", "TakingOver", "Daemon", "Dropped", "DroppedAlone"}
+	takeOverEventNames     = [takeOverEvents]string{"Works", "Waits", "Granted", "Insist", "Releases", "Leaves", "Asks", "WireEnds", "Gone", "Late", "Cancelled", "Ends", "Done"}
+	takeOverEffectNames    = []string{"AskForLock", "WriteNumber", "SayTook", "Become", "StartTimer", "GiveUp", "SayEnding", "EndSelf", "Settle"}
+	launchNames            = [launches]string{"", "Launched", "Named", "Claimed", "AtGate", "Admitted", "Found", "Running", "Becoming", "Vanished", "Hushed", "Mute", "Replaced", "LateStage", "LateNamed", "LateClaim", "Doubting", "Doubted", "Recall", "RecallGone", "RecallEnds", "RecallReplaced", "Up", "Lived", "StillUp", "Fallen", "CalledOff"}
+	launchEventNames       = [launchEvents]string{"Names", "Claims", "Arrives", "Opens", "Stays", "Locks", "Runs", "Executes", "IsReady", "Fails", "HangsUp", "Exits", "LivesOn", "TimesOut", "Tires", "CallOff"}
+	launchEffectNames      = []string{"ShowLine", "StartWindow", "StopOther", "SayGo", "SayRelease", "SayCancel", "NewTime", "LookCloser", "GrantStop", "GrantWord", "SignalIt", "KillIt", "TakeAway", "QuoteIt"}
+	successorNames         = [successors]string{"", "Spawned", "SpawnedFirst", "SettingUp", "SettingUpFirst", "WireEndedEarly", "WireEnded", "Usable", "Rejected", "Dead"}
+	keeperNames            = [keepers]string{"", "Tending", "Dismissing", "Between", "BetweenEnd", "BetweenAsked", "Clearing", "Pressing", "Killing", "Vacant"}
+	keeperEventNames       = [keeperEvents]string{"Asked", "Signalled", "EndMissed", "Missed", "Follows", "NoMore", "Overdue", "Cleared"}
+	keeperEffectNames      = []string{"Pass", "KeepIt", "PassMiss", "PassAsks", "Ask", "AskRest", "StartPress", "KillRest", "StopPress"}
+	notificationNames      = [notifications]string{"", "Unsaid", "SaidUp", "SaidReload", "SaidEnd"}
+	notificationEventNames = [notificationEvents]string{"IsUp", "IsReloading", "IsEnding"}
+	followNames            = [follows]string{"", "Met", "Held", "Lost", "MetNext", "HeldNext", "Left", "Served", "NotThere", "Unnamed", "Refused"}
+	sightNames             = [sights]string{"Proves", "Misses", "Outlived", "Denies", "Does", "Sees", "SeesOne", "SeesNil", "SeesNot", "SeesYet"}
+	worksNotYet            = "a reload begins only where the worker has begun"
+	beginsOnce             = "the worker begins once"
+	endsOnce               = "the worker ends once, and has to begin before"
+	noHandOver             = "no hand-over is on its way"
+	oneReload              = "there is one reload at a time, and none after one that has gone well"
+	noSuccessor            = "no successor waits for the end of this process"
+	endOfHandOver          = "a process that ends waits until it is clear whose the daemon is"
 )
 
 // impossible says why the pairs that are no rows cannot come.
@@ -345,10 +345,10 @@ func TestSuccessor(t *testing.T) {
 }
 
 // Every pair of a keeper is a row, or cannot come.
-func TestEveryCallOfAKeeperHasARule(t *testing.T) {
+func TestEveryEventOfAKeeperHasARule(t *testing.T) {
 	rows := 0
-	for s := Tending; s < keeps; s++ {
-		for c := range calls {
+	for s := Tending; s < keepers; s++ {
+		for c := range keeperEvents {
 			_, ok := s.Next(c)
 			why := ""
 			switch {
@@ -365,18 +365,18 @@ func TestEveryCallOfAKeeperHasARule(t *testing.T) {
 				rows++
 			}
 			if ok == (why != "") {
-				t.Errorf("%s, %s: a row: %v; cannot come, because %q", keepNames[s], callNames[c], ok, why)
+				t.Errorf("%s, %s: a row: %v; cannot come, because %q", keeperNames[s], keeperEventNames[c], ok, why)
 			}
 		}
 	}
-	t.Logf("%d rows, %d pairs that cannot come", rows, int(keeps-1)*int(calls)-rows)
+	t.Logf("%d rows, %d pairs that cannot come", rows, int(keepers-1)*int(keeperEvents)-rows)
 }
 
 // TestKeeper walks through what can come to a keeper: who is asked to end is asked, whatever
 // generation it is, and what is left at the end is ended.
 func TestKeeper(t *testing.T) {
 	type moment struct {
-		k      Keep
+		k      Keeper
 		asked  bool // somebody has asked for the end
 		kept   int8 // what is kept: 1 another signal, 2 one that asks
 		heard  bool // the last generation was told to end, or what is left was
@@ -391,10 +391,10 @@ func TestKeeper(t *testing.T) {
 			return
 		}
 		seen[m] = true
-		add := func(c Call, change func(*moment)) {
+		add := func(c KeeperEvent, change func(*moment)) {
 			n := m
 			out, ok := m.k.Next(c)
-			at := fmt.Sprintf("%s, %s, %+v", keepNames[m.k], callNames[c], m)
+			at := fmt.Sprintf("%s, %s, %+v", keeperNames[m.k], keeperEventNames[c], m)
 			if !ok {
 				t.Errorf("%s: no row", at)
 				return
@@ -404,13 +404,13 @@ func TestKeeper(t *testing.T) {
 			switch c {
 			case Asked, Signalled:
 				if out.Do&Pass != 0 {
-					n.passes = map[Call]int8{Asked: 2, Signalled: 1}[c]
+					n.passes = map[KeeperEvent]int8{Asked: 2, Signalled: 1}[c]
 				}
 			case Follows:
 				n.gone, n.heard = false, false
 			}
 			if out.Do&KeepIt != 0 {
-				n.kept |= map[Call]int8{EndMissed: 2, Missed: 1}[c]
+				n.kept |= map[KeeperEvent]int8{EndMissed: 2, Missed: 1}[c]
 			}
 			if out.Do&(PassMiss|PassAsks) != 0 {
 				if n.kept&2 != 0 {
@@ -447,7 +447,7 @@ func TestKeeper(t *testing.T) {
 				n.heard, n.passes = m.heard || m.passes == 2, 0
 				from(n)
 			} else {
-				add(map[int8]Call{1: Missed, 2: EndMissed}[m.passes], func(n *moment) { n.passes = 0 })
+				add(map[int8]KeeperEvent{1: Missed, 2: EndMissed}[m.passes], func(n *moment) { n.passes = 0 })
 			}
 			return
 		}
@@ -475,12 +475,12 @@ func TestKeeper(t *testing.T) {
 	t.Logf("%d moments", len(seen))
 }
 
-func TestStandings(t *testing.T) {
-	for s := Unsaid; s < standings; s++ {
-		for c := range claims {
+func TestNotification(t *testing.T) {
+	for s := Unsaid; s < notifications; s++ {
+		for c := range notificationEvents {
 			n := s.Next(c)
 			if n.To == 0 || n.Say != (n.To != s) || s == SaidEnd && n.Say {
-				t.Errorf("%s, %s: got %+v", standingNames[s], claimNames[c], n)
+				t.Errorf("%s, %s: got %+v", notificationNames[s], notificationEventNames[c], n)
 			}
 		}
 	}
@@ -713,7 +713,7 @@ func TestVerdict(t *testing.T) {
 }
 
 // set writes a set of effects.
-func set[T LifeEffect | VerdictEffect | TakeOverEffect | LaunchEffect | Deed | RequestEffect](s T, names []string) string {
+func set[T LifeEffect | VerdictEffect | TakeOverEffect | LaunchEffect | KeeperEffect | RequestEffect](s T, names []string) string {
 	var list []string
 	for i := range bits.Len(uint(s)) {
 		if s>>i&1 != 0 {
@@ -741,12 +741,12 @@ func TestArchitectureShowsTheTables(t *testing.T) {
 		n, ok := Successor(s).Next(LaunchEvent(e))
 		return int(n.To), set(n.Do, launchEffectNames), ok
 	}))
-	compare(t, "keeper", table(t, "keeper", "call", keepNames[:], callNames[:], func(s, e int) (next int, do string, ok bool) {
-		n, ok := Keep(s).Next(Call(e))
-		return int(n.To), set(n.Do, deedNames), ok
+	compare(t, "keeper", table(t, "keeper", "event", keeperNames[:], keeperEventNames[:], func(s, e int) (next int, do string, ok bool) {
+		n, ok := Keeper(s).Next(KeeperEvent(e))
+		return int(n.To), set(n.Do, keeperEffectNames), ok
 	}))
-	compare(t, "standing", table(t, "standing", "claim", standingNames[:], claimNames[:], func(s, e int) (next int, do string, ok bool) {
-		n := Standing(s).Next(Claim(e))
+	compare(t, "notification", table(t, "notification", "event", notificationNames[:], notificationEventNames[:], func(s, e int) (next int, do string, ok bool) {
+		n := Notification(s).Next(NotificationEvent(e))
 		return int(n.To), map[bool]string{true: "it is said"}[n.Say], true
 	}))
 	compare(t, "follow", table(t, "follow", "sight", followNames[:], sightNames[:], func(s, e int) (next int, do string, ok bool) {

@@ -57,8 +57,8 @@ var machines = map[string]machine{
 		n, ok := TakeOver(s).Next(TakeOverEvent(e))
 		return uint8(n.To), fmt.Sprint(uint8(n.To), uint16(n.Do)), ok
 	}},
-	"Keep": {[]who{aKeeper}, keepNames[:], callNames[:], []uint8{uint8(Tending)}, func(s, e uint8) (uint8, string, bool) {
-		n, ok := Keep(s).Next(Call(e))
+	"Keeper": {[]who{aKeeper}, keeperNames[:], keeperEventNames[:], []uint8{uint8(Tending)}, func(s, e uint8) (uint8, string, bool) {
+		n, ok := Keeper(s).Next(KeeperEvent(e))
 		return uint8(n.To), fmt.Sprint(uint8(n.To), uint16(n.Do)), ok
 	}},
 	"Follow": {[]who{aStop}, followNames[:], sightNames[:], []uint8{uint8(Met)}, func(s, e uint8) (uint8, string, bool) {
@@ -69,8 +69,8 @@ var machines = map[string]machine{
 		n, ok := Request(s).Next(RequestEvent(e))
 		return uint8(n.To), fmt.Sprint(uint8(n.To), uint16(n.Do)), ok
 	}},
-	"Standing": {nil, standingNames[:], claimNames[:], []uint8{uint8(Unsaid)}, func(s, e uint8) (uint8, string, bool) {
-		n := Standing(s).Next(Claim(e))
+	"Notification": {nil, notificationNames[:], notificationEventNames[:], []uint8{uint8(Unsaid)}, func(s, e uint8) (uint8, string, bool) {
+		n := Notification(s).Next(NotificationEvent(e))
 		return uint8(n.To), fmt.Sprint(uint8(n.To), 0), true
 	}},
 }
@@ -189,7 +189,7 @@ func (r recorded) leftOut() string {
 		case event == "SeesYet":
 			return twoOnly
 		}
-	case "Keep":
+	case "Keeper":
 		switch {
 		case is(event, "Signalled", "Missed") && is(state, "Between", "BetweenAsked"), is(event, "Asked", "EndMissed") && state == "BetweenEnd":
 			return oneSignal

@@ -223,9 +223,9 @@ func TestTraces(t *testing.T) {
 	twoReloads := func(s *traced) {
 		cmd := kept(s)
 		s.do("reload", 0)
-		s.sees("Keep Tending, Follows", 1)
+		s.sees("Keeper Tending, Follows", 1)
 		s.do("reload", 0)
-		s.sees("Keep Tending, Follows", 2)
+		s.sees("Keeper Tending, Follows", 2)
 		s.signal(cmd.Process.Pid, syscall.SIGINT)
 		s.end(cmd, 0)
 	}
@@ -327,23 +327,23 @@ func TestTraces(t *testing.T) {
 			cmd := kept(s)
 			s.signal(cmd.Process.Pid, syscall.SIGINT)
 			s.end(cmd, 0)
-		}, steps: []string{"Keep Tending, Asked", "Keep Clearing, Cleared"}, kind: phase.Kept, false: []string{"Life Working, End", "Life Stopping, WorkerEnded"}},
+		}, steps: []string{"Keeper Tending, Asked", "Keeper Clearing, Cleared"}, kind: phase.Kept, false: []string{"Life Working, End", "Life Stopping, WorkerEnded"}},
 		{name: "keeper and reload, ready first", settings: []string{first}, play: func(s *traced) {
 			cmd := kept(s)
 			s.do("reload", 0)
-			s.sees("Keep Tending, Follows", 1)
+			s.sees("Keeper Tending, Follows", 1)
 			s.signal(cmd.Process.Pid, syscall.SIGINT)
 			s.end(cmd, 0)
 		}, steps: []string{"Life Handing, Handed"}, kind: phase.Kept},
 		{name: "keeper and reload, after", play: func(s *traced) {
 			cmd := kept(s)
 			s.do("reload", 0)
-			s.sees("Keep Tending, Follows", 1)
+			s.sees("Keeper Tending, Follows", 1)
 			s.signal(cmd.Process.Pid, syscall.SIGINT)
 			s.end(cmd, 0)
 		}, steps: []string{"Life Parting, Depart"}, kind: phase.Kept},
-		{name: "keeper and two reloads, ready first", settings: []string{first}, play: twoReloads, kind: phase.Kept, false: []string{"Keep Tending, Follows", "TakeOver TakingOver, Done"}},
-		{name: "keeper and two reloads, after", play: twoReloads, kind: phase.Kept, false: []string{"Keep Tending, Follows", "TakeOver TakingOver, Done"}},
+		{name: "keeper and two reloads, ready first", settings: []string{first}, play: twoReloads, kind: phase.Kept, false: []string{"Keeper Tending, Follows", "TakeOver TakingOver, Done"}},
+		{name: "keeper and two reloads, after", play: twoReloads, kind: phase.Kept, false: []string{"Keeper Tending, Follows", "TakeOver TakingOver, Done"}},
 		{name: "Ctrl-C to a keeper during a reload", settings: []string{"T_WAIT=1"}, play: func(s *traced) {
 			cmd := kept(s)
 			reload := s.begin("reload")

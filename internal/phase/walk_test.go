@@ -189,7 +189,7 @@ type world struct {
 	opened bool   // the gate
 
 	keeper  bool // it lives
-	keep    Keep
+	keep    Keeper
 	toK     bool // Took is on its way
 	knows   bool // it knows the successor
 	keptEnd bool // it keeps a signal that asks for the end
@@ -221,11 +221,11 @@ type rules struct {
 	verdict   func(Verdict, VerdictEvent) (VerdictStep, bool)
 	launch    func(Launch, LaunchEvent) (LaunchStep, bool)
 	successor func(Successor, LaunchEvent) (SuccessorStep, bool)
-	keep      func(Keep, Call) (Turnout, bool)
+	keeper    func(Keeper, KeeperEvent) (KeeperStep, bool)
 	follow    func(Follow, Sight) (Follow, bool)
 }
 
-var theRules = rules{Life.Next, TakeOver.Next, Verdict.Next, Launch.Next, Successor.Next, Keep.Next, Follow.Next}
+var theRules = rules{Life.Next, TakeOver.Next, Verdict.Next, Launch.Next, Successor.Next, Keeper.Next, Follow.Next}
 
 type walker struct {
 	rules
@@ -244,7 +244,7 @@ const (
 	aPredecessor            // Successor
 	anHeir                  // Life: the successor
 	aSuccessor              // TakeOver
-	aKeeper                 // Keep
+	aKeeper                 // Keeper
 	aStop                   // Follow
 	aGate                   // Follow: who stops the daemon that is in the way
 
@@ -778,7 +778,7 @@ func visit(r rules, f faults, kinds []kind, most int, first bool) (states int, f
 	fault := func(w world, what string) {
 		if !seenFault[what] {
 			seenFault[what] = true
-			found = append(found, fmt.Sprintf("%s: old %s at %d, new %s (%s), launcher %s, keeper %s, stop %s, %+v", what, lifeNames[w.old], w.at, takeOverNames[w.take], lifeNames[w.life], launchNames[w.launch], keepNames[w.keep], followNames[w.follow], w))
+			found = append(found, fmt.Sprintf("%s: old %s at %d, new %s (%s), launcher %s, keeper %s, stop %s, %+v", what, lifeNames[w.old], w.at, takeOverNames[w.take], lifeNames[w.life], launchNames[w.launch], keeperNames[w.keep], followNames[w.follow], w))
 		}
 	}
 	var steps []taken
@@ -1207,35 +1207,35 @@ func (k walker) nextKeeper(w world, add func(func(*world))) {
 		add(func(n *world) { n.crashed, n.asked, n.keeper, n.toK = true, true, false, false }) // its death asks for the end
 	}
 	if !w.asked {
-		add(func(n *world) { n.asked = true; k.calls(n, Asked) })
+		add(func(n *world) { n.asked = true; k.keeperStep(n, Asked) })
 	}
 	if !w.hup {
-		add(func(n *world) { n.hup = true; k.calls(n, Signalled) })
+		add(func(n *world) { n.hup = true; k.keeperStep(n, Signalled) })
 	}
 	switch {
 	case w.toK:
-		add(func(n *world) { n.toK, n.knows = false, true; k.calls(n, Follows) })
+		add(func(n *world) { n.toK, n.knows = false, true; k.keeperStep(n, Follows) })
 	case !w.oldK && !w.newK && !w.keep.Done():
-		add(func(n *world) { k.calls(n, NoMore) })
+		add(func(n *world) { k.keeperStep(n, NoMore) })
 	}
 	if w.keep.Done() && !w.oldLives() && !w.there {
-		add(func(n *world) { k.calls(n, Cleared); n.keeper = false })
+		add(func(n *world) { k.keeperStep(n, Cleared); n.keeper = false })
 	}
 }
 
-// calls is what follows from a call for the keeper.
-func (k walker) calls(w *world, c Call) {
+// keeperStep is what follows from an event for the keeper.
+func (k walker) keeperStep(w *world, c KeeperEvent) {
 	k.took(taken{aKeeper, uint8(w.keep), uint8(c)})
-	t, ok := k.keep(w.keep, c)
+	t, ok := k.keeper(w.keep, c)
 	if !ok {
-		k.bad(*w, "keeper: "+keepNames[w.keep]+", "+callNames[c])
+		k.bad(*w, "keeper: "+keeperNames[w.keep]+", "+keeperEventNames[c])
 	}
 	w.keep = t.To
 	if t.Do&Pass != 0 {
 		reaches := w.knows && w.there || !w.knows && w.oldLives()
 		switch {
 		case c == Signalled && !reaches:
-			k.calls(w, Missed)
+			k.keeperStep(w, Missed)
 		case c == Signalled:
 		case w.knows && w.there:
 			w.told = true
@@ -1245,7 +1245,7 @@ func (k walker) calls(w *world, c Call) {
 			if w.knows && w.oldLives() {
 				k.step(w, End)
 			}
-			k.calls(w, EndMissed)
+			k.keeperStep(w, EndMissed)
 		}
 	}
 	if t.Do&KeepIt != 0 {
@@ -1255,14 +1255,14 @@ func (k walker) calls(w *world, c Call) {
 		end, hup := w.keptEnd, w.keptHup && t.Do&PassMiss != 0
 		w.keptEnd, w.keptHup = false, false
 		if hup {
-			k.calls(w, Signalled)
+			k.keeperStep(w, Signalled)
 		}
 		if end {
-			k.calls(w, Asked)
+			k.keeperStep(w, Asked)
 		}
 	}
 	if t.Do&Ask != 0 {
-		k.calls(w, Asked)
+		k.keeperStep(w, Asked)
 	}
 }
 
@@ -1452,10 +1452,10 @@ func TestWalkFindsMistakes(t *testing.T) {
 			}
 		}
 	}
-	keeps := func(s Keep, c Call, to Turnout) change {
+	keeps := func(s Keeper, c KeeperEvent, to KeeperStep) change {
 		return func(r *rules, _ *faults) {
-			before := r.keep
-			r.keep = func(k Keep, d Call) (Turnout, bool) {
+			before := r.keeper
+			r.keeper = func(k Keeper, d KeeperEvent) (KeeperStep, bool) {
 				if k == s && d == c {
 					return to, true
 				}
@@ -1519,10 +1519,10 @@ func TestWalkFindsMistakes(t *testing.T) {
 		{"nor does it hear that", detached, false, func(_ *rules, f *faults) { f.deaf = true }},
 		{"a signal during the hand-over ends the old process", kept, mended, lives(Handing, End, LifeStep{Stopping, EndContext})},
 		{"a worker that returns during the hand-over ends the daemon", managed, mended, lives(Handing, WorkerEnded, LifeStep{Stopping, TellStopping})},
-		{"a keeper's end comes too late for the old process, and is forgotten", kept, mended, keeps(Dismissing, Follows, Turnout{Dismissing, 0})},
-		{"what a generation has missed is forgotten", kept, false, keeps(BetweenEnd, Follows, Turnout{Dismissing, 0})},
-		{"another signal that a generation has missed is forgotten", kept, false, keeps(Between, Follows, Turnout{Tending, 0})},
-		{"a keeper waits for another generation for ever", kept, false, keeps(Tending, NoMore, Turnout{Tending, 0})},
+		{"a keeper's end comes too late for the old process, and is forgotten", kept, mended, keeps(Dismissing, Follows, KeeperStep{Dismissing, 0})},
+		{"what a generation has missed is forgotten", kept, false, keeps(BetweenEnd, Follows, KeeperStep{Dismissing, 0})},
+		{"another signal that a generation has missed is forgotten", kept, false, keeps(Between, Follows, KeeperStep{Tending, 0})},
+		{"a keeper waits for another generation for ever", kept, false, keeps(Tending, NoMore, KeeperStep{Tending, 0})},
 		{"a keeper that has died ends nobody", kept, false, func(_ *rules, f *faults) { f.deaf = true }},
 		{"a stop does not follow a reload", managed, mended, follows(Left, Sees, Served)},
 		{"a stop during a hand-over says that nothing runs", managed, mended, follows(Lost, Sees, NotThere)},
