@@ -140,8 +140,8 @@ func (v *view) close() {
 func (v *view) failed(ctx context.Context, err error) (Facts, error) {
 	s := v.s
 	if errors.Is(err, proc.ErrGone) && v.pid != os.Getpid() {
-		sight, err := again(ctx, v.p, "status", &v.report)
-		next, _ := phase.Lost.Next(sight)
+		event, err := again(ctx, v.p, "status", &v.report)
+		next, _ := phase.Lost.Next(event)
 		switch next {
 		case phase.Met: // it has let another process take its place
 			all, errs := Status(ctx, []Subject{{Plan: v.p}}, v.fields, v.window)

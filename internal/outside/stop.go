@@ -86,7 +86,7 @@ func Stop(ctx context.Context, p *plan.Plan, op string, o StopOptions, w StopWat
 	}
 	defer pin(p, &r)()
 	g := stopping{p: p, op: op, o: o, w: w, limit: time.Now().Add(o.Timeout), Stopped: Stopped{Unasked: unasked}}
-	end, r, err := pursue(ctx, p, op, r, g.enough, func(h rights.Target) (phase.Sight, error) {
+	end, r, err := pursue(ctx, p, op, r, g.enough, func(h rights.Target) (phase.FollowEvent, error) {
 		if g.PID == 0 {
 			w.Begin()
 		}

@@ -139,39 +139,39 @@ func holder(ctx context.Context, p *plan.Plan, pid int) (rights.Target, error) {
 // pursue does act with the process that the report names; if that is gone with the one that
 // has its place, and so on. act says whether that process has ended. enough, which may be nil,
 // says with an error that the next one, of that PID, is one too many. The report is of the last.
-func pursue(ctx context.Context, p *plan.Plan, op string, r pidfile.Report, enough func(pid int) error, act func(rights.Target) (phase.Sight, error)) (phase.Follow, pidfile.Report, error) {
+func pursue(ctx context.Context, p *plan.Plan, op string, r pidfile.Report, enough func(pid int) error, act func(rights.Target) (phase.FollowEvent, error)) (phase.Follow, pidfile.Report, error) {
 	f := phase.Met
 	var h rights.Target
 	for {
-		var sight phase.Sight
+		var event phase.FollowEvent
 		var err error
 		switch f {
 		case phase.Met, phase.MetNext:
 			h, err = holder(ctx, p, r.PID)
 			switch {
 			case err == nil:
-				sight = phase.Proves
+				event = phase.Proves
 			case errors.Is(err, proc.ErrGone):
-				sight = phase.Misses
+				event = phase.Misses
 			default:
-				sight, err = phase.Denies, about(p, op, r.PID, err)
+				event, err = phase.Denies, about(p, op, r.PID, err)
 			}
 		case phase.Held, phase.HeldNext:
-			sight, err = act(h)
+			event, err = act(h)
 			h.Close()
 		default:
-			sight, err = again(ctx, p, op, &r)
-			if sight == phase.Sees && enough != nil {
+			event, err = again(ctx, p, op, &r)
+			if event == phase.Sees && enough != nil {
 				if err = enough(r.PID); err != nil {
-					sight = phase.SeesYet
+					event = phase.SeesYet
 				}
 			}
 		}
-		next, ok := f.Next(sight)
+		next, ok := f.Next(event)
 		if !ok {
-			return phase.Refused, r, about(p, op, r.PID, fmt.Errorf("sight %d cannot come in state %d", sight, f))
+			return phase.Refused, r, about(p, op, r.PID, fmt.Errorf("event %d cannot come in state %d", event, f))
 		}
-		phase.Taken(p, "Follow", uint8(f), uint8(sight), uint8(next), 0)
+		phase.Taken(p, "Follow", uint8(f), uint8(event), uint8(next), 0)
 		f = next
 		switch {
 		case f == phase.Unnamed:
@@ -194,7 +194,7 @@ func pin(p *plan.Plan, r *pidfile.Report) (unpin func()) {
 
 // again looks who has the place of a process that is gone. It holds the same file; a daemon
 // that was started since has a new one. An error says why it cannot be told.
-func again(ctx context.Context, p *plan.Plan, op string, before *pidfile.Report) (phase.Sight, error) {
+func again(ctx context.Context, p *plan.Plan, op string, before *pidfile.Report) (phase.FollowEvent, error) {
 	r, err := p.PID.Look(ctx)
 	switch {
 	case err != nil:

@@ -21,28 +21,28 @@ const (
 	follows
 )
 
-// Sight is something that is seen of a daemon from outside.
-type Sight uint8
+// FollowEvent is something that is seen of a daemon from outside.
+type FollowEvent uint8
 
-// The sights. The PID file that is asked for is the one that was there in the beginning: a
+// The events of a follow. The PID file that is asked for is the one that was there in the beginning: a
 // daemon that was started since has another one.
 const (
-	Proves   Sight = iota // who was named is the daemon still
-	Misses                // that process is gone, or is not the daemon any more
-	Outlived              // it has ended, as was wanted
-	Denies                // it cannot be reached: rights, or another user's process
-	Does                  // it is done, and that process is the daemon still
-	Sees                  // the kernel names another process for the same file
-	SeesOne               // somebody has the lock of the same file, and cannot be named
-	SeesNil               // nobody has it
-	SeesNot               // whether anybody has it cannot be told
-	SeesYet               // as Sees, once more after the time for all of them is over
+	Proves   FollowEvent = iota // who was named is the daemon still
+	Misses                      // that process is gone, or is not the daemon any more
+	Outlived                    // it has ended, as was wanted
+	Denies                      // it cannot be reached: rights, or another user's process
+	Does                        // it is done, and that process is the daemon still
+	Sees                        // the kernel names another process for the same file
+	SeesOne                     // somebody has the lock of the same file, and cannot be named
+	SeesNil                     // nobody has it
+	SeesNot                     // whether anybody has it cannot be told
+	SeesYet                     // as Sees, once more after the time for all of them is over
 
-	sights
+	followEvents
 )
 
 // The rules of who follows a daemon.
-var follow = [follows][sights]Follow{
+var follow = [follows][followEvents]Follow{
 	Met:      {Proves: Held, Misses: Lost, Denies: Refused},
 	Held:     {Misses: Lost, Outlived: Left, Denies: Refused, Does: Served},
 	Lost:     {Sees: Met, SeesOne: Unnamed, SeesNil: NotThere, SeesNot: Refused, SeesYet: Refused},
@@ -51,10 +51,10 @@ var follow = [follows][sights]Follow{
 	Left:     {Sees: MetNext, SeesOne: Unnamed, SeesNil: Served, SeesNot: Refused, SeesYet: Refused},
 }
 
-// Next is what follows from the sight; ok is false if it cannot be seen in that state, and
+// Next is the state that follows from the event; ok is false if it cannot come in that state, and
 // then nothing follows.
-func (f Follow) Next(s Sight) (to Follow, ok bool) {
-	if to = follow[f][s]; to == 0 {
+func (f Follow) Next(e FollowEvent) (to Follow, ok bool) {
+	if to = follow[f][e]; to == 0 {
 		return f, false
 	}
 	return to, true

@@ -31,7 +31,7 @@ var (
 	notificationNames      = [notifications]string{"", "Unsaid", "SaidUp", "SaidReload", "SaidEnd"}
 	notificationEventNames = [notificationEvents]string{"IsUp", "IsReloading", "IsEnding"}
 	followNames            = [follows]string{"", "Met", "Held", "Lost", "MetNext", "HeldNext", "Left", "Served", "NotThere", "Unnamed", "Refused"}
-	sightNames             = [sights]string{"Proves", "Misses", "Outlived", "Denies", "Does", "Sees", "SeesOne", "SeesNil", "SeesNot", "SeesYet"}
+	followEventNames       = [followEvents]string{"Proves", "Misses", "Outlived", "Denies", "Does", "Sees", "SeesOne", "SeesNil", "SeesNot", "SeesYet"}
 	worksNotYet            = "a reload begins only where the worker has begun"
 	beginsOnce             = "the worker begins once"
 	endsOnce               = "the worker ends once, and has to begin before"
@@ -488,10 +488,10 @@ func TestNotification(t *testing.T) {
 
 // Every pair of who follows a daemon is a row, or cannot come; and whatever hand-over comes
 // in between, who has done something sees it through.
-func TestEverySightOfADaemonHasARule(t *testing.T) {
+func TestEveryEventOfAFollowHasARule(t *testing.T) {
 	rows := 0
 	for s := Met; s < follows; s++ {
-		for g := range sights {
+		for g := range followEvents {
 			to, ok := s.Next(g)
 			met, held, asks := s == Met || s == MetNext, s == Held || s == HeldNext, s == Lost || s == Left
 			why := ""
@@ -507,24 +507,24 @@ func TestEverySightOfADaemonHasARule(t *testing.T) {
 				rows++
 			}
 			if ok == (why != "") {
-				t.Errorf("%s, %s: a row: %v; cannot come, because %q", followNames[s], sightNames[g], ok, why)
+				t.Errorf("%s, %s: a row: %v; cannot come, because %q", followNames[s], followEventNames[g], ok, why)
 			}
 			next := s == MetNext || s == HeldNext || s == Left
 			if ok && next && (to == NotThere || to == Met || to == Held || to == Lost) {
-				t.Errorf("%s, %s: that something was done is forgotten", followNames[s], sightNames[g])
+				t.Errorf("%s, %s: that something was done is forgotten", followNames[s], followEventNames[g])
 			}
 			if ok && g == SeesNot && to != Refused {
-				t.Errorf("%s, %s: what cannot be told is taken for something", followNames[s], sightNames[g])
+				t.Errorf("%s, %s: what cannot be told is taken for something", followNames[s], followEventNames[g])
 			}
 			if ok && to == Served && g != Does && g != SeesNil {
-				t.Errorf("%s, %s: it is over, and nobody has looked for another process", followNames[s], sightNames[g])
+				t.Errorf("%s, %s: it is over, and nobody has looked for another process", followNames[s], followEventNames[g])
 			}
 			if ok && (to == Held || to == HeldNext) && g != Proves {
-				t.Errorf("%s, %s: acted upon without proof", followNames[s], sightNames[g])
+				t.Errorf("%s, %s: acted upon without proof", followNames[s], followEventNames[g])
 			}
 		}
 	}
-	t.Logf("%d rows, %d pairs that cannot come", rows, int(follows-1)*int(sights)-rows)
+	t.Logf("%d rows, %d pairs that cannot come", rows, int(follows-1)*int(followEvents)-rows)
 }
 
 func TestEveryEventOfAVerdictHasARule(t *testing.T) {
@@ -749,8 +749,8 @@ func TestArchitectureShowsTheTables(t *testing.T) {
 		n := Notification(s).Next(NotificationEvent(e))
 		return int(n.To), map[bool]string{true: "it is said"}[n.Say], true
 	}))
-	compare(t, "follow", table(t, "follow", "sight", followNames[:], sightNames[:], func(s, e int) (next int, do string, ok bool) {
-		to, ok := Follow(s).Next(Sight(e))
+	compare(t, "follow", table(t, "follow", "event", followNames[:], followEventNames[:], func(s, e int) (next int, do string, ok bool) {
+		to, ok := Follow(s).Next(FollowEvent(e))
 		return int(to), "", ok
 	}))
 	compare(t, "request", table(t, "request", "event", requestNames[:], requestEventNames[:], func(s, e int) (next int, do string, ok bool) {

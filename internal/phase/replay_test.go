@@ -61,8 +61,8 @@ var machines = map[string]machine{
 		n, ok := Keeper(s).Next(KeeperEvent(e))
 		return uint8(n.To), fmt.Sprint(uint8(n.To), uint16(n.Do)), ok
 	}},
-	"Follow": {[]who{aStop}, followNames[:], sightNames[:], []uint8{uint8(Met)}, func(s, e uint8) (uint8, string, bool) {
-		to, ok := Follow(s).Next(Sight(e))
+	"Follow": {[]who{aStop}, followNames[:], followEventNames[:], []uint8{uint8(Met)}, func(s, e uint8) (uint8, string, bool) {
+		to, ok := Follow(s).Next(FollowEvent(e))
 		return uint8(to), fmt.Sprint(uint8(to), 0), ok
 	}},
 	"Request": {nil, requestNames[:], requestEventNames[:], []uint8{uint8(Seeking)}, func(s, e uint8) (uint8, string, bool) {

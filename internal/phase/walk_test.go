@@ -222,7 +222,7 @@ type rules struct {
 	launch    func(Launch, LaunchEvent) (LaunchStep, bool)
 	successor func(Successor, LaunchEvent) (SuccessorStep, bool)
 	keeper    func(Keeper, KeeperEvent) (KeeperStep, bool)
-	follow    func(Follow, Sight) (Follow, bool)
+	follow    func(Follow, FollowEvent) (Follow, bool)
 }
 
 var theRules = rules{Life.Next, TakeOver.Next, Verdict.Next, Launch.Next, Successor.Next, Keeper.Next, Follow.Next}
@@ -1098,12 +1098,12 @@ func (k walker) nextLauncher(w world, add func(func(*world))) {
 
 // nextGate is a launcher that stops the daemon in whose place the new one is to come.
 func (k walker) nextGate(w world, add func(func(*world))) {
-	sight := func(s Sight) {
+	event := func(s FollowEvent) {
 		add(func(n *world) {
 			k.took(taken{aGate, uint8(n.gate), uint8(s)})
 			to, ok := k.rules.follow(n.gate, s)
 			if !ok {
-				k.bad(*n, "gate: "+followNames[n.gate]+", "+sightNames[s])
+				k.bad(*n, "gate: "+followNames[n.gate]+", "+followEventNames[s])
 			}
 			n.gate = to
 		})
@@ -1123,9 +1123,9 @@ func (k walker) nextGate(w world, add func(func(*world))) {
 		}
 	case Met:
 		if w.other != none {
-			sight(Proves)
+			event(Proves)
 		} else {
-			sight(Misses)
+			event(Misses)
 		}
 	case Held:
 		if k.faults.rash && w.other == toEnd {
@@ -1138,10 +1138,10 @@ func (k walker) nextGate(w world, add func(func(*world))) {
 				}
 			})
 		} else if w.other == none {
-			sight(Outlived)
+			event(Outlived)
 		}
 	case Lost, Left:
-		sight(SeesNil)
+		event(SeesNil)
 	default:
 		add(func(n *world) { k.launchStep(n, Opens) })
 	}
@@ -1276,12 +1276,12 @@ func (k walker) nextStop(w world, add func(func(*world))) {
 		holder = 2
 	}
 	lives := w.target == 1 && w.oldLives() || w.target == 2 && w.there
-	sight := func(s Sight, what func(*world)) {
+	event := func(s FollowEvent, what func(*world)) {
 		add(func(n *world) {
 			k.took(taken{aStop, uint8(n.follow), uint8(s)})
 			to, ok := k.rules.follow(n.follow, s)
 			if !ok {
-				k.bad(*n, "stop: "+followNames[n.follow]+", "+sightNames[s])
+				k.bad(*n, "stop: "+followNames[n.follow]+", "+followEventNames[s])
 			}
 			n.follow = to
 			if what != nil {
@@ -1300,13 +1300,13 @@ func (k walker) nextStop(w world, add func(func(*world))) {
 	case Met, MetNext:
 		switch {
 		case holder == w.target || k.faults.unproved && lives:
-			sight(Proves, func(n *world) {
+			event(Proves, func(n *world) {
 				if holder != w.target {
 					k.bad(*n, "a process is signalled that is not the daemon")
 				}
 			})
 		case holder != 0 || !lives:
-			sight(Misses, nil)
+			event(Misses, nil)
 		}
 	case Held, HeldNext:
 		switch {
@@ -1321,15 +1321,15 @@ func (k walker) nextStop(w world, add func(func(*world))) {
 				}
 			})
 		case !lives:
-			sight(Outlived, nil)
+			event(Outlived, nil)
 		}
 	case Lost, Left:
 		shared := w.oldLives() && w.old != Finishing || w.there // who has the lock that they share
 		switch {
 		case holder != 0:
-			sight(Sees, func(n *world) { n.target, n.sent = holder, false })
+			event(Sees, func(n *world) { n.target, n.sent = holder, false })
 		case !shared:
-			sight(SeesNil, nil)
+			event(SeesNil, nil)
 		}
 	}
 }
@@ -1463,10 +1463,10 @@ func TestWalkFindsMistakes(t *testing.T) {
 			}
 		}
 	}
-	follows := func(s Follow, g Sight, to Follow) change {
+	follows := func(s Follow, g FollowEvent, to Follow) change {
 		return func(r *rules, _ *faults) {
 			before := r.follow
-			r.follow = func(f Follow, h Sight) (Follow, bool) {
+			r.follow = func(f Follow, h FollowEvent) (Follow, bool) {
 				if f == s && h == g {
 					return to, true
 				}
