@@ -3,7 +3,7 @@ package phase
 // Launch is how far a start is, seen from the launcher.
 type Launch uint8
 
-// The states of a start. What a daemon says after its first word, it may say in any order and
+// The states of a launch. What a daemon says after its first word, it may say in any order and
 // twice, for its worker may be anybody's.
 const (
 	_              Launch = iota
@@ -89,7 +89,7 @@ type LaunchStep struct {
 	Do LaunchEffect
 }
 
-// The rules of a start.
+// The rules of a launch.
 var launch = [launches][launchEvents]LaunchStep{
 	Launched: {
 		Names:    {Named, 0},

@@ -1,6 +1,10 @@
 // Package phase is the protocol of a daemon's life, as tables: in which state what can
 // happen, and what follows. It knows no time, no process and no goroutine; whoever
 // does what a table says has these.
+//
+// Each table has a file, and four types there, as those of a life: the states (Life), what can happen
+// (LifeEvent), a set of what follows (LifeEffect), and what an event leads to, which is a state and such
+// a set (LifeStep). A successor has the events and effects of a launch; of a follow only a state follows.
 package phase
 
 // Life is how far a process is on its way from its begin to its end.

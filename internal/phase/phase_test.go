@@ -121,7 +121,7 @@ func TestEveryEventOfATakeOverHasARule(t *testing.T) {
 	t.Logf("%d rows, %d pairs that cannot come", rows, int(takeOvers-1)*int(takeOverEvents)-rows)
 }
 
-// Every pair of a start is a row, or cannot come.
+// Every pair of a launch is a row, or cannot come.
 func TestEveryEventOfALaunchHasARule(t *testing.T) {
 	rows := 0
 	for s := Launched; s < launches; s++ {
@@ -161,8 +161,8 @@ func TestEveryEventOfALaunchHasARule(t *testing.T) {
 	t.Logf("%d rows, %d pairs that cannot come", rows, int(launches-1)*int(launchEvents)-rows)
 }
 
-// TestStart holds what must be true of each way that a start can take.
-func TestStart(t *testing.T) {
+// TestLaunch holds what must be true of each way that a start can take.
+func TestLaunch(t *testing.T) {
 	type moment struct {
 		l                 Launch
 		line, told, clock bool
@@ -725,50 +725,50 @@ func set[T LifeEffect | VerdictEffect | TakeOverEffect | LaunchEffect | KeeperEf
 
 // TestArchitectureShowsTheTables: docs/ARCHITECTURE.md has the rules as they are.
 func TestArchitectureShowsTheTables(t *testing.T) {
-	compare(t, "life", table(t, "life", "event", lifeNames[:], lifeEventNames[:], func(s, e int) (next int, do string, ok bool) {
+	compare(t, "life", table(t, "life", lifeNames[:], lifeEventNames[:], func(s, e int) (next int, do string, ok bool) {
 		n, ok := Life(s).Next(LifeEvent(e))
 		return int(n.To), set(n.Do, lifeEffectNames), ok
 	}))
-	compare(t, "verdict", table(t, "verdict", "event", verdictNames[:], verdictEventNames[:], func(s, e int) (next int, do string, ok bool) {
+	compare(t, "verdict", table(t, "verdict", verdictNames[:], verdictEventNames[:], func(s, e int) (next int, do string, ok bool) {
 		n, ok := Verdict(s).Next(VerdictEvent(e))
 		return int(n.To), set(n.Do, verdictEffectNames), ok
 	}))
-	compare(t, "start", table(t, "start", "event", launchNames[:], launchEventNames[:], func(s, e int) (next int, do string, ok bool) {
+	compare(t, "launch", table(t, "launch", launchNames[:], launchEventNames[:], func(s, e int) (next int, do string, ok bool) {
 		n, ok := Launch(s).Next(LaunchEvent(e))
 		return int(n.To), set(n.Do, launchEffectNames), ok
 	}))
-	compare(t, "successor", table(t, "successor", "event", successorNames[:], launchEventNames[:], func(s, e int) (next int, do string, ok bool) {
+	compare(t, "successor", table(t, "successor", successorNames[:], launchEventNames[:], func(s, e int) (next int, do string, ok bool) {
 		n, ok := Successor(s).Next(LaunchEvent(e))
 		return int(n.To), set(n.Do, launchEffectNames), ok
 	}))
-	compare(t, "keeper", table(t, "keeper", "event", keeperNames[:], keeperEventNames[:], func(s, e int) (next int, do string, ok bool) {
+	compare(t, "keeper", table(t, "keeper", keeperNames[:], keeperEventNames[:], func(s, e int) (next int, do string, ok bool) {
 		n, ok := Keeper(s).Next(KeeperEvent(e))
 		return int(n.To), set(n.Do, keeperEffectNames), ok
 	}))
-	compare(t, "notification", table(t, "notification", "event", notificationNames[:], notificationEventNames[:], func(s, e int) (next int, do string, ok bool) {
+	compare(t, "notification", table(t, "notification", notificationNames[:], notificationEventNames[:], func(s, e int) (next int, do string, ok bool) {
 		n := Notification(s).Next(NotificationEvent(e))
 		return int(n.To), map[bool]string{true: "it is said"}[n.Say], true
 	}))
-	compare(t, "follow", table(t, "follow", "event", followNames[:], followEventNames[:], func(s, e int) (next int, do string, ok bool) {
+	compare(t, "follow", table(t, "follow", followNames[:], followEventNames[:], func(s, e int) (next int, do string, ok bool) {
 		to, ok := Follow(s).Next(FollowEvent(e))
 		return int(to), "", ok
 	}))
-	compare(t, "request", table(t, "request", "event", requestNames[:], requestEventNames[:], func(s, e int) (next int, do string, ok bool) {
+	compare(t, "request", table(t, "request", requestNames[:], requestEventNames[:], func(s, e int) (next int, do string, ok bool) {
 		n, ok := Request(s).Next(RequestEvent(e))
 		return int(n.To), set(n.Do, requestEffectNames), ok
 	}))
-	compare(t, "take-over", table(t, "take-over", "event", takeOverNames[:], takeOverEventNames[:], func(s, e int) (next int, do string, ok bool) {
+	compare(t, "take-over", table(t, "take-over", takeOverNames[:], takeOverEventNames[:], func(s, e int) (next int, do string, ok bool) {
 		n, ok := TakeOver(s).Next(TakeOverEvent(e))
 		return int(n.To), set(n.Do, takeOverEffectNames), ok
 	}))
 }
 
 // table writes all rows, each with a test in which processes take it; states begin with 1.
-func table(t *testing.T, name, what string, states, events []string, next func(state, event int) (next int, do string, ok bool)) string {
+func table(t *testing.T, name string, states, events []string, next func(state, event int) (next int, do string, ok bool)) string {
 	t.Helper()
 	var b strings.Builder
 	seen := readSeen(t)
-	fmt.Fprintf(&b, "| state | %s | next | what follows | seen by |\n|---|---|---|---|---|\n", what)
+	b.WriteString("| state | event | next | what follows | seen by |\n|---|---|---|---|---|\n")
 	for s := 1; s < len(states); s++ {
 		for e, event := range events {
 			if to, do, ok := next(s, e); ok {

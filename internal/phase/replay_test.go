@@ -133,7 +133,7 @@ func (c *course) last() recorded {
 
 // What the walk leaves out.
 const (
-	saysTwice  = "only a worker that does not mean well says it twice, or out of turn; TestStart goes through all of that"
+	saysTwice  = "only a worker that does not mean well says it twice, or out of turn; TestLaunch goes through all of that"
 	stageFails = "the walk's stage does not fail"
 	atOnce     = "a process of the walk ends with its wire"
 	noRights   = "who stops has the rights"

@@ -20,7 +20,7 @@ const seenFile = "testdata/seen.txt"
 
 // inTheTrace are the machines of a trace by their tables in docs/ARCHITECTURE.md.
 var inTheTrace = map[string]string{
-	"life": "Life", "verdict": "Verdict", "start": "Launch", "successor": "Successor", "keeper": "Keeper", "notification": "Notification", "follow": "Follow", "request": "Request", "take-over": "TakeOver",
+	"life": "Life", "verdict": "Verdict", "launch": "Launch", "successor": "Successor", "keeper": "Keeper", "notification": "Notification", "follow": "Follow", "request": "Request", "take-over": "TakeOver",
 }
 
 // readSeen gives the tests of each row: "Life Working, End".
