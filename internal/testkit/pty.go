@@ -41,6 +41,9 @@ func Pty(t testing.TB) *PtyPair {
 		p.Slave.Close()
 		p.Master.Close()
 		<-done
+		if t.Failed() {
+			t.Logf("the terminal shows %q", p.Output())
+		}
 	})
 	return p
 }
