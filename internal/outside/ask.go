@@ -8,12 +8,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/daemonocle/daemonocle/internal/plan"
-
 	"github.com/daemonocle/daemonocle/internal/control"
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/pidfile"
+	"github.com/daemonocle/daemonocle/internal/plan"
 	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/timing"
 )
@@ -125,10 +124,7 @@ func (a *request) seek() (phase.RequestEvent, error) {
 	r, err := look(a.limit, a.p, "reload", a.w)
 	// One that was named before, and is not by now, is about to hand over, or to take its place.
 	for err == nil && a.asked != 0 && r.State == pidfile.Running && !r.Named() && time.Now().Before(a.deaf) {
-		select {
-		case <-a.limit.Done():
-		case <-time.After(5 * time.Millisecond):
-		}
+		pause(a.limit, a.asked)
 		r, err = look(a.limit, a.p, "reload", a.w)
 	}
 	if err != nil {
