@@ -383,7 +383,7 @@ func (b *subjects) sizes() ([]figure, error) {
 		{"New, Stop", "daemon,stop", 560, 572},
 		{"New, Status", "daemon,status", 620, 0},
 		{"New, Run", "daemon,run", 860, 920},
-		{"New, Start", "daemon,start", 960, 1104},
+		{"New, Start", "daemon,start", 960, 1100},
 		{"New, Do", "daemon,do", 1200, 1428},
 	} {
 		with, err := b.size(s.tags)

@@ -11,7 +11,7 @@ import (
 )
 
 // twoPlaces is a file with an earlier place in a private directory.
-func twoPlaces(t *testing.T) (f File, later, earlier string) {
+func twoPlaces(t *testing.T) (f *File, later, earlier string) {
 	dir := testkit.TempDir(t)
 	private := filepath.Join(dir, "private")
 	later, earlier = filepath.Join(dir, "later", "foo.pid"), filepath.Join(private, "foo", "foo.pid")

@@ -18,13 +18,13 @@ import (
 // errNamesNobody: the file system does not say who holds a lock.
 var errNamesNobody = errors.New("the file system does not name the holder of a lock")
 
-func (f File) earlier() (list []File) {
+func (f *File) earlier() (list []*File) {
 	for _, n := range f.Earlier {
 		// What is not this user's alone may be anybody's, who puts there what he likes.
 		if f.Private != "" && strings.HasPrefix(n.Path, f.Private+"/") && !isPrivate(f.Private) {
 			continue
 		}
-		list = append(list, File{Name: n, Trusted: f.Trusted})
+		list = append(list, &File{Name: n, Trusted: f.Trusted})
 	}
 	return list
 }
@@ -34,7 +34,7 @@ func (f File) earlier() (list []File) {
 // number; ctx may cut that short. If nobody does, it is what is in an earlier place: a
 // daemon, or else a file that nobody holds. What cannot be looked at there, or is not
 // trusted, is none of ours.
-func (f File) Look(ctx context.Context) (Report, error) {
+func (f *File) Look(ctx context.Context) (Report, error) {
 	r, err := f.lookHere(ctx)
 	if err != nil || r.State == Running || r.State == Blocked {
 		return r, err
@@ -56,7 +56,7 @@ func (f File) Look(ctx context.Context) (Report, error) {
 // *BusyError if a daemon runs, also in an earlier place, or a stranger's lock does not
 // go away. Where the file system does not name the holder of a lock, the first
 // earlier place is used.
-func (f File) Acquire(ctx context.Context, owner paths.Owner, undo *paths.Undo) (*Held, error) {
+func (f *File) Acquire(ctx context.Context, owner paths.Owner, undo *paths.Undo) (*Held, error) {
 	h, err := f.acquireHere(ctx, owner, undo)
 	if errors.Is(err, errNamesNobody) {
 		if f.Private != "" {
@@ -73,7 +73,7 @@ func (f File) Acquire(ctx context.Context, owner paths.Owner, undo *paths.Undo) 
 		for _, e := range places[1:] {
 			f.Earlier = append(f.Earlier, e.Name)
 		}
-		if h, err = (File{Name: f.Name, Trusted: f.Trusted}).acquireHere(ctx, owner, undo); err != nil {
+		if h, err = (&File{Name: f.Name, Trusted: f.Trusted}).acquireHere(ctx, owner, undo); err != nil {
 			return nil, err
 		}
 	}
@@ -102,20 +102,20 @@ func noLocks(err error) bool {
 }
 
 // here is the place where there is a file, f itself if there is none.
-func (f File) here() File {
+func (f *File) here() *File {
 	return f.place(func(unix.Stat_t) bool { return true })
 }
 
 // holding is the place of the file with that inode.
-func (f File) holding(inode string) File {
+func (f *File) holding(inode string) *File {
 	return f.place(func(st unix.Stat_t) bool { return fileid.Of(&st).String() == inode })
 }
 
-func (f File) place(is func(unix.Stat_t) bool) File {
+func (f *File) place(is func(unix.Stat_t) bool) *File {
 	if len(f.Earlier) == 0 {
 		return f
 	}
-	for _, p := range append([]File{f}, f.earlier()...) {
+	for _, p := range append([]*File{f}, f.earlier()...) {
 		dir, base, err := p.Dir()
 		if err != nil {
 			continue
@@ -131,10 +131,10 @@ func (f File) place(is func(unix.Stat_t) bool) File {
 }
 
 // Where is the place where there is a file, Name if there is none.
-func (f File) Where() paths.Name { return f.here().Name }
+func (f *File) Where() paths.Name { return f.here().Name }
 
 // proves reports whether the file system is known to name the holder of a lock.
-func (f File) proves(fd int) bool {
+func (f *File) proves(fd int) bool {
 	if f.names != nil {
 		return f.names(fd)
 	}

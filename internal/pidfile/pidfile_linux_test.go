@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	testkit.Main(m, map[string]func(){"hold": hold, "lock": lockFile, "contend": contend, "slow": slow, "heir": heir})
 }
 
-func file(path string) File { return File{Name: paths.Name{Path: path}} }
+func file(path string) *File { return &File{Name: paths.Name{Path: path}} }
 
 // hold acquires a PID file and says how that went; then it does what it reads:
 // "drop" its name, "collect" garbage, "look", "remove", "release".

@@ -68,7 +68,7 @@ func (h *Held) register() {
 }
 
 // lookHere is Look for one place.
-func (f File) lookHere(ctx context.Context) (Report, error) {
+func (f *File) lookHere(ctx context.Context) (Report, error) {
 	var r Report
 	var sure bool
 	err := patiently(ctx, &r, func(last bool) (done bool, err error) {
@@ -116,7 +116,7 @@ func (r *Report) moment() bool {
 	return r.passing || r.State == Running && r.PID == 0 && r.Number == 0
 }
 
-func (f File) look(last bool) (r Report, sure bool, err error) {
+func (f *File) look(last bool) (r Report, sure bool, err error) {
 	r.UID = -1
 	dir, base, err := f.Dir()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -165,7 +165,7 @@ func (f File) look(last bool) (r Report, sure bool, err error) {
 // Pin keeps the file of a report open, so that no later file gets its inode's number,
 // by which all generations of a daemon are known. It is false if that file is not there
 // any more.
-func (f File) Pin(r Report) (unpin func(), ok bool) {
+func (f *File) Pin(r Report) (unpin func(), ok bool) {
 	f = f.holding(r.Inode)
 	dir, base, err := f.Dir()
 	if err != nil {
@@ -196,11 +196,11 @@ func (h *Held) report(last bool) (r Report, sure bool, err error) {
 	if err := retried.Fstat(h.fd, &st); err != nil {
 		return r, false, err
 	}
-	return File{}.read(h.fd, &st, last)
+	return (&File{}).read(h.fd, &st, last)
 }
 
 // read asks for the locks of an open file.
-func (f File) read(fd int, st *unix.Stat_t, last bool) (r Report, sure bool, err error) {
+func (f *File) read(fd int, st *unix.Stat_t, last bool) (r Report, sure bool, err error) {
 	r.UID, r.Inode, r.Stranger = -1, fileid.Of(st).String(), marked(st)
 	who, err := asked(fd, byteWho)
 	if err != nil {
@@ -285,7 +285,7 @@ func readLocks(who, running lock) (s State, pid int, unproved, sure bool) {
 // mark lets a file tell whether its daemon changes its user, for those who ask and have
 // not been told. The sticky bit means nothing else on a file, and only root can change it,
 // whose file it is.
-func (f File) mark(fd int, st *unix.Stat_t) error {
+func (f *File) mark(fd int, st *unix.Stat_t) error {
 	mode := uint32(st.Mode) & 0o7777 &^ unix.S_ISVTX
 	if f.Stranger && os.Geteuid() == 0 {
 		mode |= unix.S_ISVTX
@@ -365,7 +365,7 @@ type lock struct {
 }
 
 // check refuses what is no PID file or what a stranger has put there.
-func (f File) check(dir int, st *unix.Stat_t) error {
+func (f *File) check(dir int, st *unix.Stat_t) error {
 	refuse := func(why string) error {
 		return &UntrustedError{Path: f.String(), Why: why, UID: -1}
 	}
@@ -427,7 +427,7 @@ func same(dir int, base string, i fileid.ID) bool {
 // Remove unlinks a file that nobody holds, under its lock, and reports whether
 // it did. A file in use is left alone, and so is one that we may not remove:
 // a stale file blocks nothing.
-func (f File) Remove() (bool, error) {
+func (f *File) Remove() (bool, error) {
 	f = f.here()
 	dir, base, err := f.Dir()
 	if err != nil {
@@ -485,7 +485,7 @@ func mayRemove(fd int) bool {
 
 // Repair writes the number of the running daemon into a file that does not
 // name it.
-func (f File) Repair(pid int) error {
+func (f *File) Repair(pid int) error {
 	f = f.here()
 	dir, base, err := f.Dir()
 	if err != nil {
@@ -527,7 +527,7 @@ func write(fd, pid int) error {
 }
 
 // acquireHere is Acquire for one place.
-func (f File) acquireHere(ctx context.Context, owner paths.Owner, undo *paths.Undo) (h *Held, err error) {
+func (f *File) acquireHere(ctx context.Context, owner paths.Owner, undo *paths.Undo) (h *Held, err error) {
 	err = paths.Insist(func() error {
 		h, err = f.acquireIn(ctx, owner, undo)
 		return err
@@ -536,7 +536,7 @@ func (f File) acquireHere(ctx context.Context, owner paths.Owner, undo *paths.Un
 }
 
 // acquireIn is Acquire for as long as the directory stays.
-func (f File) acquireIn(ctx context.Context, owner paths.Owner, undo *paths.Undo) (*Held, error) {
+func (f *File) acquireIn(ctx context.Context, owner paths.Owner, undo *paths.Undo) (*Held, error) {
 	dir, base, err := f.MakeDir(owner, undo)
 	if err != nil {
 		return nil, err
@@ -585,7 +585,7 @@ func (f File) acquireIn(ctx context.Context, owner paths.Owner, undo *paths.Undo
 
 // acquire gives nil without an error if the file is locked or was exchanged
 // meanwhile.
-func (f File) acquire(dir int, base string) (*Held, error) {
+func (f *File) acquire(dir int, base string) (*Held, error) {
 	fd, err := open(dir, base, unix.O_RDWR, 0)
 	created := false
 	if errors.Is(err, unix.ENOENT) {
@@ -682,7 +682,7 @@ func again(dir int, base string, i fileid.ID, flags int) int {
 	return fd
 }
 
-func (f File) busyOr(err error) error {
+func (f *File) busyOr(err error) error {
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
 		return nil
 	}

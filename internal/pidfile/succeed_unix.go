@@ -108,7 +108,7 @@ func (h *Held) Retire(generation int) {
 }
 
 // Draining are those who have retired and work on. Inode is a report's.
-func (f File) Draining(inode string) []int {
+func (f *File) Draining(inode string) []int {
 	f = f.holding(inode)
 	dir, base, err := f.Dir()
 	if err != nil {
