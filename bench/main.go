@@ -380,11 +380,11 @@ func (b *subjects) sizes() ([]figure, error) {
 		reached    float64 // what is no news although it misses the limit
 	}{
 		{"New", "daemon", 450, 0},
-		{"New, Stop", "daemon,stop", 560, 572},
+		{"New, Stop", "daemon,stop", 560, 0},
 		{"New, Status", "daemon,status", 620, 0},
-		{"New, Run", "daemon,run", 860, 920},
-		{"New, Start", "daemon,start", 960, 1100},
-		{"New, Do", "daemon,do", 1200, 1428},
+		{"New, Run", "daemon,run", 860, 904},
+		{"New, Start", "daemon,start", 960, 1088},
+		{"New, Do", "daemon,do", 1200, 1408},
 	} {
 		with, err := b.size(s.tags)
 		if err != nil {

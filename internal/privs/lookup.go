@@ -8,6 +8,8 @@ import (
 	"os/user"
 	"strconv"
 	"strings"
+
+	"github.com/daemonocle/daemonocle/internal/users"
 )
 
 // maxID is the greatest id there is: the next one, -1, means "leave as it is"
@@ -26,8 +28,7 @@ func inRange(id int) bool { return id >= 0 && uint64(id) <= maxID }
 // those in which the database lists the user, and the group in place of his
 // primary one, as initgroups(3) has it. A group alone is all there will be.
 //
-// The database is what os/user sees: with cgo (and always on macOS) all that
-// the system is configured for, without cgo only /etc/passwd and /etc/group.
+// Package users says which database that is.
 func Lookup(userSpec, groupSpec string) (Identity, error) {
 	if !supported && userSpec+groupSpec != "" {
 		return Identity{}, fmt.Errorf("look up user and group: %w", errors.ErrUnsupported)
@@ -35,7 +36,7 @@ func Lookup(userSpec, groupSpec string) (Identity, error) {
 	return system.lookup(userSpec, groupSpec)
 }
 
-// database is the part of os/user in use; tests have their own.
+// database is the system's; tests have their own.
 type database struct {
 	user    func(name string) (*user.User, error)
 	userID  func(uid string) (*user.User, error)
@@ -44,13 +45,7 @@ type database struct {
 	groups  func(*user.User) ([]string, error)
 }
 
-var system = database{
-	user:    func(name string) (*user.User, error) { return listed(user.Lookup(name)) },
-	userID:  func(uid string) (*user.User, error) { return listed(user.LookupId(uid)) },
-	group:   user.LookupGroup,
-	groupID: user.LookupGroupId,
-	groups:  (*user.User).GroupIds,
-}
+var system = database{user: users.ByName, userID: users.ByID, group: users.Group, groupID: users.GroupByID, groups: users.Groups}
 
 func (db database) lookup(userSpec, groupSpec string) (Identity, error) {
 	var id Identity
@@ -142,8 +137,8 @@ func (db database) findGroup(spec string) (*user.Group, error) {
 	return &user.Group{Gid: strconv.Itoa(gid)}, nil // the name is for messages only
 }
 
-// groupsOf asks for the groups of somebody whose primary group is gid: os/user
-// hands User.Gid on to getgrouplist(3), or does what that does.
+// groupsOf asks for the groups of somebody whose primary group is gid: package
+// users hands User.Gid on to getgrouplist(3), or does what that does.
 func (db database) groupsOf(entry *user.User, gid int) ([]int, error) {
 	u := *entry
 	u.Gid = strconv.Itoa(gid)

@@ -36,9 +36,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os/user"
 	"slices"
 	"strconv"
+
+	"github.com/daemonocle/daemonocle/internal/users"
 )
 
 // ErrGone says that there is no such process, or no longer. A zombie is gone.
@@ -148,7 +149,7 @@ func Program(pid int) string { return programOf(pid) }
 // has none.
 func Username(uid int) string {
 	id := strconv.Itoa(uid)
-	if u, err := user.LookupId(id); err == nil && u.Username != "" {
+	if u, err := users.ByID(id); err == nil && u.Username != "" {
 		return u.Username
 	}
 	return id

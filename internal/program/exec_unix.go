@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"errors"
 	"os"
-	"os/user"
 	"strconv"
 	"strings"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/launch"
 	"github.com/daemonocle/daemonocle/internal/limits"
 	"github.com/daemonocle/daemonocle/internal/plan"
+	"github.com/daemonocle/daemonocle/internal/users"
 )
 
 // checkInterpreter looks at what the first line of a script names: the kernel
@@ -45,7 +45,7 @@ func checkInterpreter(path string) error {
 // program can trip over it.
 func (p *Program) Raise(own *plan.Plan, op string) error {
 	if id := own.ID; id.SwitchUser { // before the root directory changes
-		if u, err := user.LookupId(strconv.Itoa(id.UID)); err == nil {
+		if u, err := users.ByID(strconv.Itoa(id.UID)); err == nil {
 			p.user = []string{"HOME=" + u.HomeDir, "USER=" + u.Username, "LOGNAME=" + u.Username}
 		}
 	}
