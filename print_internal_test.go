@@ -89,7 +89,7 @@ func TestOnlyOurOwnFirstWordIsCapitalised(t *testing.T) {
 			{d.plan.Misused("start", banana), "Banana"},
 			{d.plan.NoWorker("start"), "No worker is defined for daemon"},
 			{d.plan.Cancelled("start", context.Background()), "Start was cancelled"},
-			{d.plan.Held("start", pidfile.Report{State: pidfile.Blocked, UID: -1}), "PID file  is locked by a process that cannot be named from here"},
+			{d.plan.Held("start", &pidfile.Report{State: pidfile.Blocked, UID: -1}), "PID file  is locked by a process that cannot be named from here"},
 			{d.plan.Negative("stop", -1), "Timeout -1ns is negative"},
 			{panicked, "Start hook panicked: coconut"},
 			{d.relay("start", panicked), "Start hook panicked: coconut"},
@@ -102,7 +102,7 @@ func TestOnlyOurOwnFirstWordIsCapitalised(t *testing.T) {
 			// Names.
 			{d.plan.NotRunning("reload"), name + " is not running"},
 			{d.plan.AlreadyRunning("start", 7), name + " already running with PID 7"},
-			{d.plan.Held("start", pidfile.Report{State: pidfile.Running, PID: 7}), name + " already running with PID 7"},
+			{d.plan.Held("start", &pidfile.Report{State: pidfile.Running, PID: 7}), name + " already running with PID 7"},
 
 			// Words of others.
 			{banana, "banana"},

@@ -43,7 +43,7 @@ func TestHintsNameWhatTheOperatorSets(t *testing.T) {
 			settings []string
 		}{
 			{d.plan.PIDFileFault("start", &pidfile.UntrustedError{}).Hint, []string{"PIDFile"}},
-			{d.plan.PIDFileFault("start", &pidfile.BusyError{Report: pidfile.Report{State: pidfile.Blocked, PID: 1}}).Hint, []string{"PIDFile"}},
+			{d.plan.PIDFileFault("start", &pidfile.BusyError{Report: &pidfile.Report{State: pidfile.Blocked, PID: 1}}).Hint, []string{"PIDFile"}},
 			{d.plan.PIDFileFault("start", odd).Hint, []string{"PIDFile"}},
 			{d.plan.PIDFileFault("start", link).Hint, []string{"PIDFile"}},
 			{d.plan.PIDFileFault("start", fmt.Errorf("open: %w", fs.ErrPermission)).Hint, []string{"PIDFile"}},

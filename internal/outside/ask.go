@@ -104,17 +104,17 @@ type request struct {
 	w          Watcher
 	ctx, limit context.Context // the caller's; derived from that, for all of it
 
-	named  pidfile.Report // the last look
-	asked  int            // who was asked last, 0: nobody
-	home   string         // the inode of all generations of this daemon, empty: it is not known; see pin
-	deaf   time.Time      // until then nobody need listen
+	named  *pidfile.Report // the last look
+	asked  int             // who was asked last, 0: nobody
+	home   string          // the inode of all generations of this daemon, empty: it is not known; see pin
+	deaf   time.Time       // until then nobody need listen
 	unpin  func()
 	answer control.Answer
 }
 
 // begin is for the first process that is asked.
 func (a *request) begin() {
-	pinned := a.named
+	pinned := *a.named
 	a.unpin = pin(a.p, &pinned)
 	a.home = pinned.Inode
 }

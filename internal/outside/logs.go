@@ -44,7 +44,7 @@ func Logs(ctx context.Context, w io.Writer, list []*plan.Plan, o LogsOptions, fa
 	var all []*birth
 	for _, p := range list {
 		if o.Follow && p.PID != nil {
-			b := &birth{p: p, woken: woken}
+			b := &birth{p: p, seen: &pidfile.Report{}, woken: woken}
 			defer b.forget()
 			b.news(ctx) // who runs by now is no news
 			all = append(all, b)
@@ -130,9 +130,9 @@ func sourcesOf(list []*plan.Plan, o LogsOptions) (sources []logtail.Source) {
 // birth sees when another process begins to be the daemon.
 type birth struct {
 	p     *plan.Plan
-	seen  pidfile.Report // what was seen last
-	asked bool           // and answered, if only that none runs
-	woken chan struct{}  // hears of its end
+	seen  *pidfile.Report // what was seen last
+	asked bool            // and answered, if only that none runs
+	woken chan struct{}   // hears of its end
 
 	stop func() // lets go of it; nil: nothing is held
 }
@@ -170,7 +170,7 @@ func (b *birth) news(ctx context.Context) string {
 
 // descent says whether the process that runs is another one than was seen last, and
 // how it has come to be the daemon; empty: that is not known.
-func descent(before, now pidfile.Report) (how string, other bool) {
+func descent(before, now *pidfile.Report) (how string, other bool) {
 	switch {
 	case before.State != pidfile.Running || before.Inode != now.Inode:
 		return "started", true

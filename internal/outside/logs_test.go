@@ -28,7 +28,7 @@ func TestDescent(t *testing.T) {
 	} {
 		for j, want := range row {
 			before, now := seen[i], seen[j+1]
-			how, other := descent(before, now)
+			how, other := descent(&before, &now)
 			if wantOther := want != same; other != wantOther || other && how != want || !other && how != "" {
 				t.Errorf("%+v, then %+v: got %q, %t, want %q", before, now, how, other, want)
 			}

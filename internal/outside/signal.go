@@ -29,7 +29,7 @@ func Signal(ctx context.Context, p *plan.Plan, sig syscall.Signal) (pid int, err
 	case !r.Named():
 		return 0, unnamed(p, op, r)
 	}
-	defer pin(p, &r)()
+	defer pin(p, r)()
 	end, r, err := pursue(ctx, p, op, r, missedAtMost(p, op), func(h rights.Target) (phase.FollowEvent, error) {
 		switch err := h.Signal(sig); {
 		case errors.Is(err, proc.ErrGone):
@@ -78,7 +78,7 @@ func Wait(ctx context.Context, p *plan.Plan) error {
 		return unnamed(p, "wait for", r)
 	}
 	// All generations of a daemon have one file, so one pin is enough for them.
-	defer pin(p, &r)()
+	defer pin(p, r)()
 	// Nor is there a number of them that is too many: it waits for the end of the last one, and a
 	// daemon may be reloaded for years.
 	_, _, err = pursue(ctx, p, "wait for", r, nil, func(h rights.Target) (phase.FollowEvent, error) {

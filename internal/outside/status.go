@@ -92,7 +92,7 @@ type view struct {
 	p       *plan.Plan
 	fields  []string
 	s       Facts
-	report  pidfile.Report
+	report  *pidfile.Report
 	pid     int
 	h       rights.Target // of nobody: it is this process
 	window  time.Duration
@@ -140,7 +140,7 @@ func (v *view) close() {
 func (v *view) failed(ctx context.Context, err error) (Facts, error) {
 	s := v.s
 	if errors.Is(err, proc.ErrGone) && v.pid != os.Getpid() {
-		event, err := again(ctx, v.p, "status", &v.report)
+		event, err := again(ctx, v.p, "status", v.report)
 		next, _ := phase.Lost.Next(event)
 		switch next {
 		case phase.Met: // it has let another process take its place

@@ -84,7 +84,7 @@ func Stop(ctx context.Context, p *plan.Plan, op string, o StopOptions, w StopWat
 			return Stopped{}, err
 		}
 	}
-	defer pin(p, &r)()
+	defer pin(p, r)()
 	g := stopping{p: p, op: op, o: o, w: w, limit: time.Now().Add(o.Timeout), Stopped: Stopped{Unasked: unasked}}
 	end, r, err := pursue(ctx, p, op, r, g.enough, func(h rights.Target) (phase.FollowEvent, error) {
 		if g.PID == 0 {
@@ -123,7 +123,7 @@ func Stop(ctx context.Context, p *plan.Plan, op string, o StopOptions, w StopWat
 
 // endOrphans kills what a daemon that was a foreign program has left behind. If somebody
 // has the lock still, not all that is left could be found.
-func endOrphans(ctx context.Context, p *plan.Plan, op string, r pidfile.Report, s Stopped) (Stopped, error) {
+func endOrphans(ctx context.Context, p *plan.Plan, op string, r *pidfile.Report, s Stopped) (Stopped, error) {
 	if r.Stranger && p.User() < 0 { // whose rights it would take is not known
 		left := s.Left
 		s.Left = nil

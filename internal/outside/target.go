@@ -18,13 +18,13 @@ import (
 
 // look is where every action from outside begins. A stale file is removed, and
 // one that does not name the running daemon is repaired, as far as we may.
-func look(ctx context.Context, p *plan.Plan, op string, w Watcher) (pidfile.Report, error) {
+func look(ctx context.Context, p *plan.Plan, op string, w Watcher) (*pidfile.Report, error) {
 	if p.PID == nil {
 		what := map[string]string{"status": "get status of"}[op]
 		if what == "" {
 			what = op
 		}
-		return pidfile.Report{}, p.Fail(op, fault.Say("cannot "+what+" daemon without PID file", fault.ErrNoPIDFile))
+		return &pidfile.Report{}, p.Fail(op, fault.Say("cannot "+what+" daemon without PID file", fault.ErrNoPIDFile))
 	}
 	r, err := p.PID.Look(ctx)
 	for n := timing.MomentLasts / timing.MomentPasses; n > 0 && err == nil && r.Orphaned && !leaves(p, op, r) && gone(r.Number); n-- {
@@ -70,7 +70,7 @@ func gone(pid int) bool {
 // leaves reports whether the daemon can have left orphans that have the lock: Go code
 // leaves none, and of another program somebody must be found. A start believes it, for
 // nothing is to block it.
-func leaves(p *plan.Plan, op string, r pidfile.Report) bool {
+func leaves(p *plan.Plan, op string, r *pidfile.Report) bool {
 	if p.Worker != plan.GoCode {
 		return op == "start" || len(p.PID.Left(r)) > 0
 	}
@@ -78,7 +78,7 @@ func leaves(p *plan.Plan, op string, r pidfile.Report) bool {
 }
 
 // orphans are what a daemon that was a foreign program has left behind.
-func orphans(p *plan.Plan, r pidfile.Report) []int {
+func orphans(p *plan.Plan, r *pidfile.Report) []int {
 	if !r.Orphaned {
 		return nil
 	}
@@ -86,7 +86,7 @@ func orphans(p *plan.Plan, r pidfile.Report) []int {
 }
 
 // unnamed: a daemon runs, but which process it is cannot be told from here.
-func unnamed(p *plan.Plan, op string, r pidfile.Report) *fault.Fault {
+func unnamed(p *plan.Plan, op string, r *pidfile.Report) *fault.Fault {
 	e := p.Relay(op, fault.Say(p.Name+" runs, but its process cannot be named from here", fault.ErrHeldElsewhere))
 	e.Hint = "Try as root, and from the PID namespace in which it was started."
 	switch {
@@ -106,7 +106,7 @@ func unnamed(p *plan.Plan, op string, r pidfile.Report) *fault.Fault {
 // about is what went wrong with a process.
 func about(p *plan.Plan, op string, pid int, err error) *fault.Fault {
 	if errors.Is(err, rights.ErrStranger) {
-		return unnamed(p, op, pidfile.Report{Unproved: true})
+		return unnamed(p, op, &pidfile.Report{Unproved: true})
 	}
 	e := p.Fail(op, err)
 	e.PID = pid
@@ -139,7 +139,7 @@ func holder(ctx context.Context, p *plan.Plan, pid int) (rights.Target, error) {
 // pursue does act with the process that the report names; if that is gone with the one that
 // has its place, and so on. act says whether that process has ended. enough, which may be nil,
 // says with an error that the next one, of that PID, is one too many. The report is of the last.
-func pursue(ctx context.Context, p *plan.Plan, op string, r pidfile.Report, enough func(pid int) error, act func(rights.Target) (phase.FollowEvent, error)) (phase.Follow, pidfile.Report, error) {
+func pursue(ctx context.Context, p *plan.Plan, op string, r *pidfile.Report, enough func(pid int) error, act func(rights.Target) (phase.FollowEvent, error)) (phase.Follow, *pidfile.Report, error) {
 	f := phase.Met
 	var h rights.Target
 	for {
@@ -160,7 +160,7 @@ func pursue(ctx context.Context, p *plan.Plan, op string, r pidfile.Report, enou
 			event, err = act(h)
 			h.Close()
 		default:
-			event, err = again(ctx, p, op, &r)
+			event, err = again(ctx, p, op, r)
 			if event == phase.Sees && enough != nil {
 				if err = enough(r.PID); err != nil {
 					event = phase.SeesYet
@@ -185,7 +185,7 @@ func pursue(ctx context.Context, p *plan.Plan, op string, r pidfile.Report, enou
 // pin makes the report one that again can be asked about: while the file is open, no
 // later one, of a daemon that is started anew, can have its inode.
 func pin(p *plan.Plan, r *pidfile.Report) (unpin func()) {
-	unpin, ok := p.PID.Pin(*r)
+	unpin, ok := p.PID.Pin(r)
 	if !ok {
 		r.Inode = ""
 	}
@@ -204,12 +204,12 @@ func again(ctx context.Context, p *plan.Plan, op string, before *pidfile.Report)
 	case r.State != pidfile.Running || r.Inode != before.Inode:
 		return phase.SeesNil, nil
 	case !r.Named():
-		*before = r
+		*before = *r
 		return phase.SeesOne, nil
 	case r.PID == before.PID:
 		return phase.SeesNil, nil
 	}
-	*before = r
+	*before = *r
 	return phase.Sees, nil
 }
 

@@ -27,7 +27,7 @@ func TestOnlyOurOwnWordsAreCapital(t *testing.T) {
 		{unnamedLeft(p, "stop", nil), "what myapp has left behind cannot be named from here", true},
 		{cannotAsk(p, 7, control.ErrNobody), "process 7 cannot be asked (the daemon does not listen)", true},
 		{interrupted, "restart was cancelled: process 7 was stopped, and will not be started again", true},
-		{unnamed(p, "stop", pidfile.Report{}), "myapp runs, but its process cannot be named from here", false},
+		{unnamed(p, "stop", &pidfile.Report{}), "myapp runs, but its process cannot be named from here", false},
 		{about(p, "stop", 7, rights.ErrStranger), "myapp runs, but its process cannot be named from here", false},
 		{notReloaded(p, control.Answer{Err: "banana"}), "banana", false},
 		{notReloaded(p, control.Answer{Err: " \n\t"}), "the daemon has not said why it is not reloaded", true},

@@ -34,7 +34,7 @@ func (f *File) earlier() (list []*File) {
 // number; ctx may cut that short. If nobody does, it is what is in an earlier place: a
 // daemon, or else a file that nobody holds. What cannot be looked at there, or is not
 // trusted, is none of ours.
-func (f *File) Look(ctx context.Context) (Report, error) {
+func (f *File) Look(ctx context.Context) (*Report, error) {
 	r, err := f.lookHere(ctx)
 	if err != nil || r.State == Running || r.State == Blocked {
 		return r, err

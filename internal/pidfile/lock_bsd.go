@@ -51,9 +51,9 @@ func severed(int, fileid.ID) bool { return false }
 func has(int, fileid.ID) (locked, known, any bool) { return false, false, false }
 
 // Left finds nobody: a lock is not inherited here.
-func (*File) Left(Report) []int { return nil }
+func (*File) Left(*Report) []int { return nil }
 
-func (*File) IsLeft(Report, int) bool { return false }
+func (*File) IsLeft(*Report, int) bool { return false }
 
 // namesMe: every lock is named here, where there are only POSIX locks.
 func namesMe(int) bool { return true }

@@ -182,7 +182,7 @@ var showsLocks = sync.OnceValue(func() bool {
 // Left finds what a daemon has left behind, after a look that has said Orphaned: who
 // has the file open, and its process group if somebody in that does. The number in
 // the file by itself proves nothing.
-func (f *File) Left(r Report) []int {
+func (f *File) Left(r *Report) []int {
 	f = f.holding(r.Inode)
 	i, ok := f.inode()
 	if !ok {
@@ -215,7 +215,7 @@ func inherits(pid int, i fileid.ID) bool {
 }
 
 // IsLeft looks again at one that Left has found, for who has opened a handle of it.
-func (f *File) IsLeft(r Report, pid int) bool {
+func (f *File) IsLeft(r *Report, pid int) bool {
 	f = f.holding(r.Inode)
 	i, ok := f.inode()
 	if !ok {

@@ -99,7 +99,7 @@ func (e *UntrustedError) Error() string { return fmt.Sprintf("PID file %s %s", e
 // BusyError says why Acquire did not get the file.
 type BusyError struct {
 	Path   string
-	Report Report
+	Report *Report
 }
 
 func (e *BusyError) Error() string {
@@ -120,10 +120,10 @@ func parse(b []byte) int {
 }
 
 // Named reports whether PID is the daemon's, as the kernel says it.
-func (r Report) Named() bool { return r.State == Running && r.PID > 0 && !r.Unproved }
+func (r *Report) Named() bool { return r.State == Running && r.PID > 0 && !r.Unproved }
 
 // Broken reports whether the content names no process.
-func (r Report) Broken() bool { return r.State != Absent && r.Number == 0 }
+func (r *Report) Broken() bool { return r.State != Absent && r.Number == 0 }
 
 func wrap(op string, n paths.Name, err error) error {
 	if err == nil {

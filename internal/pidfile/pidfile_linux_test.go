@@ -308,7 +308,7 @@ func locking(t *testing.T, path string, cmd, kind, start, length int) *peer {
 	return p
 }
 
-func look(t *testing.T, path string) Report {
+func look(t *testing.T, path string) *Report {
 	t.Helper()
 	r, err := file(path).Look(t.Context())
 	if err != nil {
@@ -317,14 +317,14 @@ func look(t *testing.T, path string) Report {
 	return r
 }
 
-func expect(t *testing.T, got, want Report) {
+func expect(t *testing.T, got *Report, want Report) {
 	t.Helper()
 	if (got.Inode == "") != (got.State == Absent) {
 		t.Errorf("got inode %q in %+v", got.Inode, got)
 	}
 	want.Inode = got.Inode
-	if got != want {
-		t.Errorf("got %+v, want %+v", got, want)
+	if *got != want {
+		t.Errorf("got %+v, want %+v", *got, want)
 	}
 }
 
@@ -852,7 +852,7 @@ func TestStartThatIsSlowToSayWhoItIs(t *testing.T) {
 	if first != "locked" {
 		t.Fatalf("got %q", first)
 	}
-	looked, acquired := make(chan Report, 1), make(chan error, 1)
+	looked, acquired := make(chan *Report, 1), make(chan error, 1)
 	go func() {
 		r, err := file(path).Look(t.Context())
 		if err != nil {

@@ -12,17 +12,17 @@ import (
 // Held needs record locks.
 type Held struct{}
 
-func (f *File) Look(context.Context) (Report, error) { return Report{UID: -1}, errors.ErrUnsupported }
-func (f *File) Remove() (bool, error)                { return false, errors.ErrUnsupported }
-func (f *File) Left(Report) []int                    { return nil }
-func (f *File) IsLeft(Report, int) bool              { return false }
-func (f *File) Repair(int) error                     { return errors.ErrUnsupported }
+func (f *File) Look(context.Context) (*Report, error) { return &Report{UID: -1}, errors.ErrUnsupported }
+func (f *File) Remove() (bool, error)                 { return false, errors.ErrUnsupported }
+func (f *File) Left(*Report) []int                    { return nil }
+func (f *File) IsLeft(*Report, int) bool              { return false }
+func (f *File) Repair(int) error                      { return errors.ErrUnsupported }
 func (f *File) Acquire(context.Context, paths.Owner, *paths.Undo) (*Held, error) {
 	return nil, errors.ErrUnsupported
 }
-func (f *File) Where() paths.Name         { return f.Name }
-func (f *File) Pin(Report) (func(), bool) { return func() {}, false }
-func (f *File) Draining(string) []int     { return nil }
+func (f *File) Where() paths.Name          { return f.Name }
+func (f *File) Pin(*Report) (func(), bool) { return func() {}, false }
+func (f *File) Draining(string) []int      { return nil }
 
 func (h *Held) Remove() error  { return nil }
 func (h *Held) Inherit() error { return errors.ErrUnsupported }

@@ -68,18 +68,20 @@ func (h *Held) register() {
 }
 
 // lookHere is Look for one place.
-func (f *File) lookHere(ctx context.Context) (Report, error) {
+func (f *File) lookHere(ctx context.Context) (*Report, error) {
 	var r Report
 	var sure bool
 	err := patiently(ctx, &r, func(last bool) (done bool, err error) {
-		r, sure, err = f.look(last)
+		var now *Report
+		now, sure, err = f.look(last)
+		r = *now
 		return sure || err != nil, err
 	})
 	if err != nil {
-		return Report{UID: -1}, err
+		return &Report{UID: -1}, err
 	}
 	r.passing = false
-	return r, nil
+	return &r, nil
 }
 
 // patiently calls try until it is done, with growing pauses: for timing.MomentPasses, or as
@@ -116,8 +118,8 @@ func (r *Report) moment() bool {
 	return r.passing || r.State == Running && r.PID == 0 && r.Number == 0
 }
 
-func (f *File) look(last bool) (r Report, sure bool, err error) {
-	r.UID = -1
+func (f *File) look(last bool) (r *Report, sure bool, err error) {
+	r = &Report{UID: -1}
 	dir, base, err := f.Dir()
 	if errors.Is(err, fs.ErrNotExist) {
 		if h := heldAt(f.String()); h != nil { // the root directory has changed
@@ -165,7 +167,7 @@ func (f *File) look(last bool) (r Report, sure bool, err error) {
 // Pin keeps the file of a report open, so that no later file gets its inode's number,
 // by which all generations of a daemon are known. It is false if that file is not there
 // any more.
-func (f *File) Pin(r Report) (unpin func(), ok bool) {
+func (f *File) Pin(r *Report) (unpin func(), ok bool) {
 	f = f.holding(r.Inode)
 	dir, base, err := f.Dir()
 	if err != nil {
@@ -188,20 +190,20 @@ func (f *File) Pin(r Report) (unpin func(), ok bool) {
 }
 
 // report is what Look says of a file that this process has open for itself.
-func (h *Held) report(last bool) (r Report, sure bool, err error) {
+func (h *Held) report(last bool) (r *Report, sure bool, err error) {
 	if !h.waiting.Load() {
-		return Report{State: Running, PID: os.Getpid(), Number: os.Getpid(), UID: -1, Inode: h.inode.String()}, true, nil
+		return &Report{State: Running, PID: os.Getpid(), Number: os.Getpid(), UID: -1, Inode: h.inode.String()}, true, nil
 	}
 	var st unix.Stat_t
 	if err := retried.Fstat(h.fd, &st); err != nil {
-		return r, false, err
+		return &Report{}, false, err
 	}
 	return (&File{}).read(h.fd, &st, last)
 }
 
 // read asks for the locks of an open file.
-func (f *File) read(fd int, st *unix.Stat_t, last bool) (r Report, sure bool, err error) {
-	r.UID, r.Inode, r.Stranger = -1, fileid.Of(st).String(), marked(st)
+func (f *File) read(fd int, st *unix.Stat_t, last bool) (r *Report, sure bool, err error) {
+	r = &Report{UID: -1, Inode: fileid.Of(st).String(), Stranger: marked(st)}
 	who, err := asked(fd, byteWho)
 	if err != nil {
 		return r, false, err
@@ -249,7 +251,7 @@ func (f *File) read(fd int, st *unix.Stat_t, last bool) (r Report, sure bool, er
 // is about to take the lock that names him: the locks or the number are others by now, a
 // process that has none of the file's locks is there, as one is that ends, or there is to be a
 // successor. What a process holds that is gone is no moment.
-func passes(fd int, who, running lock, r Report) bool {
+func passes(fd int, who, running lock, r *Report) bool {
 	exists := func(pid int) bool {
 		h, err := proc.Open(pid)
 		if err == nil {
@@ -557,9 +559,8 @@ func (f *File) acquireIn(ctx context.Context, owner paths.Owner, undo *paths.Und
 			}
 		}
 		// Somebody is in the way, if only for a moment.
-		var sure bool
-		var err error
-		report, sure, err = f.look(last)
+		now, sure, err := f.look(last)
+		report = *now
 		if report.Orphaned {
 			if removed, _ := f.Remove(); removed {
 				h, err = f.acquire(dir, base)
@@ -575,7 +576,7 @@ func (f *File) acquireIn(ctx context.Context, owner paths.Owner, undo *paths.Und
 		unix.Close(dir)
 		report.passing = false
 		if err == nil {
-			err = &BusyError{Path: f.String(), Report: report}
+			err = &BusyError{Path: f.String(), Report: &report}
 		}
 		return nil, err
 	}

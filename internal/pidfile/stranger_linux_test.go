@@ -102,7 +102,7 @@ func lending(t *testing.T, path string) (p *peer, named int) {
 func TestHolderThatEndsIsAMoment(t *testing.T) {
 	path := place(t)
 	p, _ := lending(t, path)
-	looked := make(chan Report, 1)
+	looked := make(chan *Report, 1)
 	go func() {
 		r, err := file(path).Look(t.Context())
 		if err != nil {

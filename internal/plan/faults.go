@@ -70,7 +70,7 @@ func (p *Plan) AlreadyRunning(op string, pid int) *fault.Fault {
 }
 
 // Held is for a PID file that somebody holds.
-func (p *Plan) Held(op string, r pidfile.Report) *fault.Fault {
+func (p *Plan) Held(op string, r *pidfile.Report) *fault.Fault {
 	if r.State == pidfile.Running && !r.Severed {
 		return p.AlreadyRunning(op, r.PID)
 	}
@@ -191,7 +191,7 @@ func (p *Plan) Failure(op string, m launch.Message) *fault.Fault {
 		case launch.Held:
 			return p.AlreadyRunning(op, m.PID)
 		case launch.Blocked:
-			return p.Held(op, pidfile.Report{State: pidfile.Blocked, PID: m.PID, UID: -1})
+			return p.Held(op, &pidfile.Report{State: pidfile.Blocked, PID: m.PID, UID: -1})
 		}
 		m.Kind, m.Text = launch.Failed, "the daemon has not said why it does not start"
 	}
