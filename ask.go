@@ -36,11 +36,11 @@ type Reloaded struct {
 // one goes on), ErrStopping if it was told to stop before it was done, or ErrUnsupported where the daemon cannot be asked: as another program,
 // or from another network namespace. The end of ctx ends the waiting and nothing else.
 func (d *Daemon) RequestReload(ctx context.Context, o ReloadOptions) (Reloaded, error) {
-	r, err := d.requestReload(ctx, o, outside.Watcher{})
+	r, err := d.requestReload(ctx, o, &outside.Watcher{})
 	return r, public(err)
 }
 
-func (d *Daemon) requestReload(ctx context.Context, o ReloadOptions, w outside.Watcher) (Reloaded, error) {
+func (d *Daemon) requestReload(ctx context.Context, o ReloadOptions, w *outside.Watcher) (Reloaded, error) {
 	if waitingForClaim() {
 		return Reloaded{Skipped: true}, nil
 	}

@@ -256,7 +256,7 @@ func (g *Group) Start(ctx context.Context, o StartOptions) ([]Started, error) {
 // startAll calls over for each, in any order and from any goroutine.
 func (g *Group) startAll(ctx context.Context, list []*Daemon, o StartOptions, watchers []outside.Watcher, over func(int, Started, error)) error {
 	if len(list) == 1 {
-		s, err := list[0].start(ctx, o, watchers[0])
+		s, err := list[0].start(ctx, o, &watchers[0])
 		over(0, s, err)
 		return nil
 	}
@@ -327,7 +327,7 @@ func joined(errs []error) error {
 func stopAll(ctx context.Context, op string, list []*Daemon, o StopOptions, watchers []outside.StopWatcher, over func(int, Stopped, error)) {
 	managers := outside.NewManagers()
 	outside.Each(len(list), func(i int) {
-		w := watchers[i]
+		w := &watchers[i]
 		w.Managers = managers
 		s, err := list[i].stop(ctx, op, o, w)
 		over(i, s, err)
@@ -346,7 +346,7 @@ func (g *Group) Restart(ctx context.Context, o RestartOptions) ([]Restarted, err
 		return nil, public(g.fail("restart", err))
 	}
 	r := newRestarting(list)
-	if err := r.mayRestart(ctx, g, o, outside.Watcher{}); err != nil {
+	if err := r.mayRestart(ctx, g, o, &outside.Watcher{}); err != nil {
 		return nil, public(err)
 	}
 	stopAll(ctx, "restart", list, o.Stop, make([]outside.StopWatcher, len(list)), func(i int, s Stopped, err error) { r.stopped(ctx, i, s, err) })
@@ -385,7 +385,7 @@ func (r *restarting) watchers(list []outside.Watcher) []outside.Watcher {
 
 // mayRestart is asked before anything is stopped: one worker is tried beside those that
 // run, since they are the same program.
-func (r *restarting) mayRestart(ctx context.Context, g *Group, o RestartOptions, w outside.Watcher) error {
+func (r *restarting) mayRestart(ctx context.Context, g *Group, o RestartOptions, w *outside.Watcher) error {
 	if err := r.list[0].mayRestart(o.Start); err != nil {
 		return err
 	}
@@ -684,7 +684,7 @@ func (c *groupPrinter) finish(err error) error {
 func (c *groupPrinter) watchers(doing string) []outside.Watcher {
 	var list []outside.Watcher
 	for _, v := range c.printers {
-		list = append(list, v.watcher(doing))
+		list = append(list, *v.watcher(doing))
 	}
 	return list
 }
@@ -692,7 +692,7 @@ func (c *groupPrinter) watchers(doing string) []outside.Watcher {
 func (c *groupPrinter) stopWatchers() []outside.StopWatcher {
 	var list []outside.StopWatcher
 	for _, v := range c.printers {
-		list = append(list, v.stopWatcher())
+		list = append(list, *v.stopWatcher())
 	}
 	return list
 }
@@ -720,8 +720,8 @@ func (c *groupPrinter) stop(ctx context.Context, o StopOptions) error {
 func (c *groupPrinter) restart(ctx context.Context, o RestartOptions) error {
 	r := newRestarting(c.list)
 	c.prepare()
-	until, calm := outside.Watcher{Interrupts: true}.Interruptible(ctx)
-	err := r.mayRestart(until, c.g, o, outside.Watcher{Interrupts: true})
+	until, calm := (&outside.Watcher{Interrupts: true}).Interruptible(ctx)
+	err := r.mayRestart(until, c.g, o, &outside.Watcher{Interrupts: true})
 	if err == nil {
 		err = c.perform(func() error {
 			stopAll(until, "restart", c.list, o.Stop, c.stopWatchers(), func(i int, s Stopped, err error) {

@@ -77,8 +77,8 @@ func (v *printer) Warn(text string) {
 	}
 }
 
-func (v *printer) watcher(doing string) outside.Watcher {
-	return outside.Watcher{
+func (v *printer) watcher(doing string) *outside.Watcher {
+	return &outside.Watcher{
 		Broken:     v.broken,
 		Orphaned:   v.orphaned,
 		Needed:     func() { v.needed = true },
@@ -92,9 +92,9 @@ func (v *printer) watcher(doing string) outside.Watcher {
 	}
 }
 
-func (v *printer) stopWatcher() outside.StopWatcher {
-	return outside.StopWatcher{
-		Watcher: v.watcher("Stopping"),
+func (v *printer) stopWatcher() *outside.StopWatcher {
+	return &outside.StopWatcher{
+		Watcher: *v.watcher("Stopping"),
 		Failed:  func(err error) { v.explain(err) },
 		Killing: func() { v.Begin("Killing " + v.d.plan.Name) },
 		Unasked: func(err error) {

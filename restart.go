@@ -36,11 +36,11 @@ type Restarted struct {
 // cancellation while the old one is being stopped is ErrStartCancelled: it was told
 // to stop, and nothing is started.
 func (d *Daemon) Restart(ctx context.Context, o RestartOptions) (Restarted, error) {
-	r, err := d.restart(ctx, o, outside.StopWatcher{}, outside.Watcher{}, nil)
+	r, err := d.restart(ctx, o, &outside.StopWatcher{}, &outside.Watcher{}, nil)
 	return r, public(err)
 }
 
-func (d *Daemon) restart(ctx context.Context, o RestartOptions, stopping outside.StopWatcher, starting outside.Watcher, missing func(error)) (Restarted, error) {
+func (d *Daemon) restart(ctx context.Context, o RestartOptions, stopping *outside.StopWatcher, starting *outside.Watcher, missing func(error)) (Restarted, error) {
 	began := time.Now()
 	if skip, err := d.claim(ctx, o.Start.Args); skip {
 		return Restarted{Started: Started{Skipped: true}, Took: time.Since(began)}, err

@@ -59,11 +59,11 @@ type Started struct {
 // Reason and Stderr say why), ErrBlocked, ErrNoWorker, what a system call of the
 // set-up said, or the start hook's own.
 func (d *Daemon) Start(ctx context.Context, o StartOptions) (Started, error) {
-	s, err := d.start(ctx, o, outside.Watcher{})
+	s, err := d.start(ctx, o, &outside.Watcher{})
 	return s, public(err)
 }
 
-func (d *Daemon) start(ctx context.Context, o StartOptions, w outside.Watcher) (Started, error) {
+func (d *Daemon) start(ctx context.Context, o StartOptions, w *outside.Watcher) (Started, error) {
 	if skip, err := d.claim(ctx, o.Args); skip {
 		return Started{Skipped: true}, err
 	}

@@ -81,12 +81,12 @@ func StatusFields() []string {
 // error. It may be called by any process, also the daemon itself, and any number
 // of times. It asks the kernel, never the daemon. ctx bounds the measuring.
 func (d *Daemon) Status(ctx context.Context, o StatusOptions) (Status, error) {
-	s, err := d.status(ctx, o, outside.Watcher{})
+	s, err := d.status(ctx, o, &outside.Watcher{})
 	return s, public(err)
 }
 
-func (d *Daemon) status(ctx context.Context, o StatusOptions, w outside.Watcher) (Status, error) {
-	all, errs := statusAll(ctx, []*Daemon{d}, o, []outside.Watcher{w})
+func (d *Daemon) status(ctx context.Context, o StatusOptions, w *outside.Watcher) (Status, error) {
+	all, errs := statusAll(ctx, []*Daemon{d}, o, []outside.Watcher{*w})
 	return all[0], errs[0]
 }
 
@@ -105,7 +105,7 @@ func statusAll(ctx context.Context, list []*Daemon, o StatusOptions, watchers []
 		case o.Interval < 0:
 			errs[i] = d.plan.Negative("status", o.Interval)
 		}
-		subjects = append(subjects, outside.Subject{Plan: d.plan, Watcher: watchers[i]})
+		subjects = append(subjects, outside.Subject{Plan: d.plan, Watcher: &watchers[i]})
 	}
 	if wrong != nil || o.Interval < 0 {
 		return statuses, errs

@@ -49,11 +49,11 @@ type Stopped struct {
 // wrap ErrNotRunning, ErrStopTimeout, ErrNoPIDFile, ErrManaged, or what the kernel said,
 // such as fs.ErrPermission.
 func (d *Daemon) Stop(ctx context.Context, o StopOptions) (Stopped, error) {
-	s, err := d.stop(ctx, "stop", o, outside.StopWatcher{})
+	s, err := d.stop(ctx, "stop", o, &outside.StopWatcher{})
 	return s, public(err)
 }
 
-func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w outside.StopWatcher) (Stopped, error) {
+func (d *Daemon) stop(ctx context.Context, op string, o StopOptions, w *outside.StopWatcher) (Stopped, error) {
 	if waitingForClaim() {
 		return Stopped{Skipped: true}, nil
 	}

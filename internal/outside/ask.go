@@ -32,7 +32,7 @@ type Reloaded struct {
 }
 
 // RequestReload asks the running daemon to reload, and waits for the outcome.
-func RequestReload(ctx context.Context, p *plan.Plan, o ReloadOptions, w Watcher) (r Reloaded, err error) {
+func RequestReload(ctx context.Context, p *plan.Plan, o ReloadOptions, w *Watcher) (r Reloaded, err error) {
 	const op = "reload"
 	began := time.Now()
 	defer func() { r.Took = time.Since(began) }()
@@ -101,7 +101,7 @@ func RequestReload(ctx context.Context, p *plan.Plan, o ReloadOptions, w Watcher
 type request struct {
 	p          *plan.Plan
 	o          ReloadOptions
-	w          Watcher
+	w          *Watcher
 	ctx, limit context.Context // the caller's; derived from that, for all of it
 
 	named  *pidfile.Report // the last look

@@ -33,7 +33,7 @@ import (
 // keep starts the daemon as a child in a process group of its own, passes
 // signals on to it, and returns when nothing of that group is left. The keeper
 // has the terminal; its death is the daemon's SIGTERM.
-func (l *Launcher) keep(ctx context.Context, o StartOptions, inherited *sockets.Set, w Watcher) (Started, error) {
+func (l *Launcher) keep(ctx context.Context, o StartOptions, inherited *sockets.Set, w *Watcher) (Started, error) {
 	over, end := context.WithCancel(context.Background())
 	defer end()
 	k := &keeper{l: l, w: w, at: stationOf(), over: over.Done(), phase: phase.Tending, followed: make(chan struct{}, 1)}
@@ -144,7 +144,7 @@ func exitText(s launch.Status) string {
 
 type keeper struct {
 	l    *Launcher
-	w    Watcher
+	w    *Watcher
 	at   station
 	over <-chan struct{} // nothing of the daemon is left
 

@@ -125,7 +125,7 @@ func keeperOf(pid int) int {
 
 // yield leaves a stop to the service manager that runs the daemon. unasked says that it is
 // not known whether one does; then the stop goes on.
-func yield(ctx context.Context, p *plan.Plan, op string, pid int, w StopWatcher) (unasked, err error) {
+func yield(ctx context.Context, p *plan.Plan, op string, pid int, w *StopWatcher) (unasked, err error) {
 	m := w.Managers
 	if m == nil {
 		m = NewManagers()

@@ -31,21 +31,21 @@ type Watcher struct {
 }
 
 // Begin says that something is tried.
-func (w Watcher) Begin() {
+func (w *Watcher) Begin() {
 	if w.Begun != nil {
 		w.Begun()
 	}
 }
 
 // Settle says how it ended.
-func (w Watcher) Settle(ok bool) {
+func (w *Watcher) Settle(ok bool) {
 	if w.Settled != nil {
 		w.Settled(ok)
 	}
 }
 
 // Interruptible gives a context that signals of the terminal end as well, if they are to.
-func (w Watcher) Interruptible(ctx context.Context) (_ context.Context, calm func()) {
+func (w *Watcher) Interruptible(ctx context.Context) (_ context.Context, calm func()) {
 	if !w.Interrupts {
 		return ctx, func() {}
 	}

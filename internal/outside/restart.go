@@ -23,7 +23,7 @@ type Restarted struct {
 
 // Restart stops the daemon, if it runs, and starts it; what can be known before is tried
 // before. missing, which may be nil, hears that none ran.
-func (l *Launcher) Restart(ctx context.Context, o StopOptions, start StartOptions, stopping StopWatcher, starting Watcher, missing func(error)) (r Restarted, err error) {
+func (l *Launcher) Restart(ctx context.Context, o StopOptions, start StartOptions, stopping *StopWatcher, starting *Watcher, missing func(error)) (r Restarted, err error) {
 	began := time.Now()
 	defer func() { r.Took = time.Since(began) }()
 	if err := start.complete(l.Plan, "restart"); err != nil {
@@ -101,7 +101,7 @@ var errTried = errors.New("tried")
 // trial shows, beside the daemon that runs, whether a start can be made. goOn lets the new
 // process go on when it has come as far as it can; nil: it is taken back. The attempt is
 // nil where a start makes no process.
-func (l *Launcher) trial(ctx context.Context, w Watcher, timeout time.Duration, goOn func(context.Context) error) (*attempt.Attempt, error) {
+func (l *Launcher) trial(ctx context.Context, w *Watcher, timeout time.Duration, goOn func(context.Context) error) (*attempt.Attempt, error) {
 	err := l.Check(ctx, "start", w.Checkup)
 	if err == nil && l.Program != nil {
 		err = l.Program()
@@ -109,7 +109,7 @@ func (l *Launcher) trial(ctx context.Context, w Watcher, timeout time.Duration, 
 	if err == nil && Detaches(Where()) {
 		own, gate := w, goOn
 		if goOn == nil {
-			own = Watcher{Interrupts: w.Interrupts}
+			own = &Watcher{Interrupts: w.Interrupts}
 			gate = func(context.Context) error { return errTried }
 		}
 		a := l.attempt(own)
@@ -129,11 +129,11 @@ func (l *Launcher) trial(ctx context.Context, w Watcher, timeout time.Duration, 
 
 // MayRestart tries a start beside the daemon that runs, as the first step of a restart of
 // several.
-func (l *Launcher) MayRestart(ctx context.Context, o StartOptions, w Watcher) error {
+func (l *Launcher) MayRestart(ctx context.Context, o StartOptions, w *Watcher) error {
 	if err := o.complete(l.Plan, "restart"); err != nil {
 		return err
 	}
-	_, err := l.trial(ctx, Watcher{Interrupts: w.Interrupts, Checkup: w.Checkup}, o.Timeout, nil)
+	_, err := l.trial(ctx, &Watcher{Interrupts: w.Interrupts, Checkup: w.Checkup}, o.Timeout, nil)
 	return hinted(err, "Nothing was stopped.")
 }
 

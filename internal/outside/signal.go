@@ -18,7 +18,7 @@ import (
 // Signal sends a signal to the daemon's process, and gives its PID.
 func Signal(ctx context.Context, p *plan.Plan, sig syscall.Signal) (pid int, err error) {
 	const op = "signal"
-	r, err := look(ctx, p, op, Watcher{})
+	r, err := look(ctx, p, op, &Watcher{})
 	switch {
 	case err != nil:
 		return 0, err
@@ -65,7 +65,7 @@ func missedAtMost(p *plan.Plan, op string) func(pid int) error {
 
 // Wait returns when the running daemon is gone, or with an error if there was none.
 func Wait(ctx context.Context, p *plan.Plan) error {
-	r, err := look(ctx, p, "wait for", Watcher{})
+	r, err := look(ctx, p, "wait for", &Watcher{})
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ type Started struct {
 }
 
 // Start starts the daemon, and returns when it is known what became of it.
-func (l *Launcher) Start(ctx context.Context, o StartOptions, w Watcher) (Started, error) {
+func (l *Launcher) Start(ctx context.Context, o StartOptions, w *Watcher) (Started, error) {
 	began := time.Now()
 	ctx, inherited := l.Sockets(ctx)
 	defer inherited.End()
@@ -117,17 +117,17 @@ func StartAll(ctx context.Context, list []*Launcher, o StartOptions, watchers []
 		if w.Checkup == nil {
 			w.Checkup = &once
 		}
-		if err := l.prepare(ctx, &own, w); err != nil {
+		if err := l.prepare(ctx, &own, &w); err != nil {
 			over(i, Started{}, err)
 			continue
 		}
-		a := l.attempt(w)
+		a := l.attempt(&w)
 		a.Over = func() { over(i, Started{PID: a.PID, Ready: a.Ready, Took: time.Since(began)}, a.Err) }
 		attempts = append(attempts, a)
 		o.Timeout = own.Timeout
 	}
 	if len(attempts) > 0 {
-		session(watchers[0], o.Timeout, inherited).Detach(ctx, attempts)
+		session(&watchers[0], o.Timeout, inherited).Detach(ctx, attempts)
 	}
 }
 
@@ -140,7 +140,7 @@ func (l *Launcher) notified(o StartOptions) {
 
 // prepare is what comes before anything is started: it completes the options, and
 // finds out early what would keep the daemon from starting.
-func (l *Launcher) prepare(ctx context.Context, o *StartOptions, w Watcher) error {
+func (l *Launcher) prepare(ctx context.Context, o *StartOptions, w *Watcher) error {
 	if err := o.complete(l.Plan, "start"); err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func (l *Launcher) prepare(ctx context.Context, o *StartOptions, w Watcher) erro
 }
 
 // mayStart looks at the PID file before a start. The daemon decides; this is to answer early.
-func mayStart(ctx context.Context, p *plan.Plan, w Watcher) error {
+func mayStart(ctx context.Context, p *plan.Plan, w *Watcher) error {
 	if p.PID == nil {
 		return nil
 	}
@@ -217,14 +217,14 @@ func (o *StartOptions) complete(p *plan.Plan, op string) error {
 }
 
 // attempt is one detached start, or that of a keeper.
-func (l *Launcher) attempt(w Watcher) *attempt.Attempt {
+func (l *Launcher) attempt(w *Watcher) *attempt.Attempt {
 	a := attempt.New(l.Plan, l.Complain)
 	a.Line, a.Optioned, a.Prepare = attempt.Line{Begin: w.Begun, End: w.Settled}, w.Optioned, l.Watch
 	return a
 }
 
 // session is for one start, or several together.
-func session(w Watcher, timeout time.Duration, inherited *sockets.Set) attempt.Session {
+func session(w *Watcher, timeout time.Duration, inherited *sockets.Set) attempt.Session {
 	return attempt.Session{Timeout: timeout, Interrupts: w.Interrupts, Files: func() ([]*os.File, []string, error) { return inheritance(inherited) }}
 }
 

@@ -22,7 +22,7 @@ type members func(pgid int) ([]int, error)
 // Subject is a daemon to look at, and who hears of what is odd about it.
 type Subject struct {
 	Plan    *plan.Plan
-	Watcher Watcher
+	Watcher *Watcher
 }
 
 // Dead is the state of a daemon that does not run.
@@ -144,7 +144,7 @@ func (v *view) failed(ctx context.Context, err error) (Facts, error) {
 		next, _ := phase.Lost.Next(event)
 		switch next {
 		case phase.Met: // it has let another process take its place
-			all, errs := Status(ctx, []Subject{{Plan: v.p}}, v.fields, v.window)
+			all, errs := Status(ctx, []Subject{{Plan: v.p, Watcher: &Watcher{}}}, v.fields, v.window)
 			return all[0], errs[0]
 		case phase.Unnamed:
 			s.Running, s.State = true, "unknown"

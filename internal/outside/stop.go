@@ -46,7 +46,7 @@ type StopWatcher struct {
 }
 
 // Stop ends the daemon, and is the first half of a restart: op says which.
-func Stop(ctx context.Context, p *plan.Plan, op string, o StopOptions, w StopWatcher) (Stopped, error) {
+func Stop(ctx context.Context, p *plan.Plan, op string, o StopOptions, w *StopWatcher) (Stopped, error) {
 	began := time.Now()
 	if o.Timeout < 0 {
 		return Stopped{}, p.Negative(op, o.Timeout)
@@ -54,10 +54,11 @@ func Stop(ctx context.Context, p *plan.Plan, op string, o StopOptions, w StopWat
 	if o.Timeout == 0 {
 		o.Timeout = p.StopTimeout
 	}
+	found := w.Watcher
 	if op == "restart" && !o.Force {
-		w.Orphaned = nil // the start says it
+		found.Orphaned = nil // the start says it
 	}
-	r, err := look(ctx, p, op, w.Watcher)
+	r, err := look(ctx, p, op, &found)
 	if err != nil {
 		return Stopped{}, err
 	}
@@ -191,7 +192,7 @@ type stopping struct {
 	p     *plan.Plan
 	op    string
 	o     StopOptions
-	w     StopWatcher
+	w     *StopWatcher
 	limit time.Time // until then it only asks
 
 	ended, kills int

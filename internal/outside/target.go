@@ -18,7 +18,7 @@ import (
 
 // look is where every action from outside begins. A stale file is removed, and
 // one that does not name the running daemon is repaired, as far as we may.
-func look(ctx context.Context, p *plan.Plan, op string, w Watcher) (*pidfile.Report, error) {
+func look(ctx context.Context, p *plan.Plan, op string, w *Watcher) (*pidfile.Report, error) {
 	if p.PID == nil {
 		what := map[string]string{"status": "get status of"}[op]
 		if what == "" {

@@ -37,7 +37,7 @@ func TestChildOfADeadDaemonIsNoDaemon(t *testing.T) {
 	}
 	time.AfterFunc(4*timing.MomentPasses, func() { f.Close() })
 	p := &plan.Plan{Name: "foo", Worker: plan.GoCode, PID: &pidfile.File{Name: paths.Name{Path: path}}}
-	r, err := look(t.Context(), p, "status", Watcher{})
+	r, err := look(t.Context(), p, "status", &Watcher{})
 	if err != nil || r.State != pidfile.Free || r.Orphaned {
 		t.Errorf("got %+v, %v", r, err)
 	}
