@@ -122,11 +122,6 @@ func (a *request) begin() {
 // seek looks who is the daemon.
 func (a *request) seek() (phase.RequestEvent, error) {
 	r, err := look(a.limit, a.p, "reload", a.w)
-	// One that was named before, and is not by now, is about to hand over, or to take its place.
-	for err == nil && a.asked != 0 && r.State == pidfile.Running && !r.Named() && time.Now().Before(a.deaf) {
-		pause(a.limit, a.asked)
-		r, err = look(a.limit, a.p, "reload", a.w)
-	}
 	if err != nil {
 		return phase.FindFails, err
 	}

@@ -46,6 +46,9 @@ func (l lock) daemon(who int) bool { return l.held && l.write && l.pid == who }
 // anonymous: a start has the first lock and not yet the second.
 func (l lock) anonymous() bool { return l.held && l.write }
 
+// callsItself: there is one namespace of process numbers.
+func callsItself(pid, number int) bool { return pid == number }
+
 func severed(int, fileid.ID) bool { return false }
 
 func has(int, fileid.ID) (locked, known, any bool) { return false, false, false }

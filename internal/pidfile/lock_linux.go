@@ -96,6 +96,51 @@ func has(pid int, i fileid.ID) (locked, known, any bool) {
 	return locked, known, any
 }
 
+// callsItself reports whether the number is what the process writes into a PID file: its own in
+// the PID namespace in which it lives, which can be below ours.
+func callsItself(pid, number int) bool {
+	h, err := proc.Open(pid)
+	if err != nil {
+		return false
+	}
+	defer h.Close()
+	_, innermost := numbers(h)
+	return number > 0 && innermost == number
+}
+
+// numbers are a process's in the PID namespace that /proc shows, and in its own, each 0 if it
+// has none, or none that can be told. The fdinfo of a handle is this process's, and tells of
+// no other than the one that the handle is of. Where nothing tells, as before Linux 5.5, /proc is
+// taken for that of our own namespace.
+func numbers(h *proc.Handle) (shown, innermost int) {
+	if h.FD() < 0 {
+		return h.PID(), 0
+	}
+	b, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(h.FD()))
+	if err != nil {
+		return 0, 0
+	}
+	shown, innermost, told := numbersIn(b)
+	if !told {
+		shown = h.PID()
+	}
+	return shown, innermost
+}
+
+// numbersIn looks for "NSpid:	8470	117".
+func numbersIn(fdinfo []byte) (shown, innermost int, told bool) {
+	for line := range strings.Lines(string(fdinfo)) {
+		if list, is := strings.CutPrefix(line, "NSpid:"); is {
+			f := strings.Fields(list)
+			if len(f) > 0 {
+				shown, innermost = parse([]byte(f[0])), parse([]byte(f[len(f)-1]))
+			}
+			return shown, innermost, true
+		}
+	}
+	return 0, 0, false
+}
+
 // severed reports whether the process that the kernel names as the holder of byteWho is not
 // that. The lock belongs to a table of descriptors, and the number is that of the process which
 // took it. Another one that shares the table (CLONE_FILES) keeps the lock when that has ended;
@@ -112,6 +157,9 @@ func severed(pid int, i fileid.ID) bool {
 		return errors.Is(err, proc.ErrGone)
 	}
 	defer h.Close()
+	if shown, _ := numbers(h); shown != pid { // /proc shows another PID namespace, and there another process
+		return false
+	}
 	if n == 0 { // its main thread may have ended: others have the table still
 		tasks, err := os.Open(filepath.Join(dir, "task"))
 		if err != nil {

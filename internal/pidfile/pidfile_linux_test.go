@@ -27,7 +27,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testkit.Main(m, map[string]func(){"hold": hold, "lock": lockFile, "contend": contend, "slow": slow, "heir": heir})
+	testkit.Main(m, map[string]func(){"hold": hold, "lock": lockFile, "contend": contend, "slow": slow, "heir": heir, "see": see})
 }
 
 func file(path string) *File { return &File{Name: paths.Name{Path: path}} }
@@ -46,6 +46,10 @@ func hold() {
 	fmt.Println("held")
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
+		if pid, is := strings.CutPrefix(in.Text(), "number "); is { // the next process, in this PID namespace
+			n, _ := strconv.Atoi(pid)
+			os.WriteFile("/proc/sys/kernel/ns_last_pid", []byte(strconv.Itoa(n-1)), 0)
+		}
 		switch in.Text() {
 		case "drop":
 			os.ReadFile(os.Args[1])
@@ -91,6 +95,15 @@ func hold() {
 			}
 		case "retire":
 			h.Retire(1)
+		case "expect":
+			h.Expect()
+		case "show": // to a child, which says what it sees
+			os.Setenv("TESTKIT_HELPER", "see")
+			child := exec.Command("/proc/self/exe", os.Args[1])
+			child.Stdout, child.Stderr = os.Stdout, os.Stderr
+			if err := child.Run(); err != nil {
+				panic(err)
+			}
 		case "beget":
 			beget(h)
 		case "yield":
@@ -104,6 +117,12 @@ func hold() {
 		}
 		fmt.Println("done")
 	}
+}
+
+// see looks at the file, and says who it is said to be.
+func see() {
+	r, err := (&File{Name: paths.Name{Path: os.Args[1]}}).Look(context.Background())
+	fmt.Println(r.PID, r.Number, r.Named(), err)
 }
 
 // share makes a process that has this one's table of descriptors, and says which it is.

@@ -220,7 +220,7 @@ func (f *File) read(fd int, st *unix.Stat_t, last bool) (r *Report, sure bool, e
 	if r.State == Running && r.PID > 0 && severed(r.PID, fileid.Of(st)) {
 		r.PID, r.Unproved, r.Severed, sure = 0, true, true, false
 	}
-	if sure && r.PID > 0 && r.Number != r.PID { // a successor writes its number after it has the lock
+	if sure && r.PID > 0 && r.Number != r.PID && !callsItself(r.PID, r.Number) { // a successor writes its number after it has the lock
 		sure = !nextSet(fd)
 		r.Number = number(fd) // and lets go of byteNext after that
 		r.passing = !sure

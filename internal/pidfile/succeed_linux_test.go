@@ -255,3 +255,53 @@ func TestSuccessorIsAboutToWriteItsNumber(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Its number in the file is its own, in its PID namespace. From outside of that it is named
+// at once all the time in which its successor comes up, which can be long.
+func TestDaemonOfAnotherNamespaceIsNamedWhileASuccessorComes(t *testing.T) {
+	path := place(t)
+	p, first := begin(t, testkit.InPIDNamespace(t, "hold", path))
+	if first != "held" {
+		t.Fatalf("hold %s: %s", path, first)
+	}
+	p.say("expect")
+	r, sure, err := file(path).look(false)
+	if err != nil || !sure {
+		t.Errorf("sure: %v, %v", sure, err)
+	}
+	expect(t, r, Report{State: Running, PID: p.pid(), Number: 1, UID: -1})
+}
+
+// Only the number in a process's own namespace is what it has written.
+func TestNumbersIn(t *testing.T) {
+	type numbers struct {
+		shown, innermost int
+		told             bool
+	}
+	for text, want := range map[string]numbers{
+		"": {},
+		"pos:\t0\nflags:\t02000002\nmnt_id:\t16\nino:\t1\nPid:\t7\n": {}, // before Linux 5.5
+		"Pid:\t8470\nNSpid:\t8470\n":                                 {8470, 8470, true},
+		"Pid:\t8470\nNSpid:\t8470\t33\t117\n":                        {8470, 117, true},
+		"Pid:\t-1\nNSpid:\t-1\n":                                     {0, 0, true}, // it is gone
+		"Pid:\t0\nNSpid:\t0\n":                                       {0, 0, true}, // it is elsewhere
+		"Pid:\t1\nNSpid:\n":                                          {0, 0, true},
+		"Pid:\t1\nNSpid:\t1\tx\n":                                    {1, 0, true},
+		"Pid:\t1\nNSpid:\t1\t99999999999999999999\n":                 {1, 0, true},
+	} {
+		shown, innermost, told := numbersIn([]byte(text))
+		if got := (numbers{shown, innermost, told}); got != want {
+			t.Errorf("%q: got %v, want %v", text, got, want)
+		}
+	}
+}
+
+func FuzzNumbersIn(f *testing.F) {
+	f.Add([]byte("Pid:\t8470\nNSpid:\t8470\t117\n"))
+	f.Add([]byte("NSpid:"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if shown, innermost, told := numbersIn(b); shown < 0 || innermost < 0 || !told && shown+innermost > 0 {
+			t.Errorf("got %d, %d, %v", shown, innermost, told)
+		}
+	})
+}
