@@ -442,6 +442,7 @@ var goAnswers sync.Map
 func goCommand(t *testing.T, system string, args ...string) string {
 	t.Helper()
 	testkit.Parallel(t)
+	testkit.BuiltApart(t)
 	if err := canLoad(); err != nil {
 		testkit.Skip(t, "go", "the go command cannot load this module here: "+err.Error())
 	}

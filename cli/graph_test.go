@@ -48,6 +48,7 @@ func TestTheCommandsStandOnThePublicAPI(t *testing.T) {
 // goCommand gives what the go command writes in the module's directory.
 func goCommand(t *testing.T, args ...string) string {
 	t.Helper()
+	testkit.BuiltApart(t)
 	if out, err := exec.Command("go", "list", "-deps", ".").CombinedOutput(); err != nil {
 		testkit.Skip(t, "go", "the go command cannot load this module here: "+err.Error()+": "+string(out))
 	}

@@ -75,6 +75,7 @@ var canLoad = sync.OnceValue(func() error { return exec.Command("go", "list", "-
 func newExample(t *testing.T, name string) *example {
 	t.Helper()
 	testkit.Parallel(t)
+	testkit.BuiltApart(t)
 	if err := canLoad(); err != nil {
 		testkit.Skip(t, "go", "the go command cannot load this module here: "+err.Error())
 	}

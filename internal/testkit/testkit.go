@@ -564,6 +564,15 @@ func Skip(t testing.TB, need, reason string) {
 	t.Skipf("needs %s: %s", need, reason)
 }
 
+// BuiltApart skips a test of programs that the go command builds for it, or of what it says of
+// them, when the race detector is on: it would look at nothing but the test.
+func BuiltApart(t testing.TB) {
+	t.Helper()
+	if Race {
+		Skip(t, "norace", "what it tests is not built with the race detector")
+	}
+}
+
 // Skips returns how many tests were skipped so far, by what they need.
 func Skips() map[string]int {
 	suite.mu.Lock()
