@@ -85,7 +85,7 @@ type Call struct {
 func (c *Call) Builtin(ctx context.Context, options any) error {
 	for _, a := range c.Daemon.builtin() {
 		if a.name == c.action {
-			return c.Daemon.call(ctx, a, c.Output, c.Args, func() (any, error) { return a.typed(options) })
+			return c.Daemon.call(ctx, &a, c.Output, c.Args, func() (any, error) { return a.typed(options) })
 		}
 	}
 	return public(c.Daemon.plan.Fail(c.action, fmt.Errorf("there is no built-in action %q", c.action)))
@@ -301,14 +301,14 @@ func (d *Daemon) Do(ctx context.Context, args ...string) error {
 		}
 		return d.usage()
 	}
-	return d.dispatch(ctx, Output{}, args[0], args[1:], func(a Action) (any, error) { return a.filled(nil) })
+	return d.dispatch(ctx, Output{}, args[0], args[1:], func(a *Action) (any, error) { return a.filled(nil) })
 }
 
 // DoWith runs the action of that name like Do, with its options as a value:
 // StartOptions, StopOptions, RestartOptions, StatusOptions, ReloadOptions, LogsOptions,
 // or the type that the program's own action was made with. Nil: the defaults.
 func (d *Daemon) DoWith(ctx context.Context, out Output, name string, options any, args ...string) error {
-	return d.dispatch(ctx, out, name, args, func(a Action) (any, error) { return a.typed(options) })
+	return d.dispatch(ctx, out, name, args, func(a *Action) (any, error) { return a.typed(options) })
 }
 
 // Invoke runs the action of that name like Do, with the values that a command
@@ -316,27 +316,29 @@ func (d *Daemon) DoWith(ctx context.Context, out Output, name string, options an
 // calls. A mistake in them has exit code 2.
 func (d *Daemon) Invoke(ctx context.Context, out Output, name string, options map[string][]string, args ...string) error {
 	out.optioned = true
-	return d.dispatch(ctx, out, name, args, func(a Action) (any, error) {
+	return d.dispatch(ctx, out, name, args, func(a *Action) (any, error) {
 		return a.forCommandLine().filled(options)
 	})
 }
 
 // forCommandLine is the action with its options bound.
-func (a Action) forCommandLine() Action {
+func (a *Action) forCommandLine() *Action {
 	if a.bound.fill == nil {
-		a.bound, _ = bind(a.typ)
+		bound := *a
+		bound.bound, _ = bind(a.typ)
+		return &bound
 	}
 	return a
 }
 
-func (d *Daemon) dispatch(ctx context.Context, out Output, name string, args []string, options func(Action) (any, error)) error {
+func (d *Daemon) dispatch(ctx context.Context, out Output, name string, args []string, options func(*Action) (any, error)) error {
 	// Before anything else: what comes next has been done by the launcher.
 	if done, err := d.claim(ctx, args); done {
 		return err
 	}
 	for _, a := range d.actions() {
 		if a.name == name {
-			return d.call(ctx, a, out, args, func() (any, error) { return options(a) })
+			return d.call(ctx, &a, out, args, func() (any, error) { return options(&a) })
 		}
 	}
 	e := d.plan.Fail(name, fault.Say(fmt.Sprintf("invalid action %q", name), ErrUnknownAction))
@@ -364,7 +366,7 @@ func (d *Daemon) refused(op string, args []string) error {
 	return nil
 }
 
-func (d *Daemon) call(ctx context.Context, a Action, out Output, args []string, options func() (any, error)) error {
+func (d *Daemon) call(ctx context.Context, a *Action, out Output, args []string, options func() (any, error)) error {
 	c := &Call{Daemon: d, Output: out.filled(), Args: args, action: a.name}
 	o, err := options()
 	if err == nil && !a.args {
@@ -416,7 +418,7 @@ func (d *Daemon) call(ctx context.Context, a Action, out Output, args []string, 
 }
 
 // typed checks an options value.
-func (a Action) typed(options any) (any, error) {
+func (a *Action) typed(options any) (any, error) {
 	if options == nil {
 		return a.filled(nil)
 	}
@@ -428,7 +430,7 @@ func (a Action) typed(options any) (any, error) {
 
 // filled makes an options value. Those of the built-in actions have neither
 // defaults nor variables.
-func (a Action) filled(given map[string][]string) (any, error) {
+func (a *Action) filled(given map[string][]string) (any, error) {
 	if a.builtin && len(given) == 0 {
 		return reflect.Zero(a.typ).Interface(), nil
 	}

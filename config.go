@@ -245,9 +245,9 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 // New checks and copies the settings. It starts, creates and changes nothing,
 // and may be called in any process. All problems are in the one error, each a
 // *ConfigError.
-func New(c Config) (*Daemon, error) { return newDaemon(c, plan.Member{Of: 1}) }
+func New(c Config) (*Daemon, error) { return newDaemon(&c, plan.Member{Of: 1}) }
 
-func newDaemon(c Config, m plan.Member) (*Daemon, error) {
+func newDaemon(c *Config, m plan.Member) (*Daemon, error) {
 	if err := limits.SpareFiles(); err != nil {
 		return nil, &ConfigError{Err: err, Hint: fault.NoFilesHint(err)}
 	}
@@ -302,7 +302,7 @@ func isSetting(name string) bool {
 }
 
 // settings are those of the Config that are no functions of the program.
-func (c Config) settings(m plan.Member, f foreign) plan.Settings {
+func (c *Config) settings(m plan.Member, f foreign) plan.Settings {
 	s := plan.Settings{
 		Name: c.Name, PIDFile: c.PIDFile, WorkDir: c.WorkDir, StdoutFile: c.StdoutFile, StderrFile: c.StderrFile, ChrootDir: c.ChrootDir,
 		User: c.User, Group: c.Group, Umask: c.Umask,
@@ -327,7 +327,7 @@ func (c Config) settings(m plan.Member, f foreign) plan.Settings {
 }
 
 // refused joins what is wrong with the settings, in the reader's words.
-func (c Config) refused(problems []error) error {
+func (c *Config) refused(problems []error) error {
 	for _, p := range problems {
 		if e, ok := p.(*ConfigError); ok && e.SetBy == "" {
 			e.SetBy = c.SetBy[e.Setting]

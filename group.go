@@ -151,7 +151,7 @@ func (g *Group) Daemon(n int) (*Daemon, error) {
 	if f := foreignOf(c.Worker); f != nil {
 		c.Worker, _ = f.member(n) // whose templates NewGroup has read
 	}
-	d, err := newDaemon(c, plan.Member{N: n, Of: g.size})
+	d, err := newDaemon(&c, plan.Member{N: n, Of: g.size})
 	if err != nil {
 		return nil, fmt.Errorf("worker %d: %w", n, err)
 	}
@@ -476,13 +476,13 @@ func (g *Group) Do(ctx context.Context, args ...string) error {
 		}
 		return g.some().usage()
 	}
-	return g.dispatch(ctx, Output{}, args[0], args[1:], nil, func(a Action) (any, error) { return a.filled(nil) })
+	return g.dispatch(ctx, Output{}, args[0], args[1:], nil, func(a *Action) (any, error) { return a.filled(nil) })
 }
 
 // DoWith runs the action of that name on all workers like Do, with its options as
 // a value; see Daemon.DoWith.
 func (g *Group) DoWith(ctx context.Context, out Output, name string, options any, args ...string) error {
-	return g.dispatch(ctx, out, name, args, nil, func(a Action) (any, error) { return a.typed(options) })
+	return g.dispatch(ctx, out, name, args, nil, func(a *Action) (any, error) { return a.typed(options) })
 }
 
 // Invoke runs the action of that name like Do, with the values that a command
@@ -490,14 +490,14 @@ func (g *Group) DoWith(ctx context.Context, out Output, name string, options any
 // names the one worker to act on.
 func (g *Group) Invoke(ctx context.Context, out Output, name string, options map[string][]string, args ...string) error {
 	out.optioned = true
-	return g.dispatch(ctx, out, name, args, options, func(a Action) (any, error) {
+	return g.dispatch(ctx, out, name, args, options, func(a *Action) (any, error) {
 		return a.forCommandLine().filled(withoutWorkerID(a, options))
 	})
 }
 
 const workerID = "worker-id"
 
-func withoutWorkerID(a Action, options map[string][]string) map[string][]string {
+func withoutWorkerID(a *Action, options map[string][]string) map[string][]string {
 	if a.forCommandLine().has(workerID) {
 		return options // it is the action's own
 	}
@@ -510,7 +510,7 @@ func withoutWorkerID(a Action, options map[string][]string) map[string][]string 
 	return rest
 }
 
-func (a Action) has(option string) bool {
+func (a *Action) has(option string) bool {
 	return slices.ContainsFunc(a.bound.options, func(o Option) bool { return o.Name == option })
 }
 
@@ -563,7 +563,7 @@ func (g *Group) chosen(given map[string][]string) ([]*Daemon, error) {
 	return []*Daemon{d}, err
 }
 
-func (g *Group) dispatch(ctx context.Context, out Output, name string, args []string, given map[string][]string, options func(Action) (any, error)) error {
+func (g *Group) dispatch(ctx context.Context, out Output, name string, args []string, given map[string][]string, options func(*Action) (any, error)) error {
 	if done, err := g.claim(ctx, args); done {
 		return err
 	}
@@ -573,7 +573,7 @@ func (g *Group) dispatch(ctx context.Context, out Output, name string, args []st
 	if i < 0 {
 		return some.dispatch(ctx, out, name, args, options) // it says so
 	}
-	a := actions[i]
+	a := &actions[i]
 	if a.forCommandLine().has(workerID) {
 		given = nil
 	}

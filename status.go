@@ -110,7 +110,7 @@ func statusAll(ctx context.Context, list []*Daemon, o StatusOptions, watchers []
 	if wrong != nil || o.Interval < 0 {
 		return statuses, errs
 	}
-	facts, errs := outside.Status(ctx, subjects, Status{Fields: o.Fields}.fields(), cmp.Or(o.Interval, interval))
+	facts, errs := outside.Status(ctx, subjects, (&Status{Fields: o.Fields}).fields(), cmp.Or(o.Interval, interval))
 	for i := range facts {
 		statuses[i].fill(facts[i])
 	}
@@ -146,8 +146,14 @@ func seen(n *paths.Name) string {
 }
 
 // file is the value of one of fileFields.
-func (s Status) file(field string) any {
-	path := map[string]string{"pid_file": s.PIDFile, "stdout_file": s.StdoutFile, "stderr_file": s.StderrFile}[field]
+func (s *Status) file(field string) any {
+	path := s.PIDFile
+	switch field {
+	case "stdout_file":
+		path = s.StdoutFile
+	case "stderr_file":
+		path = s.StderrFile
+	}
 	if path == "" {
 		return nil
 	}
@@ -226,7 +232,7 @@ func (s Status) MarshalJSON() ([]byte, error) {
 	return pyjson.Append(nil, s.object()), nil
 }
 
-func (s Status) object() map[string]any {
+func (s *Status) object() map[string]any {
 	m := map[string]any{}
 	if s.Running && s.PID != 0 {
 		for _, f := range s.fields() {
@@ -249,7 +255,7 @@ func (s Status) object() map[string]any {
 	return m
 }
 
-func (s Status) fields() []string {
+func (s *Status) fields() []string {
 	if s.Fields == nil {
 		return defaultFields
 	}
@@ -257,7 +263,7 @@ func (s Status) fields() []string {
 }
 
 // value of a field; nil: it could not be read, or there is none.
-func (s Status) value(field string) any {
+func (s *Status) value(field string) any {
 	switch field {
 	case "name":
 		return s.Name
