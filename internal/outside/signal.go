@@ -30,7 +30,7 @@ func Signal(ctx context.Context, p *plan.Plan, sig syscall.Signal) (pid int, err
 		return 0, unnamed(p, op, r)
 	}
 	defer pin(p, r)()
-	end, r, err := pursue(ctx, p, op, r, missedAtMost(p, op), func(h rights.Target) (phase.FollowEvent, error) {
+	end, r, err := pursue(ctx, p, op, r, missedAtMost(p, op), func(h *rights.Target) (phase.FollowEvent, error) {
 		switch err := h.Signal(sig); {
 		case errors.Is(err, proc.ErrGone):
 			return phase.Misses, nil
@@ -81,7 +81,7 @@ func Wait(ctx context.Context, p *plan.Plan) error {
 	defer pin(p, r)()
 	// Nor is there a number of them that is too many: it waits for the end of the last one, and a
 	// daemon may be reloaded for years.
-	_, _, err = pursue(ctx, p, "wait for", r, nil, func(h rights.Target) (phase.FollowEvent, error) {
+	_, _, err = pursue(ctx, p, "wait for", r, nil, func(h *rights.Target) (phase.FollowEvent, error) {
 		if err := h.Wait(ctx); err != nil {
 			return phase.Denies, about(p, "wait for", h.PID(), err)
 		}

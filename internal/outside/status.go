@@ -94,7 +94,7 @@ type view struct {
 	s       Facts
 	report  *pidfile.Report
 	pid     int
-	h       rights.Target // of nobody: it is this process
+	h       *rights.Target // of nobody: it is this process
 	window  time.Duration
 	sample  *proc.Sample
 	members int // of its process group; 0: they are hidden from the caller
@@ -131,7 +131,7 @@ func newView(ctx context.Context, subject Subject, fields []string, window time.
 }
 
 func (v *view) close() {
-	if v.h.Handle != nil {
+	if v.h != nil {
 		v.h.Close()
 	}
 }
@@ -200,7 +200,7 @@ func (v *view) finish(ctx context.Context, usage proc.Usage, err error) (Facts, 
 		err = v.err
 	}
 	// What was read is the daemon's if its process was there all the time.
-	if err == nil && v.h.Handle != nil && v.h.Gone() {
+	if err == nil && v.h != nil && v.h.Gone() {
 		err = proc.ErrGone
 	}
 	if err != nil {

@@ -87,7 +87,7 @@ func Stop(ctx context.Context, p *plan.Plan, op string, o StopOptions, w *StopWa
 	}
 	defer pin(p, r)()
 	g := stopping{p: p, op: op, o: o, w: w, limit: time.Now().Add(o.Timeout), Stopped: Stopped{Unasked: unasked}}
-	end, r, err := pursue(ctx, p, op, r, g.enough, func(h rights.Target) (phase.FollowEvent, error) {
+	end, r, err := pursue(ctx, p, op, r, g.enough, func(h *rights.Target) (phase.FollowEvent, error) {
 		if g.PID == 0 {
 			w.Begin()
 		}
@@ -229,7 +229,7 @@ func (g *stopping) late(pid int) *fault.Fault {
 }
 
 // one ends one process; a daemon that is reloading may be several.
-func (g *stopping) one(ctx context.Context, h rights.Target) error {
+func (g *stopping) one(ctx context.Context, h *rights.Target) error {
 	pid := h.PID()
 	group, _, err := proc.GroupID(pid)
 	leads := err == nil && group == pid
@@ -269,7 +269,7 @@ func (g *stopping) one(ctx context.Context, h rights.Target) error {
 
 // terminate sends the stop signal and waits. A stopped process gets SIGCONT as well, for
 // it could not act on the other. The time begins when the first process has been told.
-func (g *stopping) terminate(ctx context.Context, h rights.Target) error {
+func (g *stopping) terminate(ctx context.Context, h *rights.Target) error {
 	switch err := h.Signal(g.p.StopSignal()); {
 	case errors.Is(err, proc.ErrGone):
 		return nil
@@ -283,7 +283,7 @@ func (g *stopping) terminate(ctx context.Context, h rights.Target) error {
 	return await(ctx, g.p, g.op, h, g.limit, g.late(h.PID()))
 }
 
-func kill(ctx context.Context, p *plan.Plan, op string, h rights.Target) error {
+func kill(ctx context.Context, p *plan.Plan, op string, h *rights.Target) error {
 	if err := h.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, proc.ErrGone) {
 		return about(p, op, h.PID(), err)
 	}
@@ -291,7 +291,7 @@ func kill(ctx context.Context, p *plan.Plan, op string, h rights.Target) error {
 		fmt.Sprintf("process (PID %d) did not respond to SIGKILL for some reason", h.PID()), fault.ErrStopTimeout)))
 }
 
-func await(ctx context.Context, p *plan.Plan, op string, h rights.Target, until time.Time, late *fault.Fault) error {
+func await(ctx context.Context, p *plan.Plan, op string, h *rights.Target, until time.Time, late *fault.Fault) error {
 	limit, stop := context.WithDeadline(ctx, until)
 	defer stop()
 	err := h.Wait(limit)

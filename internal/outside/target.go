@@ -116,22 +116,22 @@ func about(p *plan.Plan, op string, pid int, err error) *fault.Fault {
 // holder opens a handle of the process and asks again who holds the lock: if it
 // is still that number, the handle is of the process that held it, or of one
 // that is dead. Then it looks whose process that is.
-func holder(ctx context.Context, p *plan.Plan, pid int) (rights.Target, error) {
+func holder(ctx context.Context, p *plan.Plan, pid int) (*rights.Target, error) {
 	h, err := proc.Open(pid)
 	if err != nil {
-		return rights.Target{}, err
+		return nil, err
 	}
 	r, err := p.PID.Look(ctx)
 	if err == nil && (!r.Named() || r.PID != pid) {
 		err = proc.ErrGone
 	}
-	var t rights.Target
+	var t *rights.Target
 	if err == nil {
 		t, err = rights.Named(p, h)
 	}
 	if err != nil {
 		h.Close()
-		return rights.Target{}, err
+		return nil, err
 	}
 	return t, nil
 }
@@ -139,9 +139,9 @@ func holder(ctx context.Context, p *plan.Plan, pid int) (rights.Target, error) {
 // pursue does act with the process that the report names; if that is gone with the one that
 // has its place, and so on. act says whether that process has ended. enough, which may be nil,
 // says with an error that the next one, of that PID, is one too many. The report is of the last.
-func pursue(ctx context.Context, p *plan.Plan, op string, r *pidfile.Report, enough func(pid int) error, act func(rights.Target) (phase.FollowEvent, error)) (phase.Follow, *pidfile.Report, error) {
+func pursue(ctx context.Context, p *plan.Plan, op string, r *pidfile.Report, enough func(pid int) error, act func(*rights.Target) (phase.FollowEvent, error)) (phase.Follow, *pidfile.Report, error) {
 	f := phase.Met
-	var h rights.Target
+	var h *rights.Target
 	for {
 		var event phase.FollowEvent
 		var err error

@@ -52,7 +52,7 @@ type Target struct {
 }
 
 // Signal sends a signal to the process.
-func (t Target) Signal(sig syscall.Signal) error {
+func (t *Target) Signal(sig syscall.Signal) error {
 	if t.as.IsZero() {
 		return t.Handle.Signal(sig)
 	}
@@ -63,13 +63,13 @@ func (t Target) Signal(sig syscall.Signal) error {
 var ErrStranger = errors.New("belongs to another user than the daemon's")
 
 // Named is for a process that the kernel names.
-func Named(p *plan.Plan, h *proc.Handle) (Target, error) {
+func Named(p *plan.Plan, h *proc.Handle) (*Target, error) {
 	if os.Geteuid() != 0 {
-		return Target{Handle: h}, nil
+		return &Target{Handle: h}, nil
 	}
 	ids, err := h.IDs()
 	if errors.Is(err, proc.ErrGone) {
-		return Target{}, err
+		return nil, err
 	}
 	r := noRights
 	if err == nil {
@@ -77,18 +77,18 @@ func Named(p *plan.Plan, h *proc.Handle) (Target, error) {
 	}
 	switch r {
 	case allRights:
-		return Target{Handle: h}, nil
+		return &Target{Handle: h}, nil
 	case itsRights:
-		return Target{h, privs.Identity{SwitchUser: true, UID: ids.UID[0], SwitchGroup: true, GID: ids.GID[0]}}, nil
+		return &Target{h, privs.Identity{SwitchUser: true, UID: ids.UID[0], SwitchGroup: true, GID: ids.GID[0]}}, nil
 	}
-	return Target{}, fmt.Errorf("process %d %w", h.PID(), ErrStranger)
+	return nil, fmt.Errorf("process %d %w", h.PID(), ErrStranger)
 }
 
 // Claimed is for a process that only the daemon's own processes name: by a descriptor, or
 // by their process group.
-func Claimed(p *plan.Plan, h *proc.Handle) (Target, error) {
+func Claimed(p *plan.Plan, h *proc.Handle) (*Target, error) {
 	if p.Stranger() {
-		return Target{h, p.ID}, nil
+		return &Target{h, p.ID}, nil
 	}
 	return Named(p, h)
 }
