@@ -1,6 +1,7 @@
 package attempt
 
 import (
+	"bytes"
 	"io"
 	"os"
 
@@ -56,8 +57,9 @@ func tail(r io.ReaderAt, from int64) string {
 		}
 	}
 	from = max(from, size-maxTail)
-	b, _ := io.ReadAll(io.NewSectionReader(r, from, size-from))
-	return string(b)
+	var b bytes.Buffer
+	b.ReadFrom(io.NewSectionReader(r, from, size-from))
+	return b.String()
 }
 
 // output is the end of what the daemon wrote to stderr in this launch.

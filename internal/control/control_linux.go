@@ -95,7 +95,8 @@ func receive(a *Asker, handle func(*Asker, Request)) {
 }
 
 func readLine(r io.Reader) (string, error) {
-	return bufio.NewReader(io.LimitReader(r, maxMessage)).ReadString('\n')
+	line, err := bufio.NewReaderSize(io.LimitReader(r, maxMessage), maxMessage+1).ReadSlice('\n')
+	return string(line), err
 }
 
 func peer(f *os.File) (cred *unix.Ucred, err error) {

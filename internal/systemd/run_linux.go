@@ -1,6 +1,7 @@
 package systemd
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -61,8 +62,9 @@ func run(ctx context.Context, args, env []string) (string, error) {
 	})
 	defer stop()
 	// What is written to stderr fits into the pipe, so that one can be read after the other.
-	answer, err := io.ReadAll(io.LimitReader(out, maxAnswer))
-	complaint, _ := io.ReadAll(io.LimitReader(said, maxAnswer))
+	var answer, complaint bytes.Buffer
+	_, err = answer.ReadFrom(io.LimitReader(out, maxAnswer))
+	complaint.ReadFrom(io.LimitReader(said, maxAnswer))
 	var status syscall.WaitStatus
 	_, waited := retried.Wait4(pid, &status, 0, nil)
 	switch {
@@ -73,9 +75,9 @@ func run(ctx context.Context, args, env []string) (string, error) {
 	case waited != nil:
 		return "", os.NewSyscallError("wait4", waited)
 	case status == 0:
-		return string(answer), nil
+		return answer.String(), nil
 	}
-	if text := strings.TrimSpace(string(complaint)); text != "" {
+	if text := strings.TrimSpace(complaint.String()); text != "" {
 		return "", errors.New(text)
 	}
 	if status.Signaled() {
