@@ -75,6 +75,10 @@ func TextOf(err error) string {
 }
 
 // Say words an error for people, which is the others for programs.
+//
+// It is called from many places, each of which would be larger with its code.
+//
+//go:noinline
 func Say(text string, is ...error) error { return &said{text, is} }
 
 type said struct {

@@ -24,6 +24,10 @@ type Name struct {
 }
 
 // String is the path as it is seen from outside Root.
+//
+// It is called from many places, each of which would be larger with its code.
+//
+//go:noinline
 func (n Name) String() string { return filepath.Join("/", n.Root, n.Path) }
 
 // split gives the directory, relative to Root, and the last element.

@@ -21,6 +21,10 @@ import (
 // failed: it is given once, where the fault is made.
 
 // Fail is a fault in our own words, which begin it.
+//
+// It is called from many places, each of which would be larger with its code.
+//
+//go:noinline
 func (p *Plan) Fail(op string, err error) *fault.Fault { return fault.New(op, p.Name, err) }
 
 // Relay is a fault that begins with a name, or with the words of somebody else.

@@ -118,6 +118,9 @@ func readFile(path string) ([]byte, error) {
 	}
 }
 
+// procPath is called from many places, each of which would be larger with its code.
+//
+//go:noinline
 func procPath(pid int, name string) string {
 	return "/proc/" + strconv.Itoa(pid) + "/" + name
 }

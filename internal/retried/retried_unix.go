@@ -85,6 +85,9 @@ func Ftruncate(fd int, size int64) (err error) {
 	}
 }
 
+// Fstat is called from many places, each of which would be larger with its code.
+//
+//go:noinline
 func Fstat(fd int, st *unix.Stat_t) (err error) {
 	for {
 		if err = unix.Fstat(fd, st); err != unix.EINTR {
@@ -109,6 +112,9 @@ func Lstat(path string, st *unix.Stat_t) (err error) {
 	}
 }
 
+// Fstatat is called from many places, each of which would be larger with its code.
+//
+//go:noinline
 func Fstatat(dir int, path string, st *unix.Stat_t, flags int) (err error) {
 	for {
 		if err = unix.Fstatat(dir, path, st, flags); err != unix.EINTR {
