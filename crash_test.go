@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/daemonocle/daemonocle/internal/testkit"
+	"golang.org/x/sys/unix"
 )
 
 // phases of a start, by the gate that holds it up there.
@@ -159,15 +160,22 @@ func TestStageEndedByTheTerminal(t *testing.T) {
 // runs and is reported, or nothing does and the start has failed.
 func TestStageKilledAtAnyInstant(t *testing.T) {
 	s := newSubject(t, "gated")
+	stage := s.gate("TESTKIT_EARLY=stage:")
 	rounds, hits := 30, 0
 	if testing.Short() {
 		rounds = 5
 	}
-	for round := range rounds {
+	for round := 0; round < rounds || hits == 0; round++ { // it may be through before this process goes on
 		l := s.begin("start")
-		if killStageOf(l, round%10) {
+		stage.reached()
+		p := testkit.Pin(t, s.only(l.pid()))
+		stage.open()
+		for end := time.Now().Add(time.Duration(round%10) * 200 * time.Microsecond); time.Now().Before(end); {
+		}
+		if !p.Gone() {
 			hits++
 		}
+		p.Kill(t)
 		switch got := l.wait(); {
 		case got == startedFine:
 			s.running(s.daemon())
@@ -179,26 +187,23 @@ func TestStageKilledAtAnyInstant(t *testing.T) {
 			t.Fatalf("got %+v", got)
 		}
 	}
-	t.Logf("killed %d stages in %d rounds", hits, rounds)
+	t.Logf("killed %d stages", hits)
 	s.worksAgain()
 }
 
-// killStageOf kills the launcher's child that leads a session, when it has been
-// seen that many times before, and reports whether there was one for so long.
-func killStageOf(l *launched, seen int) bool {
-	// The numbers of new processes follow on that of the launcher.
-	for {
-		for pid := l.pid() + 1; pid < l.pid()+40; pid++ {
-			if st := testkit.Stat(pid); st.PPID == l.pid() && st.Session == pid && st.State != 'Z' {
-				if seen--; seen >= 0 {
-					continue
-				}
-				return syscall.Kill(pid, syscall.SIGKILL) == nil
-			}
+// killStage kills the launcher's child that leads a session, if it is there still. The
+// launcher lives, and waits for it.
+func killStage(t *testing.T, launcher int) {
+	t.Helper()
+	for _, pid := range childrenOf(launcher) {
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			continue
 		}
-		if testkit.Gone(l.pid()) {
-			return false
+		if st := testkit.Stat(pid); st.PPID == launcher && st.Session == pid {
+			unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
 		}
+		unix.Close(fd)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -427,21 +426,6 @@ func TestGroupOfWhichTheStageIsKilled(t *testing.T) {
 		}
 		s.begin("stop").wait()
 		s.noProcess()
-	}
-}
-
-// killStage kills the launcher's child that leads a session.
-func killStage(t *testing.T, launcher int) {
-	t.Helper()
-	entries, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		pid, _ := strconv.Atoi(filepath.Base(e))
-		if st := testkit.Stat(pid); st.PPID == launcher && st.Session == pid {
-			syscall.Kill(pid, syscall.SIGKILL)
-		}
 	}
 }
 

@@ -388,12 +388,7 @@ func (s *described) setting(name string) string {
 }
 
 // sweep ends what the test has left behind.
-func (s *described) sweep() {
-	for _, pid := range s.processes() {
-		syscall.Kill(pid, syscall.SIGKILL)
-		testkit.WaitGone(s.t, pid)
-	}
-}
+func (s *described) sweep() { testkit.Sweep(s.t, "L_FIFO="+s.setting("L_FIFO")) }
 
 // processes are the living processes that were started for this daemon.
 func (s *described) processes() []int {

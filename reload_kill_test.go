@@ -5,8 +5,6 @@ package daemonocle_test
 import (
 	"errors"
 	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -171,19 +169,6 @@ func TestNewGenerationKilledWhileTheOldOneGoes(t *testing.T) {
 	}
 }
 
-// awaitStopped waits until no thread of the process runs: on a busy machine the others do, until
-// the one that is to act upon SIGSTOP has its turn.
-func awaitStopped(t *testing.T, pid int) {
-	t.Helper()
-	testkit.WaitFor(t, "the process to be stopped", func() bool {
-		threads, err := filepath.Glob("/proc/" + itoa(pid) + "/task/*/status")
-		must(t, err)
-		return len(threads) > 0 && !slices.ContainsFunc(threads, func(status string) bool {
-			return !strings.Contains(slurp(status), "T (stopped)")
-		})
-	})
-}
-
 // So it does if the new one is there and says nothing: it may have given up, and be on its way out.
 func TestNewGenerationThatDoesNotAnswer(t *testing.T) {
 	testkit.Parallel(t)
@@ -196,8 +181,7 @@ func TestNewGenerationThatDoesNotAnswer(t *testing.T) {
 			at.reached()
 			s.unplan("shutdown")
 			next := s.other(pid)
-			must(t, syscall.Kill(next, syscall.SIGSTOP))
-			awaitStopped(t, next)
+			testkit.Freeze(t, next)
 			at.open()
 			testkit.WaitGone(t, next)
 			testkit.WaitGone(t, pid)
@@ -329,20 +313,6 @@ func (r *running) staysFor(d time.Duration) {
 	}
 }
 
-// freeze stops a process, and returns when its last thread has stopped.
-func freeze(t *testing.T, pid int) {
-	t.Helper()
-	must(t, syscall.Kill(pid, syscall.SIGSTOP))
-	testkit.WaitFor(t, "a process to stop", func() bool {
-		tasks, err := os.ReadDir("/proc/" + itoa(pid) + "/task")
-		must(t, err)
-		return !slices.ContainsFunc(tasks, func(task os.DirEntry) bool {
-			tid, _ := strconv.Atoi(task.Name())
-			return testkit.Stat(tid).State != 'T'
-		})
-	})
-}
-
 func TestBothGenerationsKilled(t *testing.T) {
 	eachOrder(t, func(t *testing.T, order string) {
 		for _, phase := range phasesOfReload(order) {
@@ -353,7 +323,7 @@ func TestBothGenerationsKilled(t *testing.T) {
 			// The other way round the new one could be the daemon for a moment, and would
 			// be told to reload: stopped processes that lose their parent get SIGHUP from
 			// the kernel, setpgid(2).
-			freeze(t, pid)
+			testkit.Freeze(t, pid)
 			kill(t, next)
 			kill(t, pid)
 			if got := r.wait(); got.code != 1 || got.out != "Reloading foo ... FAILED\n" || got.err != "ERROR: The daemon has ended meanwhile\n" {
@@ -384,7 +354,7 @@ func TestNewGenerationKilledBeforeItHasTheLock(t *testing.T) {
 			ready.reached()
 			s.unplan("listening")
 			next := s.other(pid)
-			freeze(t, pid) // or the lock could change hands before the new one is dead
+			testkit.Freeze(t, pid) // or the lock could change hands before the new one is dead
 			ready.open()
 			testkit.WaitGone(t, next)
 			must(t, syscall.Kill(pid, syscall.SIGCONT))

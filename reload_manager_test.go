@@ -446,7 +446,7 @@ func TestServiceManagerThatIsDeafDuringTheHandOver(t *testing.T) {
 func TestStopDuringTheHandOverOfAWorkerThatHasReturned(t *testing.T) {
 	s, m := describe(t, "life", orders["ready first"]), newManager(t)
 	r, pid, next := s.handingOver(m)
-	freeze(t, next)
+	testkit.Freeze(t, next)
 	s.tellGeneration(1, "return")
 	waitText(t, s.hooks, "Shutting down normally")
 	signalTo(t, pid, syscall.SIGTERM)

@@ -463,7 +463,7 @@ func TestKeeperHearsOfAGenerationThatHasEnded(t *testing.T) {
 				for range 10 {
 					s := newReloader(t, mode, order)
 					pid := s.up()
-					freeze(t, s.keeper.cmd.Process.Pid)
+					testkit.Freeze(t, s.keeper.cmd.Process.Pid)
 					if r := s.do("reload"); r != (ending{reloadedLine, "", 0}) {
 						t.Fatalf("reload: %+v", r)
 					}

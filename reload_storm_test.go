@@ -94,8 +94,9 @@ func TestStormOfHangUps(t *testing.T) {
 			to = s.keeper.cmd.Process.Pid // which passes it on to whoever is the daemon
 		}
 		end := prober(t, s.pid)
+		p := testkit.Pin(t, to) // the daemon ends on the way
 		for range 100 {
-			syscall.Kill(to, syscall.SIGHUP)
+			p.Signal(syscall.SIGHUP)
 		}
 		s.await(pid)
 		// Those that came while one was on its way mean another one, which comes by
@@ -335,7 +336,7 @@ func TestRestartDuringReload(t *testing.T) {
 				next := s.other(pid)
 				done := phase == "goodbye" && order == orders["ready first"]
 				if !done { // whom it asks next must not be the daemon that it has asked
-					must(t, syscall.Kill(asking.cmd.Process.Pid, syscall.SIGSTOP))
+					testkit.Freeze(t, asking.cmd.Process.Pid)
 				}
 				cmd := s.command("restart")
 				cmd.Env = append(cmd.Env, "TESTKIT_EARLY=")

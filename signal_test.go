@@ -25,7 +25,7 @@ func TestLauncherIsStoppedWhileTheWorkerSpeaks(t *testing.T) {
 			l := s.begin("start")
 			at.reached()
 			pid := s.only(l.pid())
-			must(t, syscall.Kill(l.pid(), syscall.SIGSTOP))
+			testkit.Freeze(t, l.pid())
 			at.open()
 			testkit.WaitFor(t, "the worker to have said that it is ready", func() bool { return slurp(ready) != "" })
 			if sig != syscall.SIGCONT {

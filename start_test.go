@@ -203,12 +203,7 @@ func newSubject(t *testing.T, helper string, env ...string) *subject {
 	s.set("D_DIR="+s.dir, "D_PIDFILE="+s.pidFile(),
 		"D_START_WINDOW=1h", "D_START_TIMEOUT=1h", "D_STOP_TIMEOUT=1h")
 	s.set(env...)
-	t.Cleanup(func() {
-		for _, pid := range s.processes() {
-			syscall.Kill(pid, syscall.SIGKILL)
-			testkit.WaitGone(t, pid)
-		}
-	})
+	t.Cleanup(func() { testkit.Sweep(t, "D_DIR="+s.dir) })
 	return s
 }
 
@@ -881,8 +876,7 @@ func TestReadyWinsOverCancel(t *testing.T) {
 			at, ready := s.gate(variable), s.gate("D_GATE_READY")
 			l := s.begin("start")
 			at.reached()
-			l.signal(syscall.SIGSTOP)
-			testkit.WaitFor(t, "the launcher to be stopped", func() bool { return testkit.Stat(l.pid()).State == 'T' })
+			testkit.Freeze(t, l.pid())
 			at.open()
 			ready.reached()
 			l.signal(syscall.SIGINT)
@@ -901,8 +895,7 @@ func TestLauncherKilledBeforeItSaysOK(t *testing.T) {
 	at, ready := s.gate("D_GATE_WORKER"), s.gate("D_GATE_READY")
 	l := s.begin("start")
 	at.reached()
-	l.signal(syscall.SIGSTOP)
-	testkit.WaitFor(t, "the launcher to be stopped", func() bool { return testkit.Stat(l.pid()).State == 'T' })
+	testkit.Freeze(t, l.pid())
 	at.open()
 	ready.reached()
 	l.signal(syscall.SIGKILL)

@@ -514,8 +514,7 @@ func TestZombieIsNotARunningDaemon(t *testing.T) {
 func TestStatusLeavesTheDaemonAlone(t *testing.T) {
 	r := newRig(t)
 	pid := r.start()
-	signal(t, pid, syscall.SIGSTOP)
-	testkit.WaitFor(t, "the daemon to be stopped", func() bool { return testkit.Stat(pid).State == 'T' })
+	testkit.Freeze(t, pid)
 	for range 3 {
 		if s := r.status(); s.State != "stopped" || s.PID != pid {
 			t.Errorf("got %+v", s)

@@ -256,28 +256,8 @@ func (r *rig) marked() (pids []int) {
 	return pids
 }
 
-// killAll ends what the program and its daemons have left, also what they
-// have started: the path of the PID file in the environment is its mark.
-func (r *rig) killAll() {
-	mark := []byte("D_PIDFILE=" + r.pidFile + "\x00")
-	for again := true; again; {
-		again = false
-		environs, _ := filepath.Glob("/proc/[0-9]*/environ")
-		for _, path := range environs {
-			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-			fd, err := unix.PidfdOpen(pid, 0)
-			if err != nil {
-				continue
-			}
-			if b, err := os.ReadFile(path); err == nil && bytes.Contains(b, mark) {
-				unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
-				testkit.WaitGone(r.t, pid)
-				again = true
-			}
-			unix.Close(fd)
-		}
-	}
-}
+// killAll ends what the program and its daemons have left, also what they have started.
+func (r *rig) killAll() { testkit.Sweep(r.t, "D_PIDFILE="+r.pidFile) }
 
 func (r *rig) command(helper string, args ...string) *exec.Cmd {
 	r.t.Helper()
@@ -640,8 +620,7 @@ func TestForceSparesAGroupThatTheDaemonDoesNotLead(t *testing.T) {
 func TestStopOfAStoppedProcess(t *testing.T) {
 	r := newRig(t)
 	pid := r.start()
-	signal(t, pid, syscall.SIGSTOP)
-	testkit.WaitFor(t, "the daemon to be stopped", func() bool { return testkit.Stat(pid).State == 'T' })
+	testkit.Freeze(t, pid)
 	r.expect(r.do("stop"), result{out: "Stopping foo ... OK\n"})
 	r.gone(pid)
 }

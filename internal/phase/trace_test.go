@@ -100,11 +100,7 @@ func newTraced(t *testing.T, settings ...string) *traced {
 	if err := syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if pid := s.pid(); pid > 0 {
-			syscall.Kill(pid, syscall.SIGKILL)
-		}
-	})
+	t.Cleanup(func() { testkit.Sweep(t, "T_PIDFILE="+filepath.Join(dir, "pid")) })
 	return s
 }
 

@@ -168,16 +168,9 @@ func initialEnviron(pid int) []string {
 // process that the token was kept from, or whose environment this user may not
 // read, is not found.
 func stragglers(token string) []straggler {
-	dir, err := os.Open("/proc")
-	if err != nil {
-		return nil
-	}
-	defer dir.Close()
-	names, _ := dir.Readdirnames(-1)
 	var found []straggler
-	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil || pid == os.Getpid() || !carries(initialEnviron(pid), token) || Gone(pid) {
+	for _, pid := range processes() {
+		if !carries(initialEnviron(pid), token) || Gone(pid) {
 			continue
 		}
 		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
@@ -201,6 +194,105 @@ func (s straggler) kill(token string) {
 		return
 	}
 	awaitEnd(fd, Patience)
+}
+
+// Pinned is a process that its holder means, also when it has ended and its number is
+// another's, as with many tests beside each other it is within a minute or two.
+type Pinned struct {
+	PID int
+	fd  int
+}
+
+// Pin takes the process that has the number now. It is for one that is not reaped before
+// that: one that waits at a gate, or a child of the test's own process.
+func Pin(t testing.TB, pid int) *Pinned {
+	t.Helper()
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		t.Fatalf("testkit: open process %d: %v", pid, err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	return &Pinned{pid, fd}
+}
+
+// Gone reports whether it has ended; a zombie has.
+func (p *Pinned) Gone() bool { return awaitEnd(p.fd, 0) }
+
+// Signal reaches nobody else. To a process that is gone it is ESRCH or nothing.
+func (p *Pinned) Signal(sig syscall.Signal) error { return unix.PidfdSendSignal(p.fd, sig, nil, 0) }
+
+// Kill kills it and returns when it has ended.
+func (p *Pinned) Kill(t testing.TB) {
+	t.Helper()
+	if err := p.Signal(unix.SIGKILL); err != nil && err != unix.ESRCH {
+		t.Fatalf("testkit: kill process %d: %v", p.PID, err)
+	}
+	if !awaitEnd(p.fd, Patience) {
+		t.Fatalf("waited %v for process %d to end", Patience, p.PID)
+	}
+}
+
+// Freeze stops a process, and returns when its last thread has stopped. kill(2) returns
+// before that: one thread is to act upon the signal when its turn comes, on a busy machine
+// much later, and until then the others go on.
+func Freeze(t testing.TB, pid int) {
+	t.Helper()
+	p := Pin(t, pid)
+	if err := p.Signal(unix.SIGSTOP); err != nil {
+		t.Fatalf("testkit: stop process %d: %v", pid, err)
+	}
+	WaitFor(t, fmt.Sprintf("process %d to stop", pid), func() bool {
+		if p.Gone() {
+			t.Fatalf("process %d has ended before it stopped", pid)
+		}
+		tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+		return err == nil && !slices.ContainsFunc(tasks, func(task os.DirEntry) bool {
+			tid, _ := strconv.Atoi(task.Name())
+			s := Stat(tid).State
+			return s != 'T' && s != 'Z' && s != 'X' && s != 0 // threads end, the first one as a zombie
+		})
+	})
+}
+
+// Sweep kills all that was started with this variable in its environment, NAME=value,
+// and what that starts meanwhile.
+func Sweep(t testing.TB, variable string) {
+	t.Helper()
+	for again := true; again; {
+		again = false
+		for _, pid := range processes() {
+			fd, err := unix.PidfdOpen(pid, 0) // before it is looked at: the number may change hands
+			if err != nil {
+				continue
+			}
+			if slices.Contains(initialEnviron(pid), variable) {
+				if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err == nil {
+					again = true
+				}
+				if !awaitEnd(fd, Patience) {
+					t.Errorf("waited %v for process %d to end", Patience, pid)
+					again = false
+				}
+			}
+			unix.Close(fd)
+		}
+	}
+}
+
+// processes are the numbers of all, this one left out.
+func processes() (pids []int) {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	for _, name := range names {
+		if pid, err := strconv.Atoi(name); err == nil && pid != os.Getpid() {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // awaitGone reports whether the process ended within the limit.

@@ -441,3 +441,63 @@ func TestUnprivileged(t *testing.T) {
 		t.Errorf("got %q, %v", out, err)
 	}
 }
+
+func TestFreeze(t *testing.T) {
+	outer(t)
+	cmd, pid := start(t, Helper(t, "hang"))
+	// Its first thread, which is to act upon the signal, comes last.
+	if err := unix.Setpriority(unix.PRIO_PROCESS, pid, 19); err != nil {
+		t.Fatal(err)
+	}
+	Freeze(t, pid)
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil || len(tasks) < 2 {
+		t.Fatalf("%d threads, %v", len(tasks), err)
+	}
+	for _, task := range tasks {
+		if tid, _ := strconv.Atoi(task.Name()); Stat(tid).State != 'T' {
+			t.Errorf("thread %d of process %d is in state %q", tid, pid, Stat(tid).State)
+		}
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	WaitGone(t, pid)
+	msg := failure(t, func(t testing.TB) { Freeze(t, pid) })
+	if !strings.Contains(msg, "has ended before it stopped") {
+		t.Errorf("of a process that has ended it says %q", msg)
+	}
+	cmd.Wait()
+}
+
+func TestPinnedIsNobodyElse(t *testing.T) {
+	outer(t)
+	cmd, pid := start(t, Helper(t, "hang"))
+	p := Pin(t, pid)
+	if p.Gone() || p.Signal(0) != nil {
+		t.Errorf("of a process that lives: gone %v, signal %v", p.Gone(), p.Signal(0))
+	}
+	p.Kill(t)
+	cmd.Wait()
+	if err := p.Signal(syscall.SIGKILL); !p.Gone() || err != syscall.ESRCH {
+		t.Errorf("of one that was reaped: gone %v, signal %v", p.Gone(), err)
+	}
+	p.Kill(t)
+}
+
+func TestSweep(t *testing.T) {
+	outer(t)
+	begin := func(mark string) int {
+		cmd := Helper(t, "hang")
+		cmd.Env = append(cmd.Env, mark)
+		cmd, pid := start(t, cmd)
+		t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+		return pid
+	}
+	mark := "TESTKIT_SWEPT=" + TempDir(t)
+	one, two, longer := begin(mark), begin(mark), begin(mark+"x")
+	Sweep(t, mark)
+	if !Gone(one) || !Gone(two) || Gone(longer) {
+		t.Errorf("gone: %v, %v; and one with a longer value: %v", Gone(one), Gone(two), Gone(longer))
+	}
+}
