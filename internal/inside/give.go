@@ -313,7 +313,6 @@ func (s *successor) swap() error {
 		err = fault.ErrDied
 	}
 	if err == nil {
-		l.held.Unexpect() // once it is the daemon it may expect a successor of its own
 		a.Launch.Send(launch.Release)
 		return nil
 	}

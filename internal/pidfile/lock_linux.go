@@ -201,7 +201,7 @@ func lists(fdinfo string, i fileid.ID) (holds bool, n int, known bool) {
 			if err != nil && err != unix.ENOENT {
 				return false, n, false
 			}
-			if n++; lockIn(b[:max(size, 0)], i, "POSIX", byteWho) {
+			if n++; lockIn(b[:max(size, 0)], i, "POSIX", byteWho, byteWho) {
 				return true, n, true
 			}
 		}
@@ -224,7 +224,7 @@ var showsLocks = sync.OnceValue(func() bool {
 		return false
 	}
 	b, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(fd))
-	return err == nil && lockIn(b, fileid.Of(&st), "POSIX", byteWho)
+	return err == nil && lockIn(b, fileid.Of(&st), "POSIX", byteWho, byteWho)
 })
 
 // Left finds what a daemon has left behind, after a look that has said Orphaned: who
@@ -284,10 +284,13 @@ func (f *File) inode() (fileid.ID, bool) {
 	return fileid.Of(&st), err == nil
 }
 
-// locksIn looks for "lock:	1: OFDLCK ADVISORY  WRITE -1 fe:00:1234 1 1".
-func locksIn(fdinfo []byte, i fileid.ID) bool { return lockIn(fdinfo, i, "OFDLCK", byteRunning) }
+// locksIn looks for "lock:	1: OFDLCK ADVISORY  WRITE -1 fe:00:1234 1 1". The kernel makes one lock
+// of that and the one on byteNext.
+func locksIn(fdinfo []byte, i fileid.ID) bool {
+	return lockIn(fdinfo, i, "OFDLCK", byteRunning, byteRunning) || lockIn(fdinfo, i, "OFDLCK", byteRunning, byteNext)
+}
 
-func lockIn(fdinfo []byte, i fileid.ID, kind string, at int64) bool {
+func lockIn(fdinfo []byte, i fileid.ID, kind string, first, last int64) bool {
 	for line := range strings.Lines(string(fdinfo)) {
 		f := strings.Fields(line)
 		if len(f) < 9 || f[0] != "lock:" || f[2] != kind || f[4] != "WRITE" {
@@ -295,8 +298,7 @@ func lockIn(fdinfo []byte, i fileid.ID, kind string, at int64) bool {
 		}
 		_, ino, _ := strings.Cut(f[6], ":")
 		_, ino, _ = strings.Cut(ino, ":")
-		first := strconv.FormatInt(at, 10)
-		if ino == strconv.FormatUint(i.Ino, 10) && f[7] == first && f[8] == first {
+		if ino == strconv.FormatUint(i.Ino, 10) && f[7] == strconv.FormatInt(first, 10) && f[8] == strconv.FormatInt(last, 10) {
 			return true
 		}
 	}

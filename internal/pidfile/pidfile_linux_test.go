@@ -97,6 +97,8 @@ func hold() {
 			h.Retire(1)
 		case "expect":
 			h.Expect()
+		case "unexpect":
+			h.Unexpect()
 		case "show": // to a child, which says what it sees
 			os.Setenv("TESTKIT_HELPER", "see")
 			child := exec.Command("/proc/self/exe", os.Args[1])
@@ -166,7 +168,7 @@ func lend(h *Held) {
 		if err != nil {
 			panic(err)
 		}
-		if !lockIn(b, h.inode, "POSIX", byteWho) && lockIn(mine, h.inode, "POSIX", byteWho) {
+		if !lockIn(b, h.inode, "POSIX", byteWho, byteWho) && lockIn(mine, h.inode, "POSIX", byteWho, byteWho) {
 			break
 		}
 	}
@@ -813,6 +815,8 @@ func TestLocksIn(t *testing.T) {
 		strings.Replace(line, "WRITE", "READ", 1):             false,
 		strings.Replace(line, "OFDLCK", "POSIX", 1):           false,
 		strings.Replace(line, " 1 1\n", " 0 1\n", 1):          false,
+		strings.Replace(line, " 1 1\n", " 1 2\n", 1):          true, // a successor comes
+		strings.Replace(line, " 1 1\n", " 1 3\n", 1):          false,
 		strings.Replace(line, " 1 1\n", " 1 EOF\n", 1):        false,
 		strings.Replace(line, " 1 1\n", " 1\n", 1):            false,
 		strings.Replace(line, "lock:", "block:", 1):           false,

@@ -30,6 +30,11 @@ type Held struct {
 	path    string // as it was seen when the file was taken
 	inode   fileid.ID
 	waiting atomic.Bool // for a predecessor, which is the daemon still
+
+	next struct { // byteNext is held for it
+		sync.Mutex
+		who coming
+	}
 }
 
 // mine are the files that this process holds. Closing any descriptor of such a

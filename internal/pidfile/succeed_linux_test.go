@@ -256,6 +256,77 @@ func TestSuccessorIsAboutToWriteItsNumber(t *testing.T) {
 	}
 }
 
+// expecting asks for the lock on byteNext as often as it is called. Its descriptor stays open, for
+// the end of one would end the locks of a test that has some itself.
+func expecting(t *testing.T, path string) func() bool {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return func() bool { return nextSet(int(f.Fd())) }
+}
+
+// A successor that is the daemon by its number, since its predecessor is dead or has let go,
+// and still waits for the lock that names it, is about to be named all the while.
+func TestSuccessorIsExpectedUntilItIsNamed(t *testing.T) {
+	path := place(t)
+	put(t, path, "")
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := unix.Open(filepath.Dir(path), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(set(fd, byteRunning), set(fd, byteNext)); err != nil {
+		t.Fatal(err)
+	}
+	before := locking(t, path, unix.F_SETLK, unix.F_WRLCK, byteWho, 1)
+	set := expecting(t, path)
+	h, granted, err := Succeed(fd, dir, -1, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Release()
+	if err := h.Insist(); err != nil {
+		t.Fatal(err)
+	}
+	h.Unexpect()
+	if !set() {
+		t.Error("before it is named nothing says that it comes")
+	}
+	before.kill()
+	<-granted
+	if set() {
+		t.Error("it is named, and a successor is said to come")
+	}
+	h.Expect()
+	if !set() {
+		t.Error("its own successor is not said to come")
+	}
+}
+
+// So is one that takes its place back.
+func TestWhoComesBackIsExpectedUntilItIsNamed(t *testing.T) {
+	path := place(t)
+	p := holding(t, path)
+	set := expecting(t, path)
+	p.say("expect", "yield")
+	wantHolder(t, path, p.pid()) // it is responsible still, and the number is its
+	q := locking(t, path, unix.F_SETLK, unix.F_RDLCK, byteWho, 1)
+	p.say("regain", "unexpect")
+	if !set() {
+		t.Error("before it is named nothing says that it comes")
+	}
+	wantHolder(t, path, p.pid())
+	q.kill()
+	testkit.WaitFor(t, "it to be named", func() bool { return !set() })
+	wantHolder(t, path, p.pid())
+}
+
 // Its number in the file is its own, in its PID namespace. From outside of that it is named
 // at once all the time in which its successor comes up, which can be long.
 func TestDaemonOfAnotherNamespaceIsNamedWhileASuccessorComes(t *testing.T) {

@@ -24,6 +24,29 @@ func (h *Held) Spare() int { return h.spare }
 // Inode is what Look reports for the file.
 func (h *Held) Inode() string { return h.inode.String() }
 
+// coming is who is on the way to the lock on byteWho: a set of the following.
+type coming uint8
+
+const (
+	successor coming = 1 << iota // of this process, or this process itself, which may be ended yet
+	itself                       // this process, which waits for the lock
+)
+
+func (h *Held) comes(c coming) {
+	h.next.Lock()
+	defer h.next.Unlock()
+	h.next.who |= c
+	setNext(h.fd)
+}
+
+func (h *Held) comesNot(c coming) {
+	h.next.Lock()
+	defer h.next.Unlock()
+	if h.next.who &^= c; h.next.who == 0 {
+		clearNext(h.fd)
+	}
+}
+
 // Succeed makes a Held of the descriptors that this process has inherited from its
 // predecessor. What it holds is the predecessor's, until granted is closed: that is
 // when the predecessor has let go, or is dead, and the number in the file is ours.
@@ -35,10 +58,13 @@ func Succeed(file, dir, spare int, path string) (h *Held, granted <-chan struct{
 	}
 	h = &Held{fd: file, dir: dir, spare: spare, base: filepath.Base(path), path: path, inode: fileid.Of(&st)}
 	h.waiting.Store(true)
+	h.next.who = successor | itself
 	h.register()
 	got := make(chan struct{})
 	go func() {
-		if takeOver(file) == nil && h.Insist() == nil {
+		took := takeOver(file) == nil && h.Insist() == nil
+		h.comesNot(itself)
+		if took {
 			close(got)
 		}
 	}()
@@ -57,10 +83,11 @@ func (h *Held) Insist() error {
 // descriptors: should this process die before the successor can take its place, the
 // file is that one's, and not that of orphans. The same if the successor dies, until this
 // process has left it the place. Unexpect ends it.
-func (h *Held) Expect() { setNext(h.fd) }
+func (h *Held) Expect() { h.comes(successor) }
 
-// Unexpect is for a successor that does not come, or whose predecessor cannot come back.
-func (h *Held) Unexpect() { clearNext(h.fd) }
+// Unexpect is for a successor that does not come, or whose predecessor cannot come back. While
+// this process waits for the lock that names it, it is expected itself.
+func (h *Held) Unexpect() { h.comesNot(successor) }
 
 // Yield lets the successor take the lock that says who the daemon is.
 func (h *Held) Yield() error {
@@ -71,15 +98,19 @@ func (h *Held) Yield() error {
 // Regain is for a successor that has died after Yield: this process is the daemon
 // again.
 func (h *Held) Regain() error {
-	got := make(chan struct{})
+	h.comes(itself)
+	got, written := make(chan struct{}), make(chan struct{})
 	go func() {
 		takeOver(h.fd)
 		close(got)
+		<-written
+		h.comesNot(itself)
 	}()
 	select {
 	case <-got:
 	case <-time.After(timing.MomentPasses): // a stranger's lock
 	}
+	defer close(written)
 	return h.Insist()
 }
 
