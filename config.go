@@ -253,32 +253,28 @@ func newDaemon(c *Config, m plan.Member) (*Daemon, error) {
 	}
 	f := foreignOf(c.Worker)
 	p, found := plan.Make(c.settings(m, f))
-	problems := configErrors(found)
-	bad := func(setting, value string, err error, hint string) {
-		problems = append(problems, &ConfigError{Setting: setting, Value: value, Err: err, Hint: hint})
-	}
 	d := &Daemon{plan: p, code: code{c.Worker, c.Hooks, c.Health, c.Logger, c.Help}, foreign: f}
 	if err := d.setActions(c.Actions); err != nil {
-		bad("Actions", "", err, "")
+		found = append(found, plan.Problem{Setting: "Actions", Err: err})
 	}
 	if d.foreign != nil {
 		if d.code.Help == "" {
 			d.code.Help = d.foreign.help()
 		}
-		problems = append(problems, configErrors(d.foreign.Complete(p))...)
+		found = append(found, d.foreign.Complete(p)...)
 	}
 	for setting := range c.SetBy {
 		if !isSetting(setting) {
-			bad("SetBy", setting, errors.New("is no setting"), "name a field of Config")
+			found = append(found, plan.Problem{Setting: "SetBy", Value: setting, Err: errors.New("is no setting"), Hint: "name a field of Config"})
 		}
 	}
-	if len(problems) == 0 {
+	if len(found) == 0 {
 		if err := p.Register(reflect.ValueOf(c.Worker).Pointer()); err != nil {
-			bad("Name", p.Name, err, "give each daemon of a program its own name and PID file")
+			found = append(found, plan.Problem{Setting: "Name", Value: p.Name, Err: err, Hint: "give each daemon of a program its own name and PID file"})
 		}
 	}
-	if len(problems) > 0 {
-		return nil, c.refused(problems)
+	if len(found) > 0 {
+		return nil, c.refused(configErrors(found))
 	}
 	return d, nil
 }

@@ -383,8 +383,8 @@ func (b *subjects) sizes() ([]figure, error) {
 		{"New, Stop", "daemon,stop", 560, 0},
 		{"New, Status", "daemon,status", 620, 0},
 		{"New, Run", "daemon,run", 860, 884},
-		{"New, Start", "daemon,start", 960, 1064},
-		{"New, Do", "daemon,do", 1200, 1372},
+		{"New, Start", "daemon,start", 960, 1056},
+		{"New, Do", "daemon,do", 1200, 1364},
 	} {
 		with, err := b.size(s.tags)
 		if err != nil {

@@ -28,15 +28,18 @@ func (l *Life) layoutDirs() []layoutDir {
 		inside := l.plan.PID != nil && strings.HasPrefix(l.plan.PID.Path, n.Path+"/")
 		list = append(list, layoutDir{*n, "WorkDir", inside})
 	}
-	add := func(from bool, n *paths.Name, setting string) {
-		if from && n != nil {
-			list = append(list, layoutDir{paths.Name{Root: n.Root, Path: filepath.Dir(n.Path)}, setting, setting == "PIDFile"})
+	for _, f := range []struct {
+		laid    bool
+		name    *paths.Name
+		setting string
+	}{
+		{l.plan.Laid.PID, l.plan.PIDName(), "PIDFile"},
+		{l.plan.Laid.Stdout && !l.foreground, l.plan.Stdout, "StdoutFile"},
+		{l.plan.Laid.Stderr && !l.foreground, l.plan.Stderr, "StderrFile"},
+	} {
+		if f.laid && f.name != nil {
+			list = append(list, layoutDir{paths.Name{Root: f.name.Root, Path: filepath.Dir(f.name.Path)}, f.setting, f.setting == "PIDFile"})
 		}
-	}
-	add(l.plan.Laid.PID, l.plan.PIDName(), "PIDFile")
-	if !l.foreground {
-		add(l.plan.Laid.Stdout, l.plan.Stdout, "StdoutFile")
-		add(l.plan.Laid.Stderr, l.plan.Stderr, "StderrFile")
 	}
 	return list
 }

@@ -122,6 +122,10 @@ type demand struct {
 func (l *Life) fail(err error) *fault.Fault { return l.plan.Fail(l.op, err) }
 
 // cannot is for a system call that was refused.
+//
+// It is called from many places, each of which would be larger with its code.
+//
+//go:noinline
 func (l *Life) cannot(act, thing string, err error, hint string) *fault.Fault {
 	return l.plan.Cannot(l.op, act, thing, err, hint)
 }
@@ -398,6 +402,10 @@ func (l *Life) release() {
 }
 
 // complainSoon is for who holds a lock, or must not wait: the logger is the program's.
+//
+// It is called from many places, each of which would be larger with its code.
+//
+//go:noinline
 func (l *Life) complainSoon(act string, err error) {
 	l.complaints.Go(func() { l.complain(act, err) })
 }

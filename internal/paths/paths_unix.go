@@ -231,13 +231,17 @@ func Insist(create func() error) (err error) {
 	return err
 }
 
+// notOpened is called from many places, each of which would be larger with its code.
+//
+//go:noinline
+func (n Name) notOpened(err error) error {
+	return &fs.PathError{Op: "open", Path: n.String(), Err: err}
+}
+
 func (n Name) log(owner Owner, undo *Undo) (*os.File, error) {
-	fail := func(err error) (*os.File, error) {
-		return nil, &fs.PathError{Op: "open", Path: n.String(), Err: err}
-	}
 	w, base, err := n.holder(making(0o777, 0o777, owner, undo))
 	if link, ok := errors.AsType[*LinkError](err); ok {
-		return fail(link)
+		return nil, n.notOpened(link)
 	}
 	if err != nil {
 		return nil, err
@@ -259,36 +263,33 @@ func (n Name) log(owner Owner, undo *Undo) (*os.File, error) {
 			}
 		case isLink(err):
 			if n.Root != "" { // there all links are somebody else's affair
-				return fail(errors.New("is a symbolic link in a directory that others can write"))
+				return nil, n.notOpened(errors.New("is a symbolic link in a directory that others can write"))
 			}
 			var again bool
 			if base, again, err = w.file(base); again {
 				flags &^= unix.O_NOFOLLOW
 			}
 			if err != nil {
-				return fail(err)
+				return nil, n.notOpened(err)
 			}
 			continue
 		}
 		if err != nil {
-			return fail(err)
+			return nil, n.notOpened(err)
 		}
 		f := os.NewFile(uintptr(fd), n.String())
 		if err := n.checkLog(fd, w.fd, created, owner); err != nil {
 			f.Close()
-			return fail(err)
+			return nil, n.notOpened(err)
 		}
 		return f, nil
 	}
-	return fail(errors.New("keeps appearing and disappearing"))
+	return nil, n.notOpened(errors.New("keeps appearing and disappearing"))
 }
 
 // Read opens a regular file for reading. Links are followed as Log follows them: we may
 // be root, and show what is there to whoever looks at our terminal.
 func (n Name) Read() (*os.File, error) {
-	fail := func(err error) (*os.File, error) {
-		return nil, &fs.PathError{Op: "open", Path: n.String(), Err: err}
-	}
 	w, base, err := n.holder(nil)
 	if err != nil {
 		return nil, err
@@ -301,7 +302,7 @@ func (n Name) Read() (*os.File, error) {
 	fd, err := open()
 	if isLink(err) {
 		if n.Root != "" { // there all links are somebody else's affair
-			return fail(errors.New("is a symbolic link in a directory that others can write"))
+			return nil, n.notOpened(errors.New("is a symbolic link in a directory that others can write"))
 		}
 		var again bool
 		if base, again, err = w.file(base); again {
@@ -312,7 +313,7 @@ func (n Name) Read() (*os.File, error) {
 		}
 	}
 	if err != nil {
-		return fail(err)
+		return nil, n.notOpened(err)
 	}
 	f := os.NewFile(uintptr(fd), n.String())
 	var st unix.Stat_t
@@ -325,7 +326,7 @@ func (n Name) Read() (*os.File, error) {
 	}
 	if err != nil {
 		f.Close()
-		return fail(err)
+		return nil, n.notOpened(err)
 	}
 	return f, nil
 }

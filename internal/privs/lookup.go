@@ -2,7 +2,6 @@ package privs
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"math"
 	"os/user"
@@ -31,7 +30,7 @@ func inRange(id int) bool { return id >= 0 && uint64(id) <= maxID }
 // Package users says which database that is.
 func Lookup(userSpec, groupSpec string) (Identity, error) {
 	if !supported && userSpec+groupSpec != "" {
-		return Identity{}, fmt.Errorf("look up user and group: %w", errors.ErrUnsupported)
+		return Identity{}, errorf("look up user and group: %w", errors.ErrUnsupported)
 	}
 	return system.lookup(userSpec, groupSpec)
 }
@@ -75,7 +74,7 @@ func (db database) lookup(userSpec, groupSpec string) (Identity, error) {
 	case entry == nil:
 		return Identity{}, nil
 	case entry.Gid == "":
-		return Identity{}, fmt.Errorf("%w group for user %d: it has no passwd entry", ErrUnknown, id.UID)
+		return Identity{}, errorf("%w group for user %d: it has no passwd entry", ErrUnknown, id.UID)
 	default:
 		gid, err := entryID("group of user", entry.Username, entry.Gid)
 		if err != nil {
@@ -96,14 +95,14 @@ func (db database) lookup(userSpec, groupSpec string) (Identity, error) {
 func (db database) findUser(spec string) (*user.User, error) {
 	uid, number, err := parseID(spec)
 	if err != nil {
-		return nil, fmt.Errorf("%w user %q: %w", ErrUnknown, spec, err)
+		return nil, errorf("%w user %q: %w", ErrUnknown, spec, err)
 	}
 	if !number {
 		u, err := byName(spec, db.user)
 		if err != nil && unknown(err) {
-			return nil, fmt.Errorf("%w user %q", ErrUnknown, spec)
+			return nil, errorf("%w user %q", ErrUnknown, spec)
 		} else if err != nil {
-			return nil, fmt.Errorf("look up user %q: %w", spec, err)
+			return nil, errorf("look up user %q: %w", spec, err)
 		}
 		return u, nil
 	}
@@ -112,7 +111,7 @@ func (db database) findUser(spec string) (*user.User, error) {
 		return &user.User{Uid: strconv.Itoa(uid)}, nil
 	} else if err != nil {
 		// Without his entry he would silently lose groups.
-		return nil, fmt.Errorf("look up user %d: %w", uid, err)
+		return nil, errorf("look up user %d: %w", uid, err)
 	}
 	return u, nil
 }
@@ -120,14 +119,14 @@ func (db database) findUser(spec string) (*user.User, error) {
 func (db database) findGroup(spec string) (*user.Group, error) {
 	gid, number, err := parseID(spec)
 	if err != nil {
-		return nil, fmt.Errorf("%w group %q: %w", ErrUnknown, spec, err)
+		return nil, errorf("%w group %q: %w", ErrUnknown, spec, err)
 	}
 	if !number {
 		g, err := byName(spec, db.group)
 		if err != nil && unknown(err) {
-			return nil, fmt.Errorf("%w group %q", ErrUnknown, spec)
+			return nil, errorf("%w group %q", ErrUnknown, spec)
 		} else if err != nil {
-			return nil, fmt.Errorf("look up group %q: %w", spec, err)
+			return nil, errorf("look up group %q: %w", spec, err)
 		}
 		return g, nil
 	}
@@ -146,7 +145,7 @@ func (db database) groupsOf(entry *user.User, gid int) ([]int, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // no /etc/group, as in an image from scratch
 	} else if err != nil {
-		return nil, fmt.Errorf("look up groups of user %q: %w", u.Username, err)
+		return nil, errorf("look up groups of user %q: %w", u.Username, err)
 	}
 	gids := make([]int, 0, len(names))
 	for _, name := range names {
@@ -183,7 +182,7 @@ func entryID(what, name, s string) (int, error) {
 		err = errors.New("not a number")
 	}
 	if err != nil {
-		return 0, fmt.Errorf("%s %q has id %q: %w", what, name, s, err)
+		return 0, errorf("%s %q has id %q: %w", what, name, s, err)
 	}
 	return id, nil
 }
@@ -197,7 +196,7 @@ func parseID(s string) (id int, number bool, err error) {
 	}
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil || n > maxID || n > math.MaxInt {
-		return 0, true, fmt.Errorf("not a number from 0 to %d", min(uint64(maxID), math.MaxInt))
+		return 0, true, errorf("not a number from 0 to %d", min(uint64(maxID), math.MaxInt))
 	}
 	return int(n), true, nil
 }
@@ -206,7 +205,7 @@ func parseID(s string) (id int, number bool, err error) {
 func Home(uid int) (string, error) {
 	u, err := system.userID(strconv.Itoa(uid))
 	if err != nil {
-		return "", fmt.Errorf("look up user %d: %w", uid, err)
+		return "", errorf("look up user %d: %w", uid, err)
 	}
 	return u.HomeDir, nil
 }

@@ -54,6 +54,11 @@ var (
 	ErrUnproved = errors.New("not proved")
 )
 
+// errorf is fmt.Errorf, whose code would be at each of the many places that call it.
+//
+//go:noinline
+func errorf(format string, args ...any) error { return fmt.Errorf(format, args...) }
+
 // Identity is who the daemon becomes. The zero value switches nothing.
 type Identity struct {
 	// SwitchUser makes UID count. It needs SwitchGroup: whoever changes the
@@ -100,7 +105,7 @@ func (id Identity) normal() (Identity, error) {
 		return id, errors.New("a switch of the user needs a group")
 	}
 	if id.SwitchUser && !inRange(id.UID) {
-		return id, fmt.Errorf("uid %d is out of range", id.UID)
+		return id, errorf("uid %d is out of range", id.UID)
 	}
 	if !id.SwitchGroup {
 		return id, nil
@@ -110,7 +115,7 @@ func (id Identity) normal() (Identity, error) {
 	id.Groups = append([]int{id.GID}, slices.Compact(others)...)
 	for _, g := range id.Groups {
 		if !inRange(g) {
-			return id, fmt.Errorf("gid %d is out of range", g)
+			return id, errorf("gid %d is out of range", g)
 		}
 	}
 	return id, nil
@@ -186,14 +191,14 @@ type Change struct {
 func Prepare(id Identity) (*Change, error) {
 	id, err := id.normal()
 	if err != nil {
-		return nil, fmt.Errorf("prepare %s: %w", id, err)
+		return nil, errorf("prepare %s: %w", id, err)
 	}
 	c := &Change{id: id, calls: kernel, proc: noProcfs}
 	if id.IsZero() {
 		return c, nil
 	}
 	if !supported {
-		return nil, fmt.Errorf("become %s: %w", id, errors.ErrUnsupported)
+		return nil, errorf("become %s: %w", id, errors.ErrUnsupported)
 	}
 	c.proc = openProcfs()
 	return c, nil
@@ -217,7 +222,7 @@ func (c *Change) Drop() error {
 	}
 	if c.used {
 		// What the proof needs is gone.
-		return &Error{"proof", fmt.Errorf("%w: already dropped or closed", ErrUnproved)}
+		return &Error{"proof", errorf("%w: already dropped or closed", ErrUnproved)}
 	}
 	defer c.Close()
 
@@ -235,7 +240,7 @@ func (c *Change) Drop() error {
 		return err
 	}
 	if err := c.prove(before, after, changed); err != nil {
-		return &Error{"proof", fmt.Errorf("%w: %w", ErrUnproved, err)}
+		return &Error{"proof", errorf("%w: %w", ErrUnproved, err)}
 	}
 	runtime.UnlockOSThread()
 	return nil

@@ -3,7 +3,6 @@ package privs
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"runtime"
 	"syscall"
@@ -95,7 +94,7 @@ func (p procfs) threads(check func(tid string, st status) error) (int, error) {
 			}
 			st, err := parseStatus(data)
 			if err != nil {
-				return 0, fmt.Errorf("status of thread %s: %w", tid, err)
+				return 0, errorf("status of thread %s: %w", tid, err)
 			}
 			if check == nil {
 				continue
@@ -113,7 +112,7 @@ func (p procfs) threads(check func(tid string, st status) error) (int, error) {
 func (p procfs) open(name string, flags int) (*os.File, error) {
 	fd, err := retried.Openat(int(p), name, unix.O_RDONLY|unix.O_CLOEXEC|flags, 0)
 	if err != nil {
-		return nil, fmt.Errorf("open proc/%s: %w", name, err)
+		return nil, errorf("open proc/%s: %w", name, err)
 	}
 	return os.NewFile(uintptr(fd), "proc/"+name), nil
 }
@@ -150,7 +149,7 @@ func (c *Change) prove(before, after credentials, changed bool) error {
 		}
 	} else if _, err := c.proc.threads(func(tid string, st status) error {
 		if err := st.check(after, before.root()); err != nil {
-			return fmt.Errorf("thread %s: %w", tid, err)
+			return errorf("thread %s: %w", tid, err)
 		}
 		return nil
 	}); err != nil {
@@ -185,7 +184,7 @@ func tryRoot(after credentials) error {
 	}
 	for _, t := range tries {
 		if _, _, errno := unix.RawSyscall(t.number, t.args[0], t.args[1], t.args[2]); errno == 0 {
-			return fmt.Errorf("%s succeeded", t.name)
+			return errorf("%s succeeded", t.name)
 		}
 	}
 	return nil
@@ -210,7 +209,7 @@ func thisThread() (status, error) {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	if err := unix.Capget(&header, &data[0]); err != nil {
-		return status{}, fmt.Errorf("capget: %w", err)
+		return status{}, errorf("capget: %w", err)
 	}
 	st.permitted = uint64(data[1].Permitted)<<32 | uint64(data[0].Permitted)
 	st.effective = uint64(data[1].Effective)<<32 | uint64(data[0].Effective)

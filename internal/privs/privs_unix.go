@@ -3,7 +3,6 @@
 package privs
 
 import (
-	"fmt"
 	"syscall"
 )
 
@@ -61,21 +60,21 @@ func (c *Change) prove(before, after credentials, changed bool) error {
 	}
 	switch {
 	case now.uid != after.uid:
-		return fmt.Errorf("uids are %s, not %s", list(now.uid[:]), list(after.uid[:]))
+		return errorf("uids are %s, not %s", list(now.uid[:]), list(after.uid[:]))
 	case now.gid != after.gid:
-		return fmt.Errorf("gids are %s, not %s", list(now.gid[:]), list(after.gid[:]))
+		return errorf("gids are %s, not %s", list(now.gid[:]), list(after.gid[:]))
 	case !sameGroups(now.groups, after.groups, after.gid[1]):
-		return fmt.Errorf("groups are %s, not %s", list(now.groups), list(after.groups))
+		return errorf("groups are %s, not %s", list(now.groups), list(after.groups))
 	}
 	if after.root() {
 		return nil
 	}
 	// Tried even when nothing was switched, for the saved ids. One that succeeds has made this process root again: the caller must end.
 	if syscall.Setuid(0) == nil || syscall.Setreuid(-1, 0) == nil {
-		return fmt.Errorf("uid 0 could be taken back")
+		return errorf("uid 0 could be taken back")
 	}
 	if after.gid != all(0) && (syscall.Setgid(0) == nil || syscall.Setregid(-1, 0) == nil) {
-		return fmt.Errorf("gid 0 could be taken back")
+		return errorf("gid 0 could be taken back")
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package privs
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,13 +46,13 @@ func parseStatus(data []byte) (status, error) {
 			err = errors.New("is there twice")
 		}
 		if err != nil {
-			return status{}, fmt.Errorf("line %q: %w", key, err)
+			return status{}, errorf("line %q: %w", key, err)
 		}
 		seen[key] = true
 	}
 	for _, key := range []string{"Uid", "Gid", "Groups", "CapPrm", "CapEff"} {
 		if !seen[key] {
-			return status{}, fmt.Errorf("line %q is missing", key)
+			return status{}, errorf("line %q is missing", key)
 		}
 	}
 	return st, nil
@@ -75,7 +74,7 @@ func parseIDs(values []string) ([]int, error) {
 func parseFour(to *[4]int, values []string) error {
 	ids, err := parseIDs(values)
 	if err == nil && len(ids) != len(to) {
-		err = fmt.Errorf("has %d ids", len(ids))
+		err = errorf("has %d ids", len(ids))
 	}
 	if err == nil {
 		copy(to[:], ids)
@@ -85,7 +84,7 @@ func parseFour(to *[4]int, values []string) error {
 
 func parseCaps(values []string) (uint64, error) {
 	if len(values) != 1 {
-		return 0, fmt.Errorf("has %d values", len(values))
+		return 0, errorf("has %d values", len(values))
 	}
 	return strconv.ParseUint(values[0], 16, 64)
 }
@@ -98,22 +97,22 @@ func (st status) check(want credentials, cameFromRoot bool) error {
 	gid := []int{want.gid[0], want.gid[1], want.gid[2], want.gid[1]}
 	switch {
 	case !slices.Equal(st.uid[:], uid):
-		return fmt.Errorf("uids are %s, not %s", list(st.uid[:]), list(uid))
+		return errorf("uids are %s, not %s", list(st.uid[:]), list(uid))
 	case !slices.Equal(st.gid[:], gid):
-		return fmt.Errorf("gids are %s, not %s", list(st.gid[:]), list(gid))
+		return errorf("gids are %s, not %s", list(st.gid[:]), list(gid))
 	case !sameGroups(st.groups, want.groups, want.gid[1]):
-		return fmt.Errorf("groups are %q, not %q", list(st.groups), list(want.groups))
+		return errorf("groups are %q, not %q", list(st.groups), list(want.groups))
 	case want.root():
 		return nil
 	}
 	caps := st.permitted | st.effective | st.ambient
 	if caps != 0 && cameFromRoot {
-		return fmt.Errorf("capabilities %#x are left", caps)
+		return errorf("capabilities %#x are left", caps)
 	}
 	// An ordinary user may have been given capabilities on purpose, to bind a
 	// port for example. With these two he could still become anybody.
 	if caps&(1<<capSetuid|1<<capSetgid) != 0 {
-		return fmt.Errorf("capabilities %#x allow to become somebody else", caps)
+		return errorf("capabilities %#x allow to become somebody else", caps)
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package proc
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,7 +58,7 @@ func group(pgid int) ([]int, error) {
 		}
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list process group %d: %w", pgid, err)
+		return nil, errorf("list process group %d: %w", pgid, err)
 	}
 	return livingMembers(pgid, pids), nil
 }
@@ -139,7 +138,7 @@ func children(pid int) ([]int, error) {
 	dir := procPath(pid, "task")
 	tasks, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, fmt.Errorf("list children of process %d: %w", pid, goneOr(pid, err))
+		return nil, errorf("list children of process %d: %w", pid, goneOr(pid, err))
 	}
 	// A child belongs to the thread that started it.
 	var pids []int
@@ -150,14 +149,14 @@ func children(pid int) ([]int, error) {
 			continue // the thread has ended, or there is no such file at all
 		}
 		if err != nil {
-			return nil, fmt.Errorf("list children of process %d: %w", pid, err)
+			return nil, errorf("list children of process %d: %w", pid, err)
 		}
 		read = true
 		pids = append(pids, kids...)
 	}
 	if !read {
 		// Without CONFIG_PROC_CHILDREN, or the process went meanwhile.
-		return nil, fmt.Errorf("list children of process %d: %w", pid, goneOr(pid, errNoChildren))
+		return nil, errorf("list children of process %d: %w", pid, goneOr(pid, errNoChildren))
 	}
 	slices.Sort(pids)
 	return slices.Compact(pids), nil

@@ -3,7 +3,6 @@
 package proc
 
 import (
-	"fmt"
 	"strconv"
 	"syscall"
 
@@ -19,7 +18,7 @@ func groupID(pid int) (pgid, sid int, err error) {
 		return 0, 0, gone(pid)
 	}
 	if err != nil {
-		return 0, 0, fmt.Errorf("read group and session of process %d: %w", pid, err)
+		return 0, 0, errorf("read group and session of process %d: %w", pid, err)
 	}
 	return pgid, sid, nil
 }

@@ -1,7 +1,6 @@
 package proc
 
 import (
-	"fmt"
 	"slices"
 )
 
@@ -38,7 +37,7 @@ const ownVariables = "DAEMONOCLE_LAUNCH_"
 func Snapshot(pid int, fields []string) (map[string]any, error) {
 	for _, f := range fields {
 		if !slices.Contains(fieldNames, f) {
-			return nil, fmt.Errorf("unknown field %q", f)
+			return nil, errorf("unknown field %q", f)
 		}
 	}
 	if err := checkPID(pid); err != nil {

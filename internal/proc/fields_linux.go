@@ -3,7 +3,6 @@ package proc
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -57,7 +56,7 @@ func snapshot(pid int, fields []string) (map[string]any, error) {
 		case denied(err):
 			m[f] = nil
 		default:
-			return nil, fmt.Errorf("read %s of process %d: %w", f, pid, err)
+			return nil, errorf("read %s of process %d: %w", f, pid, err)
 		}
 	}
 	// All of it is of one process, and of one that lived, or it is not told.

@@ -2,7 +2,6 @@ package proc
 
 import (
 	"context"
-	"fmt"
 	"syscall"
 )
 
@@ -49,7 +48,7 @@ func (h *Handle) PID() int { return h.pid }
 // caller may not.
 func (h *Handle) Signal(sig syscall.Signal) error {
 	if err := h.sys.signal(sig); err != nil {
-		return fmt.Errorf("send %s to process %d: %w", signalText(sig), h.pid, err)
+		return errorf("send %s to process %d: %w", signalText(sig), h.pid, err)
 	}
 	return nil
 }
@@ -70,7 +69,7 @@ func (h *Handle) IDs() (IDs, error) {
 		err = ErrGone
 	}
 	if err != nil {
-		return IDs{}, fmt.Errorf("read users of process %d: %w", h.pid, err)
+		return IDs{}, errorf("read users of process %d: %w", h.pid, err)
 	}
 	return ids, nil
 }
@@ -84,7 +83,7 @@ func (h *Handle) Gone() bool { return h.sys.gone() }
 // first, os.ErrClosed. The context bounds the waiting and nothing else.
 func (h *Handle) Wait(ctx context.Context) error {
 	if err := h.sys.wait(ctx); err != nil {
-		return fmt.Errorf("wait for process %d: %w", h.pid, err)
+		return errorf("wait for process %d: %w", h.pid, err)
 	}
 	return nil
 }

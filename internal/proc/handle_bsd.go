@@ -5,7 +5,6 @@ package proc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"sync"
 	"syscall"
@@ -81,7 +80,7 @@ func watch(pid int) (int, error) {
 	if err == unix.ESRCH {
 		return -1, gone(pid)
 	}
-	return -1, fmt.Errorf("watch process %d: %w", pid, err)
+	return -1, errorf("watch process %d: %w", pid, err)
 }
 
 func newKqueue() (int, error) {
@@ -89,7 +88,7 @@ func newKqueue() (int, error) {
 	defer syscall.ForkLock.RUnlock()
 	kq, err := unix.Kqueue()
 	if err != nil {
-		return -1, fmt.Errorf("make kqueue: %w", err)
+		return -1, errorf("make kqueue: %w", err)
 	}
 	unix.CloseOnExec(kq)
 	return kq, nil
@@ -165,7 +164,7 @@ func (h *handle) wait(ctx context.Context) error {
 	// The end of ctx, or of the handle, is the end of a pipe.
 	r, w, err := os.Pipe()
 	if err != nil {
-		return fmt.Errorf("make pipe: %w", err)
+		return errorf("make pipe: %w", err)
 	}
 	defer r.Close()
 	defer w.Close()
@@ -175,12 +174,12 @@ func (h *handle) wait(ctx context.Context) error {
 	var ev [1]unix.Kevent_t
 	unix.SetKevent(&ev[0], int(r.Fd()), unix.EVFILT_READ, unix.EV_ADD)
 	if _, err := retried.Kevent(kq, ev[:], nil, nil); err != nil {
-		return fmt.Errorf("watch pipe: %w", err)
+		return errorf("watch pipe: %w", err)
 	}
 	_, err = retried.Kevent(kq, nil, ev[:], nil)
 	switch {
 	case err != nil:
-		return fmt.Errorf("read kqueue: %w", err)
+		return errorf("read kqueue: %w", err)
 	case int(ev[0].Filter) == unix.EVFILT_PROC || h.gone():
 		return nil
 	case h.isClosed():

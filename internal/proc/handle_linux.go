@@ -3,7 +3,6 @@ package proc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -81,17 +80,17 @@ func openPidfd(pid int) (int, error) {
 	case unix.ESRCH, unix.EINVAL, unix.ENOENT: // ENOENT: a mere thread, since Linux 6.15
 		return -1, gone(pid)
 	}
-	return -1, fmt.Errorf("open pidfd of process %d: %w", pid, err)
+	return -1, errorf("open pidfd of process %d: %w", pid, err)
 }
 
 func fromPidfd(pid, fd int) (*handle, error) {
 	h := &handle{pid: pid, file: os.NewFile(uintptr(fd), "pidfd"), done: make(chan struct{})}
 	if h.file == nil {
-		return nil, fmt.Errorf("open pidfd of process %d: %w", pid, os.ErrInvalid)
+		return nil, errorf("open pidfd of process %d: %w", pid, os.ErrInvalid)
 	}
 	conn, err := h.file.SyscallConn()
 	if err != nil {
-		return nil, fmt.Errorf("open pidfd of process %d: %w", pid, err)
+		return nil, errorf("open pidfd of process %d: %w", pid, err)
 	}
 	h.conn = conn
 	return h, nil

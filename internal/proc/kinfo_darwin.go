@@ -2,7 +2,6 @@ package proc
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,7 +30,7 @@ func kinfos(name string, arg int) ([]kinfo, error) {
 // The process table has no CPU time worth the name on macOS, and proc_info(2)
 // that has it is private to the system's libraries.
 func used(pid int, _ bool) (reading, error) {
-	return reading{}, fmt.Errorf("measure process %d: %w", pid, errors.ErrUnsupported)
+	return reading{}, errorf("measure process %d: %w", pid, errors.ErrUnsupported)
 }
 
 func totalMemory() (uint64, error) { return unix.SysctlUint64("hw.memsize") }

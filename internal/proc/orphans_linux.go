@@ -1,7 +1,6 @@
 package proc
 
 import (
-	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -127,7 +126,7 @@ func session(sid int) ([]int, error) {
 		}
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list session %d: %w", sid, err)
+		return nil, errorf("list session %d: %w", sid, err)
 	}
 	slices.Sort(pids)
 	return pids, nil

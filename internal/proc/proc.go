@@ -45,6 +45,11 @@ import (
 // ErrGone says that there is no such process, or no longer. A zombie is gone.
 var ErrGone = errors.New("process is gone")
 
+// errorf is fmt.Errorf, whose code would be at each of the many places that call it.
+//
+//go:noinline
+func errorf(format string, args ...any) error { return fmt.Errorf(format, args...) }
+
 // Alive reports whether there is a process of that number that is not a
 // zombie. A process that belongs to somebody else is alive too.
 func Alive(pid int) bool {
@@ -77,7 +82,7 @@ func GroupID(pid int) (pgid, sid int, err error) {
 func Group(pgid int) ([]int, error) {
 	// 0 would mean the caller's own group to the system calls below.
 	if pgid < 1 || pgid > math.MaxInt32 {
-		return nil, fmt.Errorf("process group %d: not a group's number", pgid)
+		return nil, errorf("process group %d: not a group's number", pgid)
 	}
 	return group(pgid)
 }
@@ -160,16 +165,16 @@ func Username(uid int) string {
 // of a longer number the kernel would read the low 32 bits only.
 func checkPID(pid int) error {
 	if pid < 1 {
-		return fmt.Errorf("process %d: not a process's number", pid)
+		return errorf("process %d: not a process's number", pid)
 	}
 	if pid > math.MaxInt32 {
-		return fmt.Errorf("process %d: %w", pid, ErrGone)
+		return errorf("process %d: %w", pid, ErrGone)
 	}
 	return nil
 }
 
 // gone is ErrGone with the number.
-func gone(pid int) error { return fmt.Errorf("process %d: %w", pid, ErrGone) }
+func gone(pid int) error { return errorf("process %d: %w", pid, ErrGone) }
 
 // ended says why ctx ended. Callers may branch on context.Canceled and
 // DeadlineExceeded as well as on the cause.
@@ -178,7 +183,7 @@ func ended(ctx context.Context) error {
 	if errors.Is(cause, err) {
 		return cause
 	}
-	return fmt.Errorf("%w: %w", err, cause)
+	return errorf("%w: %w", err, cause)
 }
 
 func idsOf(uids, gids [3]int64) (i IDs) {

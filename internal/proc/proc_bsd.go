@@ -4,7 +4,6 @@ package proc
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -27,7 +26,7 @@ type kinfo struct {
 
 const stateZombie = 5
 
-var errNoKinfo = fmt.Errorf("read the kernel's process table: %w", errors.ErrUnsupported)
+var errNoKinfo = errorf("read the kernel's process table: %w", errors.ErrUnsupported)
 
 // info returns the entry of one process. The systems return an empty list or
 // ESRCH when there is none.
@@ -40,7 +39,7 @@ func info(pid int) (*kinfo, error) {
 		return nil, err
 	}
 	if list[0].pid != pid {
-		return nil, fmt.Errorf("read the kernel's process table: entry of process %d instead of %d", list[0].pid, pid)
+		return nil, errorf("read the kernel's process table: entry of process %d instead of %d", list[0].pid, pid)
 	}
 	return &list[0], nil
 }
@@ -74,7 +73,7 @@ func group(pgid int) ([]int, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("list process group %d: %w", pgid, err)
+		return nil, errorf("list process group %d: %w", pgid, err)
 	}
 	var pids []int
 	for _, k := range list {
@@ -87,7 +86,7 @@ func group(pgid int) ([]int, error) {
 }
 
 func children(pid int) ([]int, error) {
-	return nil, fmt.Errorf("list children of process %d: %w", pid, errors.ErrUnsupported)
+	return nil, errorf("list children of process %d: %w", pid, errors.ErrUnsupported)
 }
 
 func snapshot(pid int, fields []string) (map[string]any, error) {

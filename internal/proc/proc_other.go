@@ -5,12 +5,11 @@ package proc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"syscall"
 	"time"
 )
 
-var errOther = fmt.Errorf("look at a process on this system: %w", errors.ErrUnsupported)
+var errOther = errorf("look at a process on this system: %w", errors.ErrUnsupported)
 
 type handle struct{}
 

@@ -3,7 +3,6 @@ package proc
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -88,7 +87,7 @@ func readStat(pid int) (*stat, error) {
 	}
 	s, err := parseStat(b)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", procPath(pid, "stat"), err)
+		return nil, errorf("read %s: %w", procPath(pid, "stat"), err)
 	}
 	return s, nil
 }

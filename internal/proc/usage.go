@@ -3,7 +3,6 @@ package proc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
 	"sync"
 	"time"
@@ -81,7 +80,7 @@ func Measured(ctx context.Context, samples []*Sample, meanwhile func()) ([]Usage
 		done.Go(func() {
 			for i := k; i < len(samples); i += workers {
 				if err != nil {
-					errs[i] = fmt.Errorf("measure: %w", err)
+					errs[i] = errorf("measure: %w", err)
 					continue
 				}
 				all[i], errs[i] = samples[i].add(total)
@@ -160,7 +159,7 @@ func (s *Sample) add(total uint64) (u Usage, err error) {
 		}
 	}
 	if !measured && len(s.set.PIDs) > 0 {
-		return Usage{}, fmt.Errorf("measure: %w", first)
+		return Usage{}, errorf("measure: %w", first)
 	}
 	u.Memory = 100 * float64(memory) / float64(total)
 	return u, nil

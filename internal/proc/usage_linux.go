@@ -1,7 +1,6 @@
 package proc
 
 import (
-	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -30,7 +29,7 @@ func used(pid int, held bool) (reading, error) {
 	}
 	pages, err := parseStatm(b)
 	if err != nil {
-		return r, fmt.Errorf("read %s: %w", procPath(pid, "statm"), err)
+		return r, errorf("read %s: %w", procPath(pid, "statm"), err)
 	}
 	r.rss = uint64(pages[1]) * uint64(os.Getpagesize())
 	return r, r.clock(pid)
@@ -65,7 +64,7 @@ func (r *reading) clock(pid int) error {
 		if err == unix.EINVAL && !alive(pid) {
 			return gone(pid)
 		}
-		return fmt.Errorf("read CPU clock of process %d: %w", pid, err)
+		return errorf("read CPU clock of process %d: %w", pid, err)
 	}
 	r.cpu = time.Duration(ts.Nano())
 	return nil
@@ -76,14 +75,14 @@ func (r *reading) clock(pid int) error {
 func parseStatm(b []byte) (pages [7]int64, err error) {
 	f := strings.Fields(string(b))
 	if len(f) < len(pages) {
-		return pages, fmt.Errorf("%d numbers instead of 7", len(f))
+		return pages, errorf("%d numbers instead of 7", len(f))
 	}
 	for i := range pages {
 		if pages[i], err = strconv.ParseInt(f[i], 10, 64); err != nil {
 			return pages, err
 		}
 		if pages[i] < 0 {
-			return pages, fmt.Errorf("%d pages", pages[i])
+			return pages, errorf("%d pages", pages[i])
 		}
 	}
 	return pages, nil
@@ -92,7 +91,7 @@ func parseStatm(b []byte) (pages [7]int64, err error) {
 func totalMemory() (uint64, error) {
 	var si unix.Sysinfo_t
 	if err := unix.Sysinfo(&si); err != nil {
-		return 0, fmt.Errorf("read size of memory: %w", err)
+		return 0, errorf("read size of memory: %w", err)
 	}
 	return uint64(si.Totalram) * uint64(si.Unit), nil
 }
