@@ -204,31 +204,35 @@ var builtinNames = []string{"start", "stop", "restart", "status", "reload"}
 // setActions checks the program's own actions. The built-in ones join them where they are
 // asked for: whoever calls none of that links none of them.
 func (d *Daemon) setActions(own []Action) error {
-	var errs []error
-	seen := map[string]bool{}
-	for _, a := range own {
-		switch {
-		case a.run == nil:
-			errs = append(errs, fmt.Errorf("action %q was not made with NewAction", a.name))
-			continue
-		case !options.IsName(a.name):
-			errs = append(errs, fmt.Errorf("action %q: the name is none: use letters, digits and dashes", a.name))
-			continue
-		case a.name == "help":
-			errs = append(errs, fmt.Errorf("action %q: command lines have that already", a.name))
-			continue
-		case seen[a.name]:
-			errs = append(errs, fmt.Errorf("two actions are called %q", a.name))
-			continue
-		}
-		seen[a.name] = true
-		var err error
-		if a.bound, err = a.bind(a.typ); err != nil {
-			errs = append(errs, fmt.Errorf("action %q: %w", a.name, err))
-		}
-		d.own = append(d.own, a)
+	errs := make([]error, len(own))
+	for i := range own {
+		errs[i] = d.addAction(&own[i])
 	}
 	return errors.Join(errs...)
+}
+
+func (d *Daemon) addAction(a *Action) error {
+	wrong := ""
+	switch {
+	case a.run == nil:
+		wrong = " was not made with NewAction"
+	case !options.IsName(a.name):
+		wrong = ": the name is none: use letters, digits and dashes"
+	case a.name == "help":
+		wrong = ": command lines have that already"
+	case slices.ContainsFunc(d.own, func(o Action) bool { return o.name == a.name }):
+		return fmt.Errorf("two actions are called %q", a.name)
+	}
+	if wrong != "" {
+		return fmt.Errorf("action %q%s", a.name, wrong)
+	}
+	bound, err := a.bind(a.typ)
+	d.own = append(d.own, *a)
+	d.own[len(d.own)-1].bound = bound
+	if err != nil {
+		return fmt.Errorf("action %q: %w", a.name, err)
+	}
+	return nil
 }
 
 // actions are the built-in ones, or the program's own in their places, and its others.

@@ -119,12 +119,12 @@ func New(o Options) *Console {
 		o.Now = time.Now
 	}
 	o.Out, o.Err = Steady(o.Out), Steady(o.Err)
-	c := &Console{now: o.Now, out: newStream(o.Out, o), err: newStream(o.Err, o)}
+	c := &Console{now: o.Now, out: newStream(o.Out, &o), err: newStream(o.Err, &o)}
 	c.together = c.out.tty != nil && c.err.tty != nil || sameFile(o.Out, o.Err)
 	return c
 }
 
-func newStream(w io.Writer, o Options) stream {
+func newStream(w io.Writer, o *Options) stream {
 	if w == nil {
 		return stream{w: io.Discard}
 	}

@@ -25,12 +25,22 @@ const maxStatus = 2048
 // Status describes the service in words. What would end the field, or make the
 // manager ignore it, is replaced.
 func Status(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
+	var b []byte
+	valid := true
+	for i, r := range text {
+		before := valid
+		valid = r != utf8.RuneError || strings.HasPrefix(text[i:], string(utf8.RuneError))
+		switch {
+		case !valid && before: // however many bytes there are, it is one mark
+			b = append(b, '?')
+		case !valid:
+		case unicode.IsControl(r):
+			b = append(b, ' ')
+		default:
+			b = utf8.AppendRune(b, r)
 		}
-		return r
-	}, strings.ToValidUTF8(text, "?"))
+	}
+	text = string(b)
 	if len(text) > maxStatus {
 		text = text[:maxStatus]
 		for !utf8.ValidString(text) {
