@@ -4,6 +4,7 @@ package pidfile
 
 import (
 	"github.com/daemonocle/daemonocle/internal/fileid"
+	"github.com/daemonocle/daemonocle/internal/proc"
 	"github.com/daemonocle/daemonocle/internal/retried"
 	"golang.org/x/sys/unix"
 )
@@ -48,6 +49,8 @@ func (l lock) anonymous() bool { return l.held && l.write }
 
 // callsItself: there is one namespace of process numbers.
 func callsItself(pid, number int) bool { return pid == number }
+
+func shows(*proc.Handle) bool { return true }
 
 func severed(int, fileid.ID) bool { return false }
 

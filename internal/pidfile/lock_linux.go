@@ -127,6 +127,13 @@ func numbers(h *proc.Handle) (shown, innermost int) {
 	return shown, innermost
 }
 
+// shows reports whether /proc has that process under its number. If it shows another PID
+// namespace it has another one there, of which nothing follows.
+func shows(h *proc.Handle) bool {
+	shown, _ := numbers(h)
+	return shown == h.PID()
+}
+
 // numbersIn looks for "NSpid:	8470	117".
 func numbersIn(fdinfo []byte) (shown, innermost int, told bool) {
 	for line := range strings.Lines(string(fdinfo)) {
@@ -157,7 +164,7 @@ func severed(pid int, i fileid.ID) bool {
 		return errors.Is(err, proc.ErrGone)
 	}
 	defer h.Close()
-	if shown, _ := numbers(h); shown != pid { // /proc shows another PID namespace, and there another process
+	if !shows(h) {
 		return false
 	}
 	if n == 0 { // its main thread may have ended: others have the table still

@@ -124,7 +124,7 @@ func hold() {
 // see looks at the file, and says who it is said to be.
 func see() {
 	r, err := (&File{Name: paths.Name{Path: os.Args[1]}}).Look(context.Background())
-	fmt.Println(r.PID, r.Number, r.Named(), err)
+	fmt.Println(r.Number, r.Named(), r.Orphaned, err)
 }
 
 // share makes a process that has this one's table of descriptors, and says which it is.

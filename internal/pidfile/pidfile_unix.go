@@ -322,7 +322,7 @@ func proved(number int, i fileid.ID) bool {
 	defer h.Close()
 	ids, err := h.IDs()
 	me := os.Geteuid()
-	if err != nil || !ids.Only(0) && !ids.Only(me) || me == 0 && !proc.SameImage(number) {
+	if err != nil || !shows(h) || !ids.Only(0) && !ids.Only(me) || me == 0 && !proc.SameImage(number) {
 		return false
 	}
 	locked, _, _ := has(number, i)
@@ -338,7 +338,7 @@ func dead(number int, i fileid.ID, owner int) bool {
 		return errors.Is(err, proc.ErrGone)
 	}
 	defer h.Close()
-	if _, known, any := has(number, i); known {
+	if _, known, any := has(number, i); known && shows(h) {
 		return !any
 	}
 	// Who may not look can tell by the user: who was not root could become nobody else.

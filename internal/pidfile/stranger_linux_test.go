@@ -193,26 +193,33 @@ func TestOnlyTheHolderIsNotSevered(t *testing.T) {
 }
 
 // Where /proc shows another PID namespace, the number there is another process's, and what that
-// has says nothing.
-func TestSeveredIsToldOfNobodyElse(t *testing.T) {
-	path := place(t)
-	cmd := testkit.InPIDNamespace(t, "hold", path)
-	cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWPID
-	cmd.Env = append(cmd.Env, "TESTKIT_OWNPROC=") // it keeps the outer /proc
-	p, first := begin(t, cmd)
-	if first != "held" {
-		t.Fatalf("hold %s: %s", path, first)
-	}
-	p.say(fmt.Sprint("number ", os.Getpid()), "beget") // which is this process's there
-	pid := heirSays(t, path, "waiting")
-	p.say("yield")
-	heirSays(t, path, "granted")
-	fmt.Fprintln(p.in, "show")
-	if p.out.Scan(); p.out.Text() != fmt.Sprint(pid, pid, " true <nil>") {
-		t.Errorf("process %d is seen as %q", pid, p.out.Text())
-	}
-	if pid != os.Getpid() {
-		t.Logf("it has the number %d, and not that of this process", pid)
+// has says nothing: neither that the holder has no lock, nor that the daemon is dead.
+func TestOuterProcSaysNothing(t *testing.T) {
+	for name, want := range map[string]string{"named": "true false", "unnamed": "false false"} {
+		t.Run(name, func(t *testing.T) {
+			path := place(t)
+			if name == "unnamed" {
+				put(t, path+".drop", "")
+			}
+			cmd := testkit.InPIDNamespace(t, "hold", path)
+			cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWPID
+			cmd.Env = append(cmd.Env, "TESTKIT_OWNPROC=") // it keeps the outer /proc
+			p, first := begin(t, cmd)
+			if first != "held" {
+				t.Fatalf("hold %s: %s", path, first)
+			}
+			p.say(fmt.Sprint("number ", os.Getpid()), "beget") // which is this process's there
+			pid := heirSays(t, path, "waiting")
+			p.say("yield", "release")
+			heirSays(t, path, "granted")
+			fmt.Fprintln(p.in, "show")
+			if p.out.Scan(); p.out.Text() != fmt.Sprint(pid, " ", want, " <nil>") {
+				t.Errorf("process %d is seen as %q", pid, p.out.Text())
+			}
+			if pid != os.Getpid() {
+				t.Logf("it has the number %d, and not that of this process", pid)
+			}
+		})
 	}
 }
 
