@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,6 +18,16 @@ import (
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/privs"
 )
+
+func TestSettingNamesAreTheFieldsOfConfig(t *testing.T) {
+	var fields []string
+	for f := range reflect.TypeFor[Config]().Fields() {
+		fields = append(fields, f.Name)
+	}
+	if !slices.Equal(settingNames, fields) {
+		t.Errorf("got %q, want %q", settingNames, fields)
+	}
+}
 
 // Every hint that speaks of a setting names what the operator has in its place, and the field
 // where there is nothing.
