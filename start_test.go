@@ -347,6 +347,15 @@ func (l *launched) pid() int { return l.cmd.Process.Pid }
 // process has no handlers yet, and Ctrl-C is the end of it, as it may be.
 func (l *launched) signal(sig syscall.Signal) {
 	l.t.Helper()
+	l.waits()
+	if err := l.cmd.Process.Signal(sig); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// waits returns when the launcher has done all it can before it hears something.
+func (l *launched) waits() {
+	l.t.Helper()
 	testkit.WaitFor(l.t, "the launcher to wait", func() bool {
 		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", l.pid()))
 		return !slices.ContainsFunc(threads, func(stat string) bool {
@@ -355,9 +364,6 @@ func (l *launched) signal(sig syscall.Signal) {
 			return i > 0 && i+2 < len(b) && (b[i+2] == 'R' || b[i+2] == 'D')
 		})
 	})
-	if err := l.cmd.Process.Signal(sig); err != nil {
-		l.t.Fatal(err)
-	}
 }
 
 // wait returns when the program has ended and nobody holds its output.
@@ -876,6 +882,7 @@ func TestReadyWinsOverCancel(t *testing.T) {
 			at, ready := s.gate(variable), s.gate("D_GATE_READY")
 			l := s.begin("start")
 			at.reached()
+			l.waits() // it has to listen to SIGINT before it is stopped
 			testkit.Freeze(t, l.pid())
 			at.open()
 			ready.reached()
