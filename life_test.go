@@ -577,6 +577,9 @@ func (s *described) tell(format string, args ...any) {
 	defer func() {
 		if len(all) != 1 {
 			s.t.Logf("processes that read commands: %v", all)
+			for _, pid := range s.processes() {
+				s.t.Logf("process %d lives: %+v, %q", pid, testkit.Stat(pid), slurp(fmt.Sprintf("/proc/%d/comm", pid)))
+			}
 		}
 	}()
 	testkit.WaitFor(s.t, "one worker that reads commands", func() bool {
