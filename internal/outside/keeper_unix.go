@@ -753,7 +753,14 @@ func waitForGroup(pgid int) {
 	}
 }
 
+// eachMember calls do for the members of a generation's process group. The number of one that is
+// long gone can be a stranger's group by now; but nobody comes into a session from without, and
+// all generations are in the keeper's.
 func eachMember(pgid int, do func(*proc.Handle)) []int {
+	_, session, err := proc.GroupID(os.Getpid())
+	if err != nil {
+		return nil
+	}
 	members, _ := proc.Group(pgid)
 	var done []int
 	for _, pid := range members {
@@ -761,7 +768,7 @@ func eachMember(pgid int, do func(*proc.Handle)) []int {
 		if err != nil {
 			continue
 		}
-		if group, _, err := proc.GroupID(pid); err == nil && group == pgid && !h.Gone() {
+		if group, of, err := proc.GroupID(pid); err == nil && group == pgid && of == session && !h.Gone() {
 			do(h)
 			done = append(done, pid)
 		}
