@@ -249,7 +249,7 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 func New(c Config) (*Daemon, error) { return newDaemon(&c, plan.Member{Of: 1}) }
 
 func newDaemon(c *Config, m plan.Member) (*Daemon, error) {
-	if err := limits.SpareFiles(); err != nil {
+	if err := limits.Poller(); err != nil {
 		return nil, &ConfigError{Err: err, Hint: fault.NoFilesHint(err)}
 	}
 	f := foreignOf(c.Worker)

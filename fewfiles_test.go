@@ -86,3 +86,31 @@ func TestTooFewFiles(t *testing.T) {
 		})
 	}
 }
+
+// What the environment does is an error of the command, and no failure of its code: also of what
+// needs no descriptor.
+func TestCommandWithTooFewFiles(t *testing.T) {
+	program := filepath.Join(testkit.TempDir(t), "daemonocle")
+	goCommand(t, "linux", "build", "-o", program, "./cmd/daemonocle")
+	r := newRig(t)
+	r.env = append(r.env, "HOME="+r.dir, "XDG_STATE_HOME="+r.dir, "XDG_RUNTIME_DIR=")
+	if got := outcome(t, limited(r.env, 1000, program, "start", "--name", "old", "--", "sleep", "1000")); got.code != 0 {
+		t.Fatalf("start: %v", got)
+	}
+	for files := 4; files <= 14; files++ {
+		for _, call := range []string{"--help", "list", "status old", "start --name new -- true", "logs old", "completion bash"} {
+			got := outcome(t, limited(r.env, files, program, strings.Fields(call)...))
+			said := got.out + got.err
+			few := strings.Contains(said, "too many open files") && strings.Contains(said, "aise the limit of open files (ulimit -n)")
+			if strings.Contains(said, "goroutine") || few == (got.code == 0) && call != "start --name new -- true" {
+				t.Errorf("%s with %d descriptors: %v", call, files, got)
+			}
+			if call == "--help" && files > 4 && got.code != 0 { // two are the runtime's own
+				t.Errorf("%s with %d descriptors: %v", call, files, got)
+			}
+		}
+	}
+	if got := outcome(t, limited(r.env, 1000, program, "stop", "old")); got.code != 0 {
+		t.Errorf("stop: %v", got)
+	}
+}

@@ -2,4 +2,4 @@
 
 package limits
 
-func SpareFiles() error { return nil }
+func Poller() error { return nil }

@@ -4,6 +4,8 @@ package limits
 
 import (
 	"fmt"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,11 +35,25 @@ func NoCoreDumps() error { return Set(unix.RLIMIT_CORE, 0, 0) }
 // put: the type differs between systems.
 func put[T uint64 | int64](field *T, value uint64) { *field = T(value) }
 
-// SpareFiles tells early that there are too few descriptors for anything to be done. Go's
-// runtime makes two of its own when the program opens its first file, and gives no error
-// if it cannot: it aborts.
-func SpareFiles() error {
-	const wanted = 6
+var polls atomic.Bool
+
+// Poller makes Go's runtime open its poller's two descriptors, or tells that there is no room for
+// them. The runtime does it for the program's first file or timer, and gives no error if it
+// cannot: it aborts.
+func Poller() error {
+	if polls.Load() {
+		return nil
+	}
+	err := SpareFiles(2)
+	if err == nil {
+		time.AfterFunc(time.Hour, func() {}).Stop()
+		polls.Store(true)
+	}
+	return err
+}
+
+// SpareFiles tells whether there is room for so many descriptors more.
+func SpareFiles(wanted int) error {
 	for range wanted {
 		fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 3)
 		if err == unix.EMFILE {

@@ -163,7 +163,8 @@ func (m *maker) directories() {
 
 // directory resolves and checks a directory. One that may not be looked at is
 // left to the start, which has more rights than a mere status, and so is one to
-// which a stranger's link leads: a stop needs no working directory.
+// which a stranger's link leads, or for which there is no descriptor: a stop needs no
+// working directory.
 func (m *maker) directory(setting, dir string) string {
 	if dir == "" {
 		return ""
@@ -182,7 +183,7 @@ func (m *maker) directory(setting, dir string) string {
 		return dir
 	}
 	switch isDir, err := seen.Stat(); {
-	case errors.Is(err, fs.ErrPermission), fault.Has[*paths.LinkError](err):
+	case errors.Is(err, fs.ErrPermission), fault.Has[*paths.LinkError](err), fault.NoFilesHint(err) != "":
 	case errors.Is(err, fs.ErrNotExist) && setting == "WorkDir" && m.isPrefix(abs):
 		seen.Path = abs
 		m.Laid.WorkDir = &seen

@@ -12,11 +12,18 @@ import (
 
 	"github.com/daemonocle/daemonocle"
 	"github.com/daemonocle/daemonocle/cli"
+	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/spf13/cobra"
 )
 
 // Main runs the command line, that is os.Args, and returns the exit code.
-func Main() int { return execute(Tree()) }
+func Main() int {
+	// Without room for descriptors there is no daemon, and all others of this command need them as well.
+	if _, err := daemonocle.New(daemonocle.Config{Name: "daemonocle"}); err != nil {
+		return daemonocle.ExitCode(daemonocle.Output{}.Explain(err))
+	}
+	return execute(Tree())
+}
 
 func execute(root *cobra.Command) int {
 	err := root.Execute()
@@ -333,6 +340,9 @@ func forEach(names []string, do func(name string) error) error {
 
 // failure is an error of one of our own commands.
 func failure(op, name string, err error, hint string) *daemonocle.Error {
+	if few := fault.New(op, name, err).Hint; few != "" { // it says nothing of the thing
+		hint = few
+	}
 	return &daemonocle.Error{Op: op, Name: name, Code: 1, Err: err, Hint: hint, Capital: true}
 }
 
