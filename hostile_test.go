@@ -672,6 +672,32 @@ func TestServiceUserWhoLinksItsLogFile(t *testing.T) {
 	}
 }
 
+func TestStrangerWhoMakesTheLogFileFirst(t *testing.T) {
+	testkit.Parallel(t)
+	for kind, make := range map[string]func(path string) error{
+		"file": func(path string) error { return os.WriteFile(path, nil, 0o666) },
+		"FIFO": func(path string) error { return unix.Mkfifo(path, 0o666) },
+	} {
+		t.Run(kind, func(t *testing.T) {
+			who := ordinary(t)
+			log := filepath.Join(testkit.TempDir(t), "tmp", "out.log")
+			r := newRig(t, "D_STDERR="+log)
+			mkdir(t, filepath.Dir(log))
+			must(t, make(log), os.Chmod(filepath.Dir(log), os.ModeSticky|0o777))
+			reader, err := os.OpenFile(log, os.O_RDONLY|unix.O_NONBLOCK, 0)
+			must(t, err)
+			defer reader.Close()
+			chown(t, int(who.Uid), int(who.Gid), log)
+			r.expect(r.do("start"), result{
+				out: "Starting foo ... FAILED\n", code: 1,
+				err: fmt.Sprintf("ERROR: Unable to open log file %s (belongs to user %d in a directory that others can write)\n", log, who.Uid),
+			})
+			must(t, os.Remove(log))
+			r.works()
+		})
+	}
+}
+
 func TestServiceUserWhoLinksItsPIDFile(t *testing.T) {
 	testkit.Parallel(t)
 	for why, link := range map[string]func(from, to string) error{

@@ -277,6 +277,52 @@ func TestLinkedLog(t *testing.T) {
 	}
 }
 
+func TestLogOfAnotherUser(t *testing.T) {
+	uid, gid := testkit.Unprivileged(t)
+	const other = 12345
+	for _, tt := range []struct {
+		name   string
+		holder int // whose the directory is
+		mode   fs.FileMode
+		file   int // whose the file is
+		ok     bool
+	}{
+		{"stranger's, sticky directory", 0, fs.ModeSticky | 0o777, other, false},
+		{"stranger's, everybody's directory", 0, 0o777, other, false},
+		{"stranger's, everybody's directory of the daemon's user", uid, 0o777, other, false},
+		{"stranger's, root's directory", 0, 0o755, other, true}, // as logrotate's create makes it
+		{"stranger's, root's group's directory", 0, 0o775, other, true},
+		{"stranger's, directory of the daemon's user", uid, 0o755, other, true},
+		{"stranger's, his own directory", other, 0o755, other, true},
+		{"stranger's, his own directory for everybody", other, 0o777, other, true},
+		{"daemon's user's, sticky directory", 0, fs.ModeSticky | 0o777, uid, true},
+		{"root's, sticky directory", 0, fs.ModeSticky | 0o777, 0, true},
+	} {
+		for kind, make := range map[string]func(path string) error{
+			"file": func(path string) error { return os.WriteFile(path, nil, 0o666) },
+			"FIFO": func(path string) error { return unix.Mkfifo(path, 0o666) },
+		} {
+			t.Run(tt.name+", "+kind, func(t *testing.T) {
+				noLeaks(t)
+				dir := testkit.TempDir(t) + "/log"
+				n := Name{Path: dir + "/out.log"}
+				must(t, os.Mkdir(dir, 0o755), make(n.Path), os.Chmod(dir, tt.mode))
+				reader, err := os.OpenFile(n.Path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO without one is refused
+				must(t, err)
+				defer reader.Close()
+				must(t, os.Chown(dir, tt.holder, tt.holder), os.Chown(n.Path, tt.file, tt.file))
+				f, err := n.Log(Owner{uid, gid}, nil)
+				if err == nil {
+					must(t, f.Close())
+				}
+				if (err == nil) != tt.ok || err != nil && !strings.Contains(err.Error(), "belongs to user 12345 in a directory that others can write") {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+	}
+}
+
 func TestLinkInAnotherUsersDirectory(t *testing.T) {
 	noLeaks(t)
 	uid, gid := testkit.Unprivileged(t)

@@ -210,7 +210,9 @@ func (n Name) Stat() (isDir bool, err error) {
 // Log opens a log file for appending, and creates it, with its parents, if it
 // is missing; what is created belongs to owner. A symbolic link at n is followed
 // only where nobody but root and this process's user can have made it: we may
-// be root, and the directory may be the service's own.
+// be root, and the directory may be the service's own. Where everybody can put files,
+// what is there must belong to one of these, or to owner: a stranger would read what is
+// logged, or not read his FIFO, and writing would wait.
 func (n Name) Log(owner Owner, undo *Undo) (f *os.File, err error) {
 	err = Insist(func() error {
 		f, err = n.log(owner, undo)
@@ -344,6 +346,9 @@ func (n Name) checkLog(fd, dir int, created bool, owner Owner) error {
 	case unix.S_IFDIR:
 		return unix.EISDIR
 	}
+	if !created && !trusts([]int{owner.UID}, st.Uid) && strange(dir, st.Uid) {
+		return fmt.Errorf("belongs to user %d in a directory that others can write", st.Uid)
+	}
 	if created && (owner.UID >= 0 || owner.GID >= 0) {
 		if err := give(fd, owner); err != nil {
 			return fmt.Errorf("change owner: %w", err)
@@ -377,6 +382,13 @@ func ours(dir int) bool {
 		return false
 	}
 	return (st.Uid == 0 || int(st.Uid) == os.Geteuid()) && uint32(st.Mode)&0o022 == 0
+}
+
+// strange reports whether that user can have put a file into the directory without being
+// who decides about it: as for a PID file, its owner is. Members of a group are trusted, see Safe.
+func strange(dir int, uid uint32) bool {
+	var st unix.Stat_t
+	return retried.Fstat(dir, &st) != nil || uint32(st.Mode)&0o002 != 0 && st.Uid != uid
 }
 
 // isLink: O_NOFOLLOW answers ELOOP on Linux and macOS, EMLINK on FreeBSD,
