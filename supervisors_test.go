@@ -81,6 +81,7 @@ func TestS6(t *testing.T) {
 	s := describe(t, "life", "L_QUIET=1", "D_START_WINDOW=1h", "L_NOTIFY_FD=3")
 	dir, r := s.supervise("s6", "s6-supervise")
 	waitText(t, r.out, "worker ")
+	s.call("s6", "s6-svwait", "-u", dir) // the worker can be there before its supervisor says so
 	if got := s.call("s6", "s6-svstat", "-o", "up,ready", dir); got != "true false\n" {
 		t.Errorf("up and ready: %q", got)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/daemonocle/daemonocle"
 	"github.com/daemonocle/daemonocle/internal/testkit"
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) { testkit.Main(m, map[string]func(){"daemonocle": main}) }
@@ -55,6 +56,11 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Setenv("MACHINE", filepath.Base(filepath.Dir(files.PIDFile)))
+			nice, err := unix.Getpriority(unix.PRIO_PROCESS, 0) // as the system call has it: 20 is none
+			if err != nil {
+				return err
+			}
+			env.Setenv("NICED", strconv.Itoa(20-nice+3))
 			env.Values["t"] = env.T().(testing.TB)
 			env.Defer(func() { stopAll(env) })
 			return os.Mkdir(filepath.Join(env.WorkDir, "run"), 0o700)
