@@ -81,7 +81,7 @@ var houseRules = map[string]struct {
 		"it acts on a daemon that is another process: what a daemon does in its own is none of it"},
 	"internal/paths": {[]string{"internal/retried", unixes}, "safe opening is needed before there is a process or an identity"},
 	"internal/phase": {nil, "rules need no process, no time and no kernel; so a test can go through all of them"},
-	"internal/plan": {[]string{"internal/fault", "internal/launch", "internal/paths", "internal/pidfile", "internal/privs", "internal/proc", "internal/signals"},
+	"internal/plan": {[]string{"internal/fault", "internal/launch", "internal/paths", "internal/pidfile", "internal/privs", "internal/proc", "internal/signals", "internal/timing"},
 		"it is what the settings say, and how what goes wrong with them is worded; nothing is done in it"},
 	"internal/program": {[]string{"internal/attempt", "internal/fault", "internal/inside", "internal/launch", "internal/limits", "internal/paths", "internal/phase", "internal/pidfile",
 		"internal/plan", "internal/proc", "internal/rights", "internal/sdnotify", "internal/signals", "internal/template", "internal/timing", "internal/usercode", "internal/users"},

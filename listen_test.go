@@ -17,6 +17,7 @@ import (
 
 	"github.com/daemonocle/daemonocle"
 	"github.com/daemonocle/daemonocle/internal/testkit"
+	"golang.org/x/sys/unix"
 )
 
 func init() { helpers["listener"] = listener }
@@ -216,6 +217,48 @@ func TestPortThatIsTakenIsNamed(t *testing.T) {
 		if r := s.do("start"); !strings.Contains(r.err, "ports below 1024 are root's") && !strings.Contains(r.err, "in use") && r.code != 0 {
 			t.Errorf("got %+v", r)
 		}
+	}
+}
+
+// A directory that others can read they can lock.
+func TestStrangerWhoLocksTheDirectoryOfASocket(t *testing.T) {
+	s := describe(t, "listener")
+	path := filepath.Join(s.side, "sock")
+	s.env = append(s.env, "N_WORKER=unix "+path)
+	s.start()
+	dir, err := os.Open(s.side)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		t.Fatal(err)
+	}
+	s.stop()
+	if onDisk(path) {
+		t.Error("the daemon has left its file")
+	}
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.SetUnlinkOnClose(false)
+	ln.Close()
+	s.start()
+	s.wantAnswer("unix", path, s.daemon(), 0)
+	s.stop()
+}
+
+func TestPathThatIsTakenIsNamed(t *testing.T) {
+	s := describe(t, "listener")
+	path := filepath.Join(s.side, "sock")
+	s.env = append(s.env, "N_WORKER=unix "+path)
+	if err := os.Symlink("nowhere", path); err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("reason: listen unix %s: bind: address already in use by a symbolic link of user %d\n", path, os.Geteuid())
+	if r := s.do("start"); r.code != 1 || !strings.Contains(r.err, want) {
+		t.Errorf("got %+v, want %q", r, want)
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/daemonocle/daemonocle/internal/pidfile"
 	"github.com/daemonocle/daemonocle/internal/privs"
 	"github.com/daemonocle/daemonocle/internal/signals"
+	"github.com/daemonocle/daemonocle/internal/timing"
 )
 
 // Settings are what the program gave, by the names of daemonocle.Config, which says what
@@ -286,7 +287,7 @@ func (m *maker) limits() {
 	}
 	m.duration("StopTimeout", &m.StopTimeout, 10*time.Second)
 	m.duration("StartTimeout", &m.StartTimeout, time.Minute)
-	m.duration("StartWindow", &m.StartWindow, time.Second)
+	m.duration("StartWindow", &m.StartWindow, timing.StartWindow)
 	m.duration("AbandonAfter", &m.AbandonAfter, 0)
 }
 

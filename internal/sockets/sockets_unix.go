@@ -131,31 +131,48 @@ func (p place) create(ctx context.Context, path string) (net.Listener, error) {
 		return ln, p.named(err, path)
 	}
 	err = p.named(err, path)
+	was := p.identify()
+	if was == "" || !p.dead() {
+		return nil, p.taken(err)
+	}
 	// Whoever removes the file of a dead one must not remove that of another
 	// process, which has come to the same conclusion a moment earlier.
-	unlock, locked := p.lock(ctx)
+	unlock, locked := p.lock(ctx, path)
 	if locked != nil {
 		return nil, fmt.Errorf("%w; nobody may be listening there, but %w", err, locked)
 	}
 	defer unlock()
-	was := p.identify()
-	if was == "" || !p.dead() {
-		return nil, err
-	}
+	was = p.identify()
 	// Between the birth of a file and that of its socket there is a moment in which
 	// it looks like a dead one's. To try again outlasts it: the kernel locks the
 	// directory for both.
 	if ln, err := listen(ctx, "unix", p.address, false); !errors.Is(err, syscall.EADDRINUSE) {
 		return ln, p.named(err, path)
 	}
-	if !p.dead() || p.identify() != was {
-		return nil, err
+	if was == "" || !p.dead() || p.identify() != was {
+		return nil, p.taken(err)
 	}
 	if err := retried.Unlinkat(p.dir, p.base, 0); err != nil {
 		return nil, fmt.Errorf("listen unix %s: remove what a dead process has left: %w", path, err)
 	}
 	ln, err = listen(ctx, "unix", p.address, false)
 	return ln, p.named(err, path)
+}
+
+// taken says what has the path, and whose it is.
+func (p place) taken(err error) error {
+	var st unix.Stat_t
+	if retried.Fstatat(p.dir, p.base, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+		return err
+	}
+	kind := "file"
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFLNK:
+		kind = "symbolic link"
+	case unix.S_IFSOCK:
+		kind = "socket"
+	}
+	return fmt.Errorf("%w by a %s of user %d", err, kind, st.Uid)
 }
 
 // named lets an error speak of the path that was asked for.
@@ -191,7 +208,7 @@ func removeDead(path, identity string) {
 	if p.identify() != identity || !p.dead() {
 		return
 	}
-	unlock, err := p.lock(context.Background())
+	unlock, err := p.lock(context.Background(), path)
 	if err != nil {
 		return
 	}
@@ -201,25 +218,37 @@ func removeDead(path, identity string) {
 	}
 }
 
-// lock keeps others of our kind from removing files there. A lock on the
-// directory needs no file of its own, and ends with the process.
-func (p place) lock(ctx context.Context) (unlock func(), err error) {
+// lock keeps others of our kind from removing the socket's file at the path. Its own file is
+// for this user alone, for whoever can open a file can lock it, and goes with the lock. One
+// that a dead process has left is as good as a new one.
+func (p place) lock(ctx context.Context, path string) (unlock func(), err error) {
 	ctx, stop := context.WithTimeout(ctx, timing.SocketLocked)
 	defer stop()
-	dir := filepath.Dir(p.address)
-	fd, err := retried.Openat(p.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
-	}
+	name := "." + p.base + ".lock"
 	for {
-		err := retried.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+		fd, err := retried.Openat(p.dir, name, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
 		if err == nil {
-			return func() { unix.Close(fd) }, nil
+			if err = retried.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err == nil {
+				if p.names(name, fd) {
+					return func() {
+						retried.Unlinkat(p.dir, name, 0)
+						unix.Close(fd)
+					}, nil
+				}
+				err = unix.EWOULDBLOCK // its holder has removed it meanwhile
+			}
+			unix.Close(fd)
 		}
 		if err != unix.EWOULDBLOCK || ctx.Err() != nil {
-			unix.Close(fd)
-			return nil, &os.PathError{Op: "lock", Path: dir, Err: err}
+			return nil, &os.PathError{Op: "lock", Path: filepath.Join(filepath.Dir(path), name), Err: err}
 		}
 		time.Sleep(time.Millisecond)
 	}
+}
+
+// names reports whether the name in the directory is that of the open file.
+func (p place) names(name string, fd int) bool {
+	var st unix.Stat_t
+	open, err := fileid.OfFD(fd)
+	return err == nil && retried.Fstatat(p.dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && fileid.Of(&st) == open
 }

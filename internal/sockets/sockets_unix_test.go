@@ -244,9 +244,13 @@ func TestForeignFilesStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{path, plain, gram, link} {
+		kind := map[string]string{plain: "file", link: "symbolic link"}[path]
+		if kind == "" {
+			kind = "socket"
+		}
 		_, err := newSet(t).Listen(context.Background(), "unix", path, nothing)
-		if !errors.Is(err, syscall.EADDRINUSE) {
-			t.Errorf("%s: got %v", path, err)
+		if want := fmt.Sprintf("listen unix %s: bind: address already in use by a %s of user %d", path, kind, os.Geteuid()); !errors.Is(err, syscall.EADDRINUSE) || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
 		}
 		if !exists(path) {
 			t.Errorf("%s is gone", path)
@@ -286,28 +290,72 @@ func TestManyMeetAStaleFile(t *testing.T) {
 	}
 }
 
-func TestALockedDirectoryIsNamed(t *testing.T) {
+// Whoever can read a directory can lock it.
+func TestStrangerWhoLocksTheDirectory(t *testing.T) {
 	dir := testkit.TempDir(t)
 	path := filepath.Join(dir, "s")
 	leave(t, path)
+	stranger, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	if err := unix.Flock(int(stranger.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		t.Fatal(err)
+	}
+	s := newSet(t)
+	reaches(t, s.mustListen(t, "unix", path))
+	s.End()
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+func TestLockOfASocket(t *testing.T) {
+	dir := testkit.TempDir(t)
+	path := filepath.Join(dir, "s")
+	name := filepath.Join(dir, ".s.lock")
+	leave(t, path)
+	// A dead process has left it, too.
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	p, err := at(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.close()
-	unlock, err := p.lock(context.Background())
+	unlock, err := p.lock(context.Background(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	stop()
-	_, err = newSet(t).Listen(ctx, "unix", path, nothing)
-	if err == nil {
-		t.Fatal("it went on without the lock")
-	}
 	_, err = newSet(t).Listen(context.Background(), "unix", path, nothing)
-	if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "lock "+dir) {
+	if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "lock "+name) {
 		t.Errorf("got %v", err)
+	}
+	// Who has opened it before it went has no lock by that.
+	late, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Close()
+	unlock()
+	if exists(name) {
+		t.Error("it is still there")
+	}
+	if p.names(".s.lock", int(late.Fd())) {
+		t.Error("a file that is gone has the name")
+	}
+	unlock, err = p.lock(context.Background(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(name)
+	if err != nil || info.Mode() != 0o600 {
+		t.Errorf("got %v, %v: others could lock it", info.Mode(), err)
+	}
+	if p.names(".s.lock", int(late.Fd())) {
+		t.Error("a file that is gone has the name of another")
 	}
 	unlock()
 	newSet(t).mustListen(t, "unix", path)

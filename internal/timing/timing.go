@@ -92,11 +92,19 @@ const (
 	ManagerHears = 5 * time.Second
 )
 
-// Sockets and log files.
+// What a worker is given. It may use it up before it is ready, so that its start is over while it
+// waits: of these limits each must be far shorter than StartWindow, or a start says OK for a
+// daemon that is about to fail.
 const (
-	// SocketLocked: nobody who means well holds the lock of a socket's directory for longer
-	// than a few system calls take.
-	SocketLocked = time.Second
+	// StartWindow is the default of the setting of that name.
+	StartWindow = time.Second
+	// SocketLocked: nobody who means well holds the lock of a Unix socket's path for longer than
+	// a few system calls take.
+	SocketLocked = 200 * time.Millisecond
+)
+
+// Log files.
+const (
 	// BurstEnds: nothing must have come for so long for the heads of log files to begin anew.
 	BurstEnds = time.Second
 	// LogsPoll: how often log files are looked at: they need not be on a file system that can
