@@ -107,7 +107,11 @@ func lockName(op, name string) (unlock func(), err error) {
 		return nil, err
 	}
 	cannot := func(err error) error {
-		return failure(op, name, fmt.Errorf("lock %s: %w", at.state, fault.Cause(err)), "Nothing was done.")
+		hint := "Nothing was done."
+		if errors.Is(err, fs.ErrPermission) {
+			hint += " Set XDG_STATE_HOME to a directory of this user's."
+		}
+		return failure(op, name, fmt.Errorf("cannot lock %s: %w", at.state, fault.Cause(err)), hint)
 	}
 	err = makeStateDir(at.state)
 	if bad := checkStateDir(op, name, at.state); bad != nil {
