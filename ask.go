@@ -33,8 +33,10 @@ type Reloaded struct {
 //
 // The errors are *Error and wrap ErrNotRunning, ErrNoPIDFile, ErrReloadFailed if the
 // daemon says that it has not worked (Reason and Stderr are the new process's; the old
-// one goes on), ErrStopping if it was told to stop before it was done, or ErrUnsupported where the daemon cannot be asked: as another program,
-// or from another network namespace. The end of ctx ends the waiting and nothing else.
+// one goes on), ErrStopping if it was told to stop before it was done, ErrStillStarting if
+// Timeout ran out, or ErrUnsupported where the daemon cannot be asked: as another program,
+// or from another network namespace. At the end of Timeout, and of ctx, a reload that has begun
+// goes on and may yet be done; one that has not is dropped.
 func (d *Daemon) RequestReload(ctx context.Context, o ReloadOptions) (Reloaded, error) {
 	r, err := d.requestReload(ctx, o, &outside.Watcher{})
 	return r, public(err)

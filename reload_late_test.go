@@ -4,6 +4,7 @@ package daemonocle_test
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -242,4 +243,63 @@ func TestReloadDuringTheStart(t *testing.T) {
 		s.only(s.await(0))
 		s.down()
 	})
+}
+
+// What nobody waits for any more when its turn comes is not done: whoever asked has said so. A stopped daemon
+// hears of both requests when it goes on.
+func TestReloadThatNobodyWaitsFor(t *testing.T) {
+	testkit.Parallel(t)
+	for _, how := range []string{"process", "hook"} {
+		t.Run(how, func(t *testing.T) {
+			eachOrder(t, func(t *testing.T, order string) {
+				settings := []string{order}
+				if how == "hook" {
+					settings = append(settings, "R_RELOAD=1")
+				}
+				s := newReloader(t, "detached", settings...)
+				pid := s.up()
+				c := s.dialControl()
+				c.Close()
+				testkit.Freeze(t, pid)
+				for range 3 {
+					c := s.dialControl()
+					if _, err := fmt.Fprintln(c, `"reload"`); err != nil {
+						t.Error(err)
+					}
+					c.Close()
+				}
+				signalTo(t, pid, syscall.SIGCONT)
+				if how == "hook" {
+					if got := s.do("reload"); got != (ending{reloadedLine, "", 0}) {
+						t.Errorf("reload: %+v", got)
+					}
+					if got, want := s.log("reload"), fmt.Sprintln(pid); got != want {
+						t.Errorf("the hook has written %q, want %q", got, want)
+					}
+					s.only(pid)
+				} else {
+					if got := s.do("reload"); got != (ending{reloadedLine, "", 0}) {
+						t.Errorf("reload: %+v", got)
+					}
+					testkit.WaitGone(t, pid)
+					if n := s.generation(); n != 2 {
+						t.Errorf("it is generation %d", n)
+					}
+					s.only(s.await(0))
+				}
+				s.down()
+			})
+		})
+	}
+}
+
+// dialControl connects to where the daemon hears who asks it to reload, as soon as it listens.
+func (s *reloader) dialControl() (c net.Conn) {
+	s.t.Helper()
+	testkit.WaitFor(s.t, "the daemon to listen", func() (ok bool) {
+		var err error
+		c, err = net.Dial("unix", s.controlName())
+		return err == nil
+	})
+	return c
 }

@@ -37,6 +37,9 @@ var (
 	ErrNobody = errors.New("the daemon does not listen")
 	// ErrElsewhere: nobody listens, nor could the asker reach the daemon.
 	ErrElsewhere = errors.New("the daemon is in another network namespace")
+	// ErrCrowded: more wait to be heard than the listener has room for. Whether that is the daemon
+	// cannot be told.
+	ErrCrowded = errors.New("the queue before its name is full")
 	// ErrStranger: somebody else has the daemon's name.
 	ErrStranger = errors.New("another process answers in the daemon's name")
 	// ErrUnanswered: the daemon has gone, or has handed over meanwhile.

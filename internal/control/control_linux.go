@@ -19,7 +19,7 @@ import (
 // address: id is what pidfile.Report.Inode says.
 func address(id string) *unix.SockaddrUnix { return &unix.SockaddrUnix{Name: "@daemonocle/" + id} }
 
-// backlog is how many may ask at one time; more have to try again.
+// backlog is how many may wait to be heard at one time; more have to try again.
 const backlog = 128
 
 // Server is where a daemon is asked.
@@ -127,6 +127,16 @@ func (a *Asker) FD() int {
 	return fd
 }
 
+// Gone reports whether the asker does not wait any more. No asker is none who could go.
+func (a *Asker) Gone() bool {
+	if a == nil {
+		return false
+	}
+	fds := []unix.PollFd{{Fd: int32(a.FD())}}
+	n, err := retried.Poll(fds, 0)
+	return err == nil && n > 0 && fds[0].Revents&unix.POLLHUP != 0
+}
+
 // Answer gives the answer and forgets the asker.
 func (a *Asker) Answer(answer Answer) {
 	a.file.SetWriteDeadline(time.Now().Add(timing.AskerSpeaks))
@@ -139,7 +149,7 @@ func (a *Asker) Close() { a.file.Close() }
 
 // Ask asks the daemon with that PID. ctx bounds the wait for the answer.
 func Ask(ctx context.Context, id string, pid int, r Request) (Answer, error) {
-	f, err := connect(ctx, id)
+	f, err := connect(id)
 	if errors.Is(err, ErrNobody) && elsewhere(pid) {
 		err = ErrElsewhere
 	}
@@ -175,25 +185,22 @@ func elsewhere(pid int) bool {
 	return err == nil && unknown == nil && its != own
 }
 
-func connect(ctx context.Context, id string) (*os.File, error) {
+func connect(id string) (*os.File, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
-	for {
-		err := retried.Connect(fd, address(id))
-		switch {
-		case err == nil:
-			return os.NewFile(uintptr(fd), "control"), nil
-		case err == unix.EAGAIN && ctx.Err() == nil: // too many ask
-			time.Sleep(time.Millisecond)
-			continue
-		case err == unix.ECONNREFUSED:
-			err = ErrNobody
-		default:
-			err = os.NewSyscallError("connect", err)
-		}
+	switch err := retried.Connect(fd, address(id)); err {
+	case nil:
+		return os.NewFile(uintptr(fd), "control"), nil
+	case unix.EAGAIN:
 		unix.Close(fd)
-		return nil, err
+		return nil, ErrCrowded
+	case unix.ECONNREFUSED:
+		unix.Close(fd)
+		return nil, ErrNobody
+	default:
+		unix.Close(fd)
+		return nil, os.NewSyscallError("connect", err)
 	}
 }

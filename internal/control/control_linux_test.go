@@ -83,7 +83,7 @@ func TestWaitingForAnAnswerCanBeGivenUp(t *testing.T) {
 
 func TestWhoCannotBeUnderstoodIsToldSo(t *testing.T) {
 	serve(t, func(*Asker, Request) { t.Error("it was understood") })
-	f, err := connect(limit(t), id(t))
+	f, err := connect(id(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,5 +107,33 @@ func TestAnotherCanAnswer(t *testing.T) {
 	})
 	if a, err := Ask(limit(t), id(t), os.Getpid(), Request{}); err != nil || a.PID != 9 {
 		t.Errorf("got %+v, %v", a, err)
+	}
+}
+
+// The daemon knows of an asker who has gone.
+func TestAskerWhoGoesIsGone(t *testing.T) {
+	asker := make(chan *Asker)
+	serve(t, func(a *Asker, _ Request) { asker <- a })
+	for range 2 {
+		f, err := connect(id(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Write(Request{}.encode())
+		a := <-asker
+		if a.Gone() {
+			t.Error("who waits is gone")
+		}
+		f.Close()
+		if !a.Gone() {
+			t.Error("who has closed the connection is not gone")
+		}
+		a.Close()
+		if a.Gone() {
+			t.Error("a closed connection says something")
+		}
+	}
+	if (*Asker)(nil).Gone() {
+		t.Error("nobody is gone")
 	}
 }

@@ -33,6 +33,9 @@ func (l *Life) replace(w *request) error {
 	if err := l.refuseUnready(); err != nil {
 		return err
 	}
+	if w.ctx.Err() != nil {
+		return l.givenUp(w.ctx)
+	}
 	l.tell(sdnotify.Reloading())
 	rereads, reopenings := l.heard.rereads.Load(), l.heard.reopenings.Load()
 	var s *successor
@@ -179,15 +182,20 @@ func (s *successor) await(ctx, limit context.Context) (phase.LaunchEvent, error)
 		}
 	}
 	if ctx.Err() != nil {
-		e := l.plan.Fail("reload", fault.Say("the reload was given up", context.Cause(ctx)))
-		if signal, is := l.host.BySignal(e); is {
-			e.Reason = signal.Error()
-		}
-		return phase.CallOff, e
+		return phase.CallOff, l.givenUp(ctx)
 	}
 	e := l.plan.Fail("reload", fault.Say(fmt.Sprintf("timed out while waiting for the new process (PID %d)", a.Launch.PID()), fault.ErrStillStarting, limit.Err()))
 	e.PID, e.Reason, e.Stderr = a.Launch.PID(), a.Note, a.LastLines()
 	return phase.TimesOut, e
+}
+
+// givenUp is the error of a reload that was given up.
+func (l *Life) givenUp(ctx context.Context) *fault.Fault {
+	e := l.plan.Fail("reload", fault.Say(errGivenUp.Error(), context.Cause(ctx)))
+	if signal, is := l.host.BySignal(e); is {
+		e.Reason = signal.Error()
+	}
+	return e
 }
 
 // step takes the step that the event leads to, and does what follows from it.
@@ -323,7 +331,7 @@ func (s *successor) swap() error {
 	if again := l.held.Regain(); again != nil {
 		err = errors.Join(err, again)
 	}
-	go l.serveControl()
+	l.listenForAskers()
 	e := l.plan.Fail("reload", fault.Say(fmt.Sprintf("the new process (PID %d) did not take over: %v", a.Launch.PID(), err), fault.ErrDied, err))
 	e.PID, e.Reason, e.Hint, e.Stderr = a.Launch.PID(), a.Reason, a.Hint, a.LastLines()
 	return e

@@ -3,16 +3,20 @@ package inside
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/daemonocle/daemonocle/internal/control"
 	"github.com/daemonocle/daemonocle/internal/fault"
 	"github.com/daemonocle/daemonocle/internal/phase"
 	"github.com/daemonocle/daemonocle/internal/sdnotify"
 	"github.com/daemonocle/daemonocle/internal/signals"
+	"github.com/daemonocle/daemonocle/internal/timing"
 	"github.com/daemonocle/daemonocle/internal/usercode"
 )
 
@@ -90,7 +94,10 @@ func (l *Life) request(a *control.Asker) *request {
 	return w
 }
 
-var errEnding = errors.New("the daemon is on its way out")
+var (
+	errEnding  = errors.New("the daemon is on its way out")
+	errGivenUp = errors.New("the reload was given up")
+)
 
 // overtaken marks the error of a reload that a stop has overtaken.
 func (l *Life) overtaken(e *fault.Fault) *fault.Fault {
@@ -110,6 +117,12 @@ func (l *Life) cancelRequest(w *request) {
 	if w.inside--; w.inside <= 0 && len(w.askers) == 0 {
 		w.stop()
 	}
+}
+
+// unwanted reports whether nobody waits for it any more. Who asks from outside and goes has said that it
+// is not done: what has not begun by then must not begin.
+func (w *request) unwanted() bool {
+	return w.inside <= 0 && !slices.ContainsFunc(w.askers, func(a *control.Asker) bool { return !a.Gone() })
 }
 
 // passOn is for a request that came while a reload was on its way, which has gone well: the
@@ -150,6 +163,9 @@ func (l *Life) serveRequests() {
 			l.requests.closed = l.requests.closed || over
 			l.requests.mu.Unlock()
 			return
+		}
+		if w.unwanted() {
+			w.stop()
 		}
 		l.requests.mu.Unlock()
 		if over {
@@ -207,7 +223,7 @@ func (l *Life) hangUp() {
 	}
 	go func() {
 		for {
-			err := l.reread()
+			err := l.reread(nil)
 			if err != nil && !errors.Is(err, errEnding) {
 				l.complain("reload", l.host.InWords(err))
 			}
@@ -252,8 +268,8 @@ const (
 	again
 )
 
-// reread does what hangUp means, once.
-func (l *Life) reread() error {
+// reread does what hangUp means, once, unless the asker, if there is one, has gone before.
+func (l *Life) reread(a *control.Asker) error {
 	hook := l.code.Reload
 	if hook == nil {
 		w := l.request(nil)
@@ -262,6 +278,9 @@ func (l *Life) reread() error {
 	}
 	l.rereading.Lock()
 	defer l.rereading.Unlock()
+	if a.Gone() {
+		return errGivenUp
+	}
 	l.heard.rereads.Add(1)
 	if l.state().Left() {
 		l.passOn(signals.HangUp)
@@ -284,17 +303,42 @@ func (l *Life) open() {
 	if !l.state().Begun() || l.succession.pending() || l.opened.Swap(true) {
 		return
 	}
-	go l.serveControl()
+	l.listenForAskers()
 	if l.owed.Swap(false) {
 		l.hangUp()
 	}
 }
 
-// serveControl answers those who ask from outside, for as long as this is the daemon.
-func (l *Life) serveControl() {
-	s := l.control.open(l.inode)
-	if s == nil {
-		return // signals work nevertheless
+// listenForAskers lets others ask from outside, for as long as this is the daemon.
+func (l *Life) listenForAskers() {
+	if l.inode == "" {
+		return
+	}
+	if ctx := l.control.begin(); ctx != nil {
+		go l.serveControl(ctx)
+	}
+}
+
+// serveControl answers those who ask from outside. Another process may have the name: for a moment
+// a predecessor that was killed, or for as long as it likes whoever took it. Signals work nevertheless.
+func (l *Life) serveControl(ctx context.Context) {
+	pause := 5 * time.Millisecond
+	s, err := l.control.open(ctx, l.inode)
+	for err != nil {
+		if errors.Is(err, errors.ErrUnsupported) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		if pause < timing.NameTaken {
+			if pause = min(2*pause, timing.NameTaken); pause == timing.NameTaken {
+				l.complain("listen to who asks for a reload", fmt.Errorf("%w; SIGHUP works nevertheless", err))
+			}
+		}
+		s, err = l.control.open(ctx, l.inode)
 	}
 	s.Serve(func(a *control.Asker, r control.Request) {
 		if l.code.Reload == nil || r.Replace || l.state().Left() {
@@ -302,7 +346,7 @@ func (l *Life) serveControl() {
 			return
 		}
 		answer := control.Answer{PID: os.Getpid(), Generation: l.Generation()}
-		if err := l.reread(); err != nil {
+		if err := l.reread(a); err != nil {
 			answer.Err, answer.Capital = err.Error(), l.host.Ours(err)
 		}
 		a.Answer(answer)
@@ -313,17 +357,29 @@ func (l *Life) serveControl() {
 type controlListener struct {
 	mu     sync.Mutex
 	server *control.Server
+	stop   context.CancelFunc // of who tries to listen, or does; nil: nobody
 	over   bool
 }
 
-func (e *controlListener) open(id string) *control.Server {
+// begin gives who listens a context, which ends with close; nil: somebody does already, or nobody shall.
+func (e *controlListener) begin() (ctx context.Context) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.over || id == "" || e.server != nil {
-		return nil // in the last case it listens already
+	if e.over || e.stop != nil {
+		return nil
 	}
-	e.server, _ = control.Listen(id)
-	return e.server
+	ctx, e.stop = context.WithCancel(context.Background())
+	return ctx
+}
+
+func (e *controlListener) open(ctx context.Context, id string) (s *control.Server, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err = ctx.Err(); err == nil {
+		s, err = control.Listen(id)
+		e.server = s
+	}
+	return s, err
 }
 
 // close ends the listening, for good if it is over.
@@ -331,5 +387,8 @@ func (e *controlListener) close(over bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.server.Close()
-	e.server, e.over = nil, over
+	if e.stop != nil {
+		e.stop()
+	}
+	e.server, e.stop, e.over = nil, nil, over
 }

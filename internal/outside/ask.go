@@ -71,7 +71,7 @@ func RequestReload(ctx context.Context, p *plan.Plan, o ReloadOptions, w *Watche
 			a.begin()
 		}
 		if to.Do&phase.StartGrace != 0 {
-			a.deaf = time.Now().Add(timing.ControlOpens)
+			a.deaf, a.met = time.Now().Add(timing.ControlOpens), nil
 		}
 		if to.Do&phase.PauseShort != 0 {
 			pause(limit, a.named.PID)
@@ -108,6 +108,7 @@ type request struct {
 	asked  int             // who was asked last, 0: nobody
 	home   string          // the inode of all generations of this daemon, empty: it is not known; see pin
 	deaf   time.Time       // until then nobody need listen
+	met    error           // why the daemon was not reached since then; who fills a stranger's queue hides whose it is
 	unpin  func()
 	answer control.Answer
 }
@@ -153,17 +154,33 @@ func (a *request) ask() (phase.RequestEvent, error) {
 	case err == nil:
 		return phase.SaysNo, notReloaded(a.p, a.answer)
 	case a.ctx.Err() != nil:
-		return phase.RequestCancelled, about(a.p, "reload", pid, fmt.Errorf("wait for process %d: %w", pid, context.Cause(a.ctx)))
+		return phase.RequestCancelled, a.openEnded(fmt.Errorf("wait for process %d: %w", pid, context.Cause(a.ctx)))
+	case errors.Is(err, control.ErrNobody), errors.Is(err, control.ErrStranger), errors.Is(err, control.ErrCrowded):
+		if a.limit.Err() == nil && time.Now().Before(a.deaf) {
+			if a.met == nil || !errors.Is(err, control.ErrCrowded) {
+				a.met = err
+			}
+			return phase.NotListening, nil // the stranger may be the daemon's predecessor, or a successor
+		}
+		if a.met != nil && errors.Is(err, control.ErrCrowded) {
+			err = a.met
+		}
+		return phase.StillNotListening, cannotAsk(a.p, pid, err)
 	case a.limit.Err() != nil:
-		return phase.RequestTimesOut, about(a.p, "reload", pid, fault.Say(fmt.Sprintf("timed out while waiting for process (PID %d) to reload", pid), fault.ErrStillStarting))
+		e := a.openEnded(fault.Say(fmt.Sprintf("timed out while waiting for process (PID %d) to reload", pid), fault.ErrStillStarting))
+		e.Code = fault.ExitStillStarting
+		return phase.RequestTimesOut, e
 	case errors.Is(err, control.ErrUnanswered):
 		return phase.Disconnects, nil
-	case !errors.Is(err, control.ErrNobody) && !errors.Is(err, control.ErrStranger):
-		return phase.Unreachable, cannotAsk(a.p, pid, err)
-	case time.Now().Before(a.deaf):
-		return phase.NotListening, nil // the stranger may be the daemon's predecessor, or a successor
 	}
-	return phase.StillNotListening, cannotAsk(a.p, pid, err)
+	return phase.Unreachable, cannotAsk(a.p, pid, err)
+}
+
+// openEnded is for who does not wait any more: the daemon drops what it has not begun.
+func (a *request) openEnded(err error) *fault.Fault {
+	e := about(a.p, "reload", a.asked, err)
+	e.Hint = "If the reload has begun it goes on, and may yet be done; else it is dropped."
+	return e
 }
 
 // notReloaded is for a daemon that says why. It may have changed its user.
@@ -198,12 +215,14 @@ func cannotAsk(p *plan.Plan, pid int, err error) *fault.Fault {
 	text := fmt.Sprintf("process %d cannot be asked (%v)", pid, err)
 	e := p.Fail("reload", fault.Say(text, fault.ErrUnsupported, err))
 	e.PID = pid
-	e.Hint = fmt.Sprintf("It listens to its own user and root, in its network namespace. Send SIGHUP to process %d from where it runs.", pid)
+	e.Hint = fmt.Sprintf("It listens in its network namespace, and tries for as long as another process has its name. Send SIGHUP to process %d from where it runs.", pid)
 	switch {
 	case errors.Is(err, control.ErrElsewhere):
 		e.Hint = fmt.Sprintf("Ask from where it runs, or send SIGHUP to process %d.", pid)
 	case errors.Is(err, control.ErrStranger):
 		e.Hint = "Somebody else has taken the daemon's name; SIGHUP reaches it nevertheless."
+	case errors.Is(err, control.ErrCrowded):
+		e.Hint = "Too many ask the daemon, it is stopped, or somebody else has taken its name; SIGHUP reaches it nevertheless."
 	}
 	return e
 }

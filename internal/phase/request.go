@@ -35,8 +35,8 @@ const (
 	SaysDone                              // the daemon's answer: it is reloaded
 	SaysNo                                // its answer: it is not, and why
 	Disconnects                           // it has closed the connection: it is dead, or another process has its place
-	NotListening                          // it does not listen, or somebody else does in its name
-	StillNotListening                     // the same, and it has had the time in which who becomes the daemon begins to listen
+	NotListening                          // it does not listen, somebody else does in its name, or too many wait there
+	StillNotListening                     // the same, and the time in which who becomes the daemon begins to listen is over, or that for all of it
 	Unreachable                           // it cannot be asked
 	RequestTimesOut                       // the time for all of it is over
 	RequestCancelled                      // the caller does not want it any more

@@ -167,11 +167,11 @@ func walkRequest(next func(Request, RequestEvent) (RequestStep, bool)) (moments 
 			}
 		case Requested:
 			switch {
-			case m.late:
+			case m.late && m.wait:
 				event(RequestTimesOut, nil)
 			case !m.wait && m.daemon == m.target && m.hears:
 				add(func(n *requester) { n.wait = true })
-			case !m.wait && m.grace:
+			case !m.wait && m.grace && !m.late:
 				event(NotListening, nil)
 			case !m.wait:
 				event(StillNotListening, nil)

@@ -72,6 +72,9 @@ const (
 	// ControlOpens: a daemon that has just become one may take so long until it listens, and
 	// one that is about to hand over until the other does.
 	ControlOpens = 5 * time.Second
+	// NameTaken: how often a daemon whose control socket's name another process has looks whether it is
+	// free. It is less than ControlOpens, so that who asks need not ask twice.
+	NameTaken = 2 * time.Second
 	// AskerSpeaks: an asker may take so long to say what he wants.
 	AskerSpeaks = 5 * time.Second
 	// SwapTakes: a process that is ready may take so long for a few system calls.
