@@ -275,7 +275,6 @@ func TestStrangersLockBlocksAndIsNoDaemon(t *testing.T) {
 		{"lockf of the file", "posix", "write", 0, 0},
 		{"lockf of the first byte", "posix", "write", 0, 1},
 		{"lockf of the second byte", "posix", "write", 1, 1},
-		{"open file description's read lock", "ofd", "read", 0, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(t)
@@ -284,9 +283,6 @@ func TestStrangersLockBlocksAndIsNoDaemon(t *testing.T) {
 			unharmed(t, filepath.Dir(r.pidFile))
 			before := shape(t, r.pidFile)
 			pid, let := r.lock(tt.kind, tt.mode, tt.start, tt.length)
-			if tt.kind == "ofd" {
-				pid = 0 // the kernel names no holder of such a lock
-			}
 			blocked := r.blocked(pid, os.Getuid())
 			r.expect(r.do("start"), blocked)
 			r.expect(r.do("status"), result{out: "foo -- not running\n", code: 1})
@@ -298,6 +294,23 @@ func TestStrangersLockBlocksAndIsNoDaemon(t *testing.T) {
 			}
 			let()
 			r.works()
+		})
+	}
+}
+
+// The kernel names no holder of such a lock, which anybody takes who can open the file: it is in
+// nobody's way.
+func TestReaderWhomNobodyNamesBlocksNothing(t *testing.T) {
+	testkit.Parallel(t)
+	for name, at := range map[string][2]int{"file": {0, 0}, "first byte": {0, 1}, "second byte": {1, 1}} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			mkdir(t, filepath.Dir(r.pidFile))
+			put(t, r.pidFile, "123\n")
+			_, let := r.lock("ofd", "read", at[0], at[1])
+			r.expect(r.do("status"), result{out: "foo -- not running\n", code: 1})
+			r.works()
+			let()
 		})
 	}
 }
@@ -600,6 +613,21 @@ func TestStrangerWhoReadLocksAStaleFile(t *testing.T) {
 		r.expect(r.do("start"), r.blocked(locker, int(stranger.Uid)))
 		r.expect(r.do("status"), result{out: "foo -- not running\n", code: 1})
 		let()
+		r.works()
+	})
+}
+
+// The daemon has crashed, and he has the file's locks before the next one can.
+func TestStrangerWhomNobodyNamesReadLocksAStaleFile(t *testing.T) {
+	testkit.Parallel(t)
+	attack(t, sticky, func(t *testing.T, r *rig, stranger *syscall.Credential) {
+		pid := r.start()
+		signal(t, pid, syscall.SIGKILL)
+		testkit.WaitGone(t, pid)
+		service := r.user
+		r.user = stranger
+		r.lock("ofd", "read", 0, 0)
+		r.user = service
 		r.works()
 	})
 }

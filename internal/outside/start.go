@@ -182,7 +182,8 @@ func mayStart(ctx context.Context, p *plan.Plan, w *Watcher) error {
 	if err != nil {
 		return err
 	}
-	if r.State == pidfile.Running || r.State == pidfile.Blocked {
+	// A file that is locked by nobody who can be named the daemon tries to replace.
+	if r.State == pidfile.Running || r.State == pidfile.Blocked && r.PID > 0 {
 		return p.Held("start", r)
 	}
 	return nil

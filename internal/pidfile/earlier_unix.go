@@ -24,7 +24,7 @@ func (f *File) earlier() (list []*File) {
 		if f.Private != "" && strings.HasPrefix(n.Path, f.Private+"/") && !isPrivate(f.Private) {
 			continue
 		}
-		list = append(list, &File{Name: n, Trusted: f.Trusted})
+		list = append(list, &File{Name: n, Trusted: f.Trusted, Umask: f.Umask})
 	}
 	return list
 }
@@ -73,7 +73,7 @@ func (f *File) Acquire(ctx context.Context, owner paths.Owner, undo *paths.Undo)
 		for _, e := range places[1:] {
 			f.Earlier = append(f.Earlier, e.Name)
 		}
-		if h, err = (&File{Name: f.Name, Trusted: f.Trusted}).acquireHere(ctx, owner, undo); err != nil {
+		if h, err = (&File{Name: f.Name, Trusted: f.Trusted, Umask: f.Umask}).acquireHere(ctx, owner, undo); err != nil {
 			return nil, err
 		}
 	}

@@ -11,6 +11,10 @@ import (
 
 func set(fd int, at int64) error { return fcntl(fd, unix.F_SETLK, record(at)) }
 
+func setRead(fd int) error {
+	return fcntl(fd, unix.F_SETLK, &unix.Flock_t{Type: unix.F_RDLCK, Len: byteDraining})
+}
+
 // letGo gives both locks up: no process can share one. There is a moment in which
 // nobody has them.
 func letGo(fd int) error {
@@ -53,6 +57,8 @@ func callsItself(pid, number int) bool { return pid == number }
 func shows(*proc.Handle) bool { return true }
 
 func severed(int, fileid.ID) bool { return false }
+
+func lacks(int, fileid.ID, string) bool { return false }
 
 func has(int, fileid.ID) (locked, known, any bool) { return false, false, false }
 

@@ -23,6 +23,12 @@ import (
 // description, survives the close of other descriptors, and is inherited.
 func set(fd int, at int64) error { return fcntl(fd, unix.F_OFD_SETLK, record(at)) }
 
+// setRead takes a read lock in the place of those of a daemon and of who is about to be one, while
+// nobody else has them.
+func setRead(fd int) error {
+	return fcntl(fd, unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_RDLCK, Len: byteDraining})
+}
+
 // namesMe reports whether the file system says who holds a lock: to another owner, which
 // an open file description is, it must give this process's number, and of a lock that
 // belongs to one that nobody does.
@@ -153,9 +159,12 @@ func numbersIn(fdinfo []byte) (shown, innermost int, told bool) {
 // took it. Another one that shares the table (CLONE_FILES) keeps the lock when that has ended;
 // then the number is nobody's, or after a while that of an innocent. The kernel lists in a
 // process's fdinfo what its own table has. Where that cannot be read, the kernel is believed.
-func severed(pid int, i fileid.ID) bool {
+func severed(pid int, i fileid.ID) bool { return lacks(pid, i, "WRITE") }
+
+// lacks is severed for either mode of a lock: "WRITE" on byteWho, or "READ" anywhere.
+func lacks(pid int, i fileid.ID, mode string) bool {
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
-	holds, n, known := lists(filepath.Join(dir, "fdinfo"), i)
+	holds, n, known := lists(filepath.Join(dir, "fdinfo"), i, mode)
 	if holds {
 		return false
 	}
@@ -175,7 +184,7 @@ func severed(pid int, i fileid.ID) bool {
 		defer tasks.Close()
 		names, _ := tasks.Readdirnames(-1)
 		for _, task := range names {
-			if holds, n, known = lists(filepath.Join(dir, "task", task, "fdinfo"), i); n > 0 || !known {
+			if holds, n, known = lists(filepath.Join(dir, "task", task, "fdinfo"), i, mode); n > 0 || !known {
 				break
 			}
 		}
@@ -187,9 +196,9 @@ func severed(pid int, i fileid.ID) bool {
 // own is one. More, or what takes longer than timing.ListTakes, would be there to make us slow.
 const farthest = 1 << 14
 
-// lists reports whether a process has the lock on byteWho according to its directory fdinfo,
+// lists reports whether a process has a lock of that mode according to its directory fdinfo,
 // which has n descriptors, or more.
-func lists(fdinfo string, i fileid.ID) (holds bool, n int, known bool) {
+func lists(fdinfo string, i fileid.ID, mode string) (holds bool, n int, known bool) {
 	d, err := os.Open(fdinfo)
 	if err != nil {
 		return false, 0, false
@@ -208,7 +217,11 @@ func lists(fdinfo string, i fileid.ID) (holds bool, n int, known bool) {
 			if err != nil && err != unix.ENOENT {
 				return false, n, false
 			}
-			if n++; lockIn(b[:max(size, 0)], i, "POSIX", byteWho, byteWho) {
+			first := int64(byteWho)
+			if mode == "READ" {
+				first = anywhere
+			}
+			if n++; modeIn(b[:max(size, 0)], i, "POSIX", mode, first, first) {
 				return true, n, true
 			}
 		}
@@ -298,14 +311,20 @@ func locksIn(fdinfo []byte, i fileid.ID) bool {
 }
 
 func lockIn(fdinfo []byte, i fileid.ID, kind string, first, last int64) bool {
+	return modeIn(fdinfo, i, kind, "WRITE", first, last)
+}
+
+const anywhere = -1
+
+func modeIn(fdinfo []byte, i fileid.ID, kind, mode string, first, last int64) bool {
 	for line := range strings.Lines(string(fdinfo)) {
 		f := strings.Fields(line)
-		if len(f) < 9 || f[0] != "lock:" || f[2] != kind || f[4] != "WRITE" {
+		if len(f) < 9 || f[0] != "lock:" || f[2] != kind || f[4] != mode {
 			continue
 		}
 		_, ino, _ := strings.Cut(f[6], ":")
 		_, ino, _ = strings.Cut(ino, ":")
-		if ino == strconv.FormatUint(i.Ino, 10) && f[7] == strconv.FormatInt(first, 10) && f[8] == strconv.FormatInt(last, 10) {
+		if ino == strconv.FormatUint(i.Ino, 10) && (first == anywhere || f[7] == strconv.FormatInt(first, 10) && f[8] == strconv.FormatInt(last, 10)) {
 			return true
 		}
 	}

@@ -28,6 +28,7 @@ type File struct {
 	// this user alone.
 	Earlier []paths.Name
 	Private string
+	Umask   int // this process's
 
 	names func(fd int) bool // in the place of namesMe, for tests
 	// Stranger means that the daemon changes its user to one who is neither root nor the

@@ -27,7 +27,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testkit.Main(m, map[string]func(){"hold": hold, "lock": lockFile, "contend": contend, "slow": slow, "heir": heir, "see": see})
+	testkit.Main(m, map[string]func(){"hold": hold, "lock": lockFile, "contend": contend, "slow": slow, "heir": heir, "see": see, "pester": pester})
 }
 
 func file(path string) *File { return &File{Name: paths.Name{Path: path}} }
@@ -37,6 +37,8 @@ func file(path string) *File { return &File{Name: paths.Name{Path: path}} }
 func hold() {
 	f := file(os.Args[1])
 	f.Stranger = len(os.Args) > 2
+	f.Umask = unix.Umask(0)
+	unix.Umask(f.Umask)
 	h, err := f.Acquire(context.Background(), paths.Nobody, nil)
 	if err != nil {
 		var busy *BusyError
@@ -216,6 +218,9 @@ func lockFile() {
 	if err := unix.FcntlFlock(f.Fd(), int(number(2)), &l); err != nil {
 		panic(err)
 	}
+	if len(os.Args) > 6 { // stays with a process that has the same table of descriptors
+		share()
+	}
 	fmt.Println("locked")
 	io.Copy(io.Discard, os.Stdin)
 	runtime.KeepAlive(f)
@@ -232,6 +237,10 @@ func contend() {
 	log, err := os.OpenFile(path+".log", os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o666)
 	if err != nil {
 		panic(err)
+	}
+	rounds := rounds
+	if len(os.Args) > 2 {
+		rounds, _ = strconv.Atoi(os.Args[2])
 	}
 	for won := 0; won < rounds; {
 		h, err := f.Acquire(context.Background(), paths.Nobody, nil)
@@ -744,9 +753,17 @@ func TestStorm(t *testing.T) {
 			}
 		}
 	})
+	storm(t, path, rounds)
+	stop()
+	cleaning.Wait()
+}
+
+// storm has many processes contend for a file.
+func storm(t *testing.T, path string, rounds int) {
+	t.Helper()
 	var running []*exec.Cmd
 	for range contenders {
-		cmd := testkit.Helper(t, "contend", path)
+		cmd := testkit.Helper(t, "contend", path, strconv.Itoa(rounds))
 		cmd.Stderr = os.Stderr
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -758,8 +775,6 @@ func TestStorm(t *testing.T) {
 			t.Errorf("a contender: %v", err)
 		}
 	}
-	stop()
-	cleaning.Wait()
 	lines := strings.Fields(strings.ReplaceAll(strings.TrimSpace(get(t, path+".log")), " ", "-"))
 	if want := contenders * rounds * 2; len(lines) != want {
 		t.Errorf("%d lines, want %d", len(lines), want)

@@ -247,7 +247,15 @@ func (f *File) read(fd int, st *unix.Stat_t, last bool) (r *Report, sure bool, e
 		r.passing = r.passing || passes(fd, who, running, r)
 	}
 	if r.PID > 0 && r.State == Blocked {
-		r.UID = uidOf(r.PID)
+		by := running
+		if who.held {
+			by = who
+		}
+		if by.nameless(fileid.Of(st)) {
+			r.PID = 0
+		} else {
+			r.UID = uidOf(r.PID)
+		}
 	}
 	return r, sure, nil
 }
@@ -292,8 +300,8 @@ func readLocks(who, running lock) (s State, pid int, unproved, sure bool) {
 // mark lets a file tell whether its daemon changes its user, for those who ask and have
 // not been told. The sticky bit means nothing else on a file, and only root can change it,
 // whose file it is.
-func (f *File) mark(fd int, st *unix.Stat_t) error {
-	mode := uint32(st.Mode) & 0o7777 &^ unix.S_ISVTX
+func (f *File) mark(fd int, st *unix.Stat_t, mode uint32) error {
+	mode &= 0o7777 &^ unix.S_ISVTX
 	if f.Stranger && os.Geteuid() == 0 {
 		mode |= unix.S_ISVTX
 	}
@@ -559,7 +567,7 @@ func (f *File) acquireIn(ctx context.Context, owner paths.Owner, undo *paths.Und
 		// A stale file is unlinked first, so the second try is the usual one.
 		for range 3 {
 			var err error
-			if h, err = f.acquire(dir, base); h != nil || err != nil {
+			if h, err = f.acquire(dir, base, nil); h != nil || err != nil {
 				return true, err
 			}
 		}
@@ -568,8 +576,11 @@ func (f *File) acquireIn(ctx context.Context, owner paths.Owner, undo *paths.Und
 		report = *now
 		if report.Orphaned {
 			if removed, _ := f.Remove(); removed {
-				h, err = f.acquire(dir, base)
+				h, err = f.acquire(dir, base, nil)
 			}
+		}
+		if report.State == Blocked && report.PID == 0 {
+			report.passing = true // another start may be about to replace the file
 		}
 		busy := sure && report.State == Running
 		if busy && proc.Ending(report.PID) {
@@ -589,13 +600,45 @@ func (f *File) acquireIn(ctx context.Context, owner paths.Owner, undo *paths.Und
 	return h, nil
 }
 
+// suffix is of the name under which a file is made that is to replace another.
+const suffix = ".new"
+
+// replaceFile takes a file from those who have read locks on it and whom nobody can name: with
+// a new file in its place. Nobody who can only read a file has a write lock, as each who is the
+// daemon, becomes it or removes the file has. Our own read lock lets nobody else have one either.
+func (f *File) replaceFile(dir int, base string, fd int, old fileid.ID) (*Held, error) {
+	if err := setRead(fd); err != nil {
+		return nil, f.busyOr(err)
+	}
+	for range 2 { // one that a crash has left is unlinked first
+		if h, err := f.acquire(dir, base, &old); h != nil || err != nil && !errors.Is(err, fs.ErrPermission) {
+			return h, err
+		}
+	}
+	return nil, nil
+}
+
+// nameless reports whether it is a read lock of which the kernel does not say who has it, or
+// names one who does not have it, see severed.
+func (l lock) nameless(i fileid.ID) bool {
+	return l.held && !l.write && (l.pid <= 0 || lacks(l.pid, i, "READ"))
+}
+
 // acquire gives nil without an error if the file is locked or was exchanged
-// meanwhile.
-func (f *File) acquire(dir int, base string) (*Held, error) {
+// meanwhile. Where old is given, the new file is one that nobody else can open until it has that
+// one's place; its lock makes those who replace a file wait for each other.
+func (f *File) acquire(dir int, base string, old *fileid.ID) (*Held, error) {
+	target, mode := base, uint32(0o666)
+	shown := f
+	if old != nil {
+		base, mode = base+suffix, 0o600
+		shown = &File{Name: f.Name, Trusted: f.Trusted}
+		shown.Path += suffix
+	}
 	fd, err := open(dir, base, unix.O_RDWR, 0)
 	created := false
 	if errors.Is(err, unix.ENOENT) {
-		fd, err = open(dir, base, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0o666)
+		fd, err = open(dir, base, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, mode)
 		created = true
 	}
 	if errors.Is(err, unix.EEXIST) {
@@ -606,21 +649,21 @@ func (f *File) acquire(dir int, base string) (*Held, error) {
 		// writing; say which.
 		var st unix.Stat_t
 		if retried.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
-			if err := f.check(dir, &st); err != nil {
+			if err := shown.check(dir, &st); err != nil {
 				return nil, err
 			}
 		}
-		return nil, wrap("open", f.Name, err)
+		return nil, wrap("open", shown.Name, err)
 	}
 	var st unix.Stat_t
 	if err := retried.Fstat(fd, &st); err != nil {
 		unix.Close(fd)
-		return nil, wrap("look at", f.Name, err)
+		return nil, wrap("look at", shown.Name, err)
 	}
 	i := fileid.Of(&st)
 	if isMine(i) {
 		// Unreachable through Look; do not close: it would drop our lock.
-		return nil, &UntrustedError{Path: f.String(), Why: "is held by this very process", UID: -1}
+		return nil, &UntrustedError{Path: shown.String(), Why: "is held by this very process", UID: -1}
 	}
 	giveUp := func(err error) (*Held, error) {
 		if created && same(dir, base, i) {
@@ -632,12 +675,22 @@ func (f *File) acquire(dir int, base string) (*Held, error) {
 	if st.Nlink == 0 {
 		return giveUp(nil)
 	}
-	if err := f.check(dir, &st); err != nil {
+	if err := shown.check(dir, &st); err != nil {
 		return giveUp(err)
+	}
+	// locked is for a lock that cannot be had.
+	locked := func(err error, at int64) (*Held, error) {
+		if l, unknown := asked(fd, at); old == nil && unknown == nil && l.nameless(i) {
+			created = false // whoever replaces it may be faster
+			h, err := f.replaceFile(dir, base, fd, i)
+			unix.Close(fd)
+			return h, err
+		}
+		return giveUp(f.busyOr(err))
 	}
 	if err := set(fd, byteRunning); err != nil {
 		created = false // its new owner's business
-		return giveUp(f.busyOr(err))
+		return locked(err, byteRunning)
 	}
 	setNext(fd)
 	if !same(dir, base, i) {
@@ -651,15 +704,25 @@ func (f *File) acquire(dir int, base string) (*Held, error) {
 		}
 	}
 	if err := write(fd, os.Getpid()); err != nil {
-		return giveUp(wrap("write", f.Name, err))
+		return giveUp(wrap("write", shown.Name, err))
 	}
 	if err := setWho(fd); err != nil {
-		return giveUp(f.busyOr(err))
+		return locked(err, byteWho)
 	}
 	if len(f.Earlier) > 0 && !f.proves(fd) {
 		return giveUp(errNamesNobody)
 	}
-	if err := f.mark(fd, &st); err != nil {
+	mode = uint32(st.Mode)
+	if old != nil {
+		if !same(dir, target, *old) {
+			return giveUp(nil)
+		}
+		if err := retried.Renameat(dir, base, dir, target); err != nil {
+			return giveUp(wrap("replace", f.Name, err))
+		}
+		base, mode = target, 0o666&^uint32(f.Umask)
+	}
+	if err := f.mark(fd, &st, mode); err != nil {
 		return giveUp(wrap("set the mode of", f.Name, err))
 	}
 	if !same(dir, base, i) { // taken for an orphan's and removed

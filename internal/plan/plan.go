@@ -137,6 +137,9 @@ func Make(s Settings) (*Plan, []Problem) {
 	m.files()
 	m.identity()
 	m.umask()
+	if m.PID != nil {
+		m.PID.Umask = m.Umask
+	}
 	m.limits()
 	m.Key = launch.Key{Name: m.Name, PIDFile: m.PIDPath(), Member: s.Member.key()}
 	return m.Plan, m.problems

@@ -155,6 +155,14 @@ func Unlinkat(dir int, path string, flags int) (err error) {
 	}
 }
 
+func Renameat(fromDir int, from string, toDir int, to string) (err error) {
+	for {
+		if err = unix.Renameat(fromDir, from, toDir, to); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
 func Mkdirat(dir int, path string, mode uint32) (err error) {
 	for {
 		if err = unix.Mkdirat(dir, path, mode); err != unix.EINTR {
