@@ -108,7 +108,7 @@ func TestKeeperSignalsNobodyThatAWorkerNames(t *testing.T) {
 			if first {
 				r, _ = s.beginPID1("start")
 			} else {
-				r, _ = s.keep()
+				r, _ = s.keepJob()
 			}
 			keeper := r.cmd.Process.Pid
 			out := waitText(t, r.out, ".\n")

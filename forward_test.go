@@ -140,6 +140,41 @@ func TestLaterSIGTERMIsForWhatTheDaemonHasLeft(t *testing.T) {
 	}
 }
 
+// When the terminal has gone, nobody asks a second time.
+func TestHangUpEndsWhatTheDaemonHasLeft(t *testing.T) {
+	for name, helper := range map[string]string{
+		"stopped":  `echo "helper $$."; kill -STOP $$; :`,
+		"stubborn": `trap "" HUP TERM; echo "helper $$."; while :; do sleep 0.01; done`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			timeout := map[string]string{"stopped": "1h", "stubborn": "1ns"}[name]
+			s := describe(t, "life", "D_FOREGROUND=1", "D_STOP_TIMEOUT="+timeout)
+			pty := testkit.Pty(t)
+			cmd := s.command("start")
+			pty.Attach(cmd)
+			cmd.Stdout = nil
+			r := s.begin(cmd)
+			waitText(t, r.out, "worker ")
+			s.tell("sh sh -c '%s' &", helper)
+			out := waitText(t, r.out, ".\n")
+			var left int
+			if _, err := fmt.Sscanf(out[strings.Index(out, "helper "):], "helper %d.", &left); err != nil {
+				t.Fatal(err)
+			}
+			if name == "stopped" {
+				testkit.WaitFor(t, "the helper to stop", func() bool { return testkit.Stat(left).State == 'T' })
+			}
+			must(t, pty.Master.Close())
+			if got := r.wait(); got.code != 0 {
+				t.Errorf("got %+v", got)
+			}
+			if !testkit.Gone(left) {
+				t.Error("the helper is alive")
+			}
+		})
+	}
+}
+
 // Without a controlling terminal nobody's terminal has gone: SIGHUP is a message, as
 // supervisors send it.
 func TestHangUpWithoutATerminalIsPassedOn(t *testing.T) {

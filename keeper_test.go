@@ -29,10 +29,27 @@ func forwardedLine(sig syscall.Signal) string {
 // keep starts the daemon in the foreground and waits until its worker works.
 func (s *described) keep() (r *running, worker int) {
 	s.t.Helper()
+	return s.keepAs(s.command("start"))
+}
+
+func (s *described) keepAs(cmd *exec.Cmd) (r *running, worker int) {
+	s.t.Helper()
+	cmd.Env = append(cmd.Env, "D_FOREGROUND=1")
 	s.env = append(s.env, "D_FOREGROUND=1")
-	r = s.begin(s.command("start"))
+	r = s.begin(cmd)
 	waitText(s.t, r.out, "worker ")
 	return r, s.daemon()
+}
+
+// keepJob is keep by a shell with job control: somebody can continue the keeper.
+func (s *described) keepJob() (r *running, worker int) {
+	s.t.Helper()
+	cmd := s.command("start")
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid = true
+	return s.keepAs(cmd)
 }
 
 // workerLine is what the worker of lifeProgram says first.
@@ -299,45 +316,118 @@ func TestCtrlZStopsAndFgContinuesBoth(t *testing.T) {
 	if err != nil {
 		testkit.Skip(t, "bash", err.Error())
 	}
-	s := describe(t, "life", "D_FOREGROUND=1", "TERM=dumb", "PS1=prompt$ ", "HISTFILE=")
-	pty := testkit.Pty(t)
-	cmd := s.command()
-	self := cmd.Path
-	cmd.Path, cmd.Args = bash, []string{"bash", "--norc", "--noprofile", "--noediting", "-i"}
-	pty.Attach(cmd)
-	r := s.begin(cmd)
-	pty.Expect(t, "prompt$ ")
-	prompts := func() int { return strings.Count(pty.Output(), "prompt$ ") }
+	for _, streams := range []string{"", " </dev/null >output 2>&1"} {
+		t.Run("start"+streams, func(t *testing.T) {
+			s := describe(t, "life", "D_FOREGROUND=1", "TERM=dumb", "PS1=prompt$ ", "HISTFILE=")
+			pty := testkit.Pty(t)
+			cmd := s.command()
+			self := cmd.Path
+			cmd.Path, cmd.Args = bash, []string{"bash", "--norc", "--noprofile", "--noediting", "-i"}
+			cmd.Dir = s.side
+			pty.Attach(cmd)
+			r := s.begin(cmd)
+			pty.Expect(t, "prompt$ ")
+			prompts := func() int { return strings.Count(pty.Output(), "prompt$ ") }
+			expect := func(text string) {
+				t.Helper()
+				if streams == "" {
+					pty.Expect(t, text)
+				} else {
+					waitText(t, filepath.Join(s.side, "output"), text)
+				}
+			}
 
-	pty.Type(t, self+" start\n")
-	pty.Expect(t, "worker ")
-	worker := s.daemon()
-	keeper := testkit.Stat(worker).PPID
-	in := func(state byte) bool {
-		return testkit.Stat(worker).State == state && testkit.Stat(keeper).State == state
-	}
-	for round := 1; round <= 2; round++ {
-		before := prompts()
-		pty.Type(t, "\x1a")
-		testkit.WaitFor(t, "keeper and worker to stop", func() bool { return in('T') })
-		testkit.WaitFor(t, "the shell to have its terminal back", func() bool { return prompts() > before })
-		pty.Type(t, "fg\n")
-		testkit.WaitFor(t, "keeper and worker to go on", func() bool {
-			return testkit.Stat(worker).State != 'T' && testkit.Stat(keeper).State != 'T'
+			pty.Type(t, self+" start"+streams+"\n")
+			expect("worker ")
+			worker := s.daemon()
+			keeper := testkit.Stat(worker).PPID
+			in := func(state byte) bool {
+				return testkit.Stat(worker).State == state && testkit.Stat(keeper).State == state
+			}
+			for round := 1; round <= 2; round++ {
+				before := prompts()
+				pty.Type(t, "\x1a")
+				testkit.WaitFor(t, "keeper and worker to stop", func() bool { return in('T') })
+				testkit.WaitFor(t, "the shell to have its terminal back", func() bool { return prompts() > before })
+				pty.Type(t, "fg\n")
+				testkit.WaitFor(t, "keeper and worker to go on", func() bool {
+					return testkit.Stat(worker).State != 'T' && testkit.Stat(keeper).State != 'T'
+				})
+				s.tell("say round %d", round)
+				expect(fmt.Sprintf("round %d", round))
+			}
+			before := prompts()
+			pty.Type(t, "\x03")
+			expect(strings.TrimSpace(childlessLine))
+			testkit.WaitFor(t, "the prompt", func() bool { return prompts() > before })
+			pty.Type(t, "echo code=$?\n")
+			pty.Expect(t, "code=0")
+			pty.Type(t, "exit\n")
+			r.wait()
+			if got, want := s.hookLog(), "Terminated by SIGINT (2)|-2|true\n"; got != want {
+				t.Errorf("hook got %q, want %q", got, want)
+			}
 		})
-		s.tell("say round %d", round)
-		pty.Expect(t, fmt.Sprintf("round %d", round))
 	}
-	before := prompts()
-	pty.Type(t, "\x03")
-	pty.Expect(t, strings.TrimSpace(childlessLine))
-	testkit.WaitFor(t, "the prompt", func() bool { return prompts() > before })
-	pty.Type(t, "echo code=$?\n")
-	pty.Expect(t, "code=0")
-	pty.Type(t, "exit\n")
-	r.wait()
-	if got, want := s.hookLog(), "Terminated by SIGINT (2)|-2|true\n"; got != want {
-		t.Errorf("hook got %q, want %q", got, want)
+}
+
+// As the first process of a terminal, or under a script that is, nobody could say fg: the
+// kernel discards SIGTSTP there.
+func TestCtrlZWhereNobodyCanSayFgStopsNothing(t *testing.T) {
+	for name, script := range map[string]string{"first": `exec "$0" start`, "script": `"$0" start; exit $?`} {
+		t.Run(name, func(t *testing.T) {
+			s := describe(t, "life", "D_FOREGROUND=1", "TERM=dumb")
+			pty := testkit.Pty(t)
+			cmd := s.command("start")
+			pty.Attach(cmd)
+			cmd.Stdout = nil // what a terminal has not shown yet is lost with Ctrl-Z
+			cmd.Path, cmd.Args = "/bin/sh", []string{"sh", "-c", `trap : INT; ` + script, cmd.Path}
+			r := s.begin(cmd)
+			waitText(t, r.out, "worker ")
+			for round := range 3 {
+				pty.Type(t, "\x1a")
+				s.tell("say round %d.", round)
+				waitText(t, r.out, fmt.Sprintf("round %d.", round))
+			}
+			pty.Type(t, "\x1a\x03")
+			if got := r.wait(); got.code != 0 {
+				t.Errorf("got %+v, %s", got, pty.Output())
+			}
+			if got, want := s.hookLog(), "Terminated by SIGINT (2)|-2|true\n"; got != want {
+				t.Errorf("hook got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// Who stops the daemon need not be there any more when its end is asked for.
+func TestStoppedDaemonEndsWhenTheKeeperIsAskedTo(t *testing.T) {
+	for _, how := range []string{"SIGTERM", "Ctrl-C", "hang-up"} {
+		t.Run(how, func(t *testing.T) {
+			s := describe(t, "life", "D_FOREGROUND=1")
+			cmd := s.command("start")
+			var end func(r *running)
+			if how == "SIGTERM" {
+				end = func(r *running) { r.signal(syscall.SIGTERM) }
+			} else {
+				pty := testkit.Pty(t)
+				pty.Attach(cmd)
+				cmd.Stdout = nil
+				end = func(*running) { pty.Type(t, "\x03") }
+				if how == "hang-up" {
+					end = func(*running) { must(t, pty.Master.Close()) }
+				}
+			}
+			r := s.begin(cmd)
+			waitText(t, r.out, "worker ")
+			worker := s.daemon()
+			must(t, syscall.Kill(worker, syscall.SIGSTOP))
+			testkit.WaitFor(t, "the worker to stop", func() bool { return testkit.Stat(worker).State == 'T' })
+			end(r)
+			if got := r.wait(); got.code != 0 {
+				t.Errorf("got %+v", got)
+			}
+		})
 	}
 }
 

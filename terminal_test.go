@@ -120,7 +120,7 @@ func TestStopAtTheTerminalIsForTheServicesUser(t *testing.T) {
 	must(t, os.Chmod(dir, 0o755), os.Chmod(setuid, 0o755|os.ModeSetuid),
 		os.WriteFile(note, nil, 0o666), os.Chmod(note, 0o666))
 	s := describe(t, "life", "R_PID="+note, fmt.Sprint("D_USER=", uid), fmt.Sprint("D_GROUP=", gid))
-	r, worker := s.keep()
+	r, worker := s.keepJob()
 	s.tell("sh (TESTKIT_HELPER=rooted %s) &", setuid)
 	child, err := strconv.Atoi(strings.TrimSpace(waitText(t, note, "\n")))
 	must(t, err)

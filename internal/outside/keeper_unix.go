@@ -410,6 +410,14 @@ func (k *keeper) waitForAll() (last launch.Status) {
 	return last
 }
 
+func (k *keeper) remember(sig syscall.Signal) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !slices.Contains(k.forwarded, sig) {
+		k.forwarded = append(k.forwarded, sig)
+	}
+}
+
 func (k *keeper) hasForwarded(sig syscall.Signal) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -500,24 +508,25 @@ func (k *keeper) forward(signals <-chan os.Signal, done <-chan struct{}) {
 			sig := s.(syscall.Signal)
 			switch k.fateOf(sig) {
 			case stops: // followStops does the rest
-				k.passToGroups(syscall.SIGSTOP)
+				if !orphaned() {
+					k.passToGroups(syscall.SIGSTOP)
+				}
 			case continues:
 				k.passToGroups(syscall.SIGCONT)
 			case terminates:
+				k.remember(sig)
 				k.pass(syscall.SIGTERM)
+				k.resume()
 			case passed:
 				k.pass(sig)
 			case announced:
 				if k.w.Forwarding != nil {
 					k.w.Forwarding(sig)
 				}
-				k.mu.Lock()
-				if !slices.Contains(k.forwarded, sig) {
-					k.forwarded = append(k.forwarded, sig)
-				}
-				k.mu.Unlock()
+				k.remember(sig)
 				k.spokesman.become(phase.IsEnding)
 				k.pass(sig)
+				k.resume()
 			}
 		}
 	}
@@ -608,11 +617,15 @@ func (k *keeper) pass(sig syscall.Signal) {
 }
 
 // noMore is for the end of the wire: the generations are all that there will be. What
-// the last one has missed is for what it has left.
+// the last one has missed is for what it has left. If the terminal has gone, nobody there
+// can ask that to end.
 func (k *keeper) noMore() {
 	k.mu.Lock()
 	missed := k.kept(k.step(phase.NoMore))
 	k.mu.Unlock()
+	if k.at == onTerminal && k.hasForwarded(syscall.SIGHUP) {
+		missed = append(missed, syscall.SIGTERM)
+	}
 	for _, sig := range missed {
 		k.pass(sig)
 	}
@@ -698,6 +711,23 @@ func (k *keeper) passToGroups(sig syscall.Signal) {
 	}
 }
 
+// resume continues what is stopped of the daemon, or it would not end. The others get no
+// SIGCONT: bash loses a signal for which it has a trap when another one comes with it.
+func (k *keeper) resume() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, l := range k.generations {
+		if h := l.Handle(); h != nil && h.Gone() {
+			continue // the number may be somebody else's
+		}
+		eachMember(l.PID(), func(h *proc.Handle) {
+			if proc.Stopped(h.PID()) && (h.PID() == l.PID() && l == k.first || k.couldSignal(h)) {
+				h.Signal(syscall.SIGCONT)
+			}
+		})
+	}
+}
+
 // couldSignal reports whether the daemon's user could signal the process himself, as a
 // terminal's user can: in his process group there can be a set-user-ID program that has
 // become root.
@@ -712,7 +742,7 @@ func (k *keeper) couldSignal(h *proc.Handle) bool {
 // followStops stops the keeper when the daemon was stopped, so that the shell
 // gets its terminal back; fg continues both.
 func (k *keeper) followStops(done <-chan struct{}) {
-	if environ.PID1() || !environ.Terminal(0) && !environ.Terminal(1) && !environ.Terminal(2) {
+	if k.at != onTerminal {
 		return
 	}
 	for i := 0; ; { // a generation is our child when the one before it is gone
@@ -734,12 +764,30 @@ func (k *keeper) followStops(done <-chan struct{}) {
 			case <-done:
 				return
 			default:
-				syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+				if !orphaned() {
+					syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+				}
 			}
 		default:
 			i++
 		}
 	}
+}
+
+// orphaned reports whether nobody could continue the keeper when it is stopped: no member
+// of its process group has a parent in another group of the session, as a shell with job
+// control is. In such a group the kernel discards SIGTSTP. What is hidden counts as not
+// there: to go on is better than to stand still for good.
+func orphaned() bool {
+	own, session, err := proc.GroupID(os.Getpid())
+	is := true
+	eachMember(own, func(h *proc.Handle) {
+		if parent, perr := h.Parent(); perr == nil && err == nil {
+			group, its, gone := proc.GroupID(parent)
+			is = is && (gone != nil || its != session || group == own)
+		}
+	})
+	return is
 }
 
 // waitForGroup waits until no process of the group is left.

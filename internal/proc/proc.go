@@ -76,6 +76,9 @@ func GroupID(pid int) (pgid, sid int, err error) {
 	return groupID(pid)
 }
 
+// Stopped reports whether the process is stopped by a signal.
+func Stopped(pid int) bool { return stopped(pid) }
+
 // Group returns the living members of a process group, zombies left out, in
 // ascending order. No member is no error. Members that /proc hides from the
 // caller (its mount option hidepid) are not found.

@@ -140,3 +140,8 @@ func groups() Census { return nil }
 func livingMembers(_ int, pids []int) []int { return pids }
 
 func usedSince(pid int, _ reading, held bool) (reading, error) { return used(pid, held) }
+
+func stopped(pid int) bool {
+	k, err := info(pid)
+	return err == nil && k.state == 4
+}

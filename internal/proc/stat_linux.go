@@ -133,3 +133,8 @@ func goneOr(pid int, err error) error {
 	}
 	return err
 }
+
+func stopped(pid int) bool {
+	st, err := readStat(pid)
+	return err == nil && st.state == 'T'
+}
