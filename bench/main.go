@@ -382,9 +382,9 @@ func (b *subjects) sizes() ([]figure, error) {
 		{"New", "daemon", 450, 0},
 		{"New, Stop", "daemon,stop", 560, 0},
 		{"New, Status", "daemon,status", 620, 0},
-		{"New, Run", "daemon,run", 860, 880},
-		{"New, Start", "daemon,start", 960, 1060},
-		{"New, Do", "daemon,do", 1200, 1364},
+		{"New, Run", "daemon,run", 860, 896},
+		{"New, Start", "daemon,start", 960, 1080},
+		{"New, Do", "daemon,do", 1200, 1384},
 	} {
 		with, err := b.size(s.tags)
 		if err != nil {
