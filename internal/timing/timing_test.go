@@ -27,6 +27,7 @@ var outlasts = map[string]string{
 	"MomentLasts":     "the PID file is taken before the worker begins",
 	"LooksEnd":        "the PID file is taken before the worker begins",
 	"ListTakes":       "the PID file is taken before the worker begins",
+	"NameTaken":       "it is a pause of a goroutine that the worker does not wait for",
 	"ControlOpens":    "it is a reload's, whose asker waits",
 	"AskerSpeaks":     "it is a reload's, whose asker waits",
 	"SwapTakes":       "it is a reload's, and the successor is ready",
