@@ -27,54 +27,48 @@ const (
 
 // ByName finds a user.
 func ByName(name string) (*user.User, error) {
-	data, err := os.ReadFile(passwdFile)
-	if err != nil {
-		return nil, err
-	}
-	if u := userIn(string(data), 0, name); u != nil {
-		return u, nil
-	}
-	return nil, user.UnknownUserError(name)
+	return findUser(0, name, user.UnknownUserError(name))
 }
 
 // ByID finds a user.
 func ByID(uid string) (*user.User, error) {
-	data, err := os.ReadFile(passwdFile)
-	if err != nil {
-		return nil, err
-	}
-	if u := userIn(string(data), 2, uid); u != nil {
-		return u, nil
-	}
 	id, err := strconv.Atoi(uid)
 	if err != nil {
 		return nil, fmt.Errorf("user id %q is not a number", uid)
 	}
-	return nil, user.UnknownUserIdError(id)
+	return findUser(2, uid, user.UnknownUserIdError(id))
+}
+
+func findUser(at int, value string, unknown error) (*user.User, error) {
+	data, err := os.ReadFile(passwdFile)
+	if err != nil {
+		return nil, err
+	}
+	if u := userIn(string(data), at, value); u != nil {
+		return u, nil
+	}
+	return nil, unknown
 }
 
 // Group finds a group by its name.
 func Group(name string) (*user.Group, error) {
-	data, err := os.ReadFile(groupFile)
-	if err != nil {
-		return nil, err
-	}
-	if g := groupIn(string(data), 0, name); g != nil {
-		return g, nil
-	}
-	return nil, user.UnknownGroupError(name)
+	return findGroup(0, name, user.UnknownGroupError(name))
 }
 
 // GroupByID finds a group by its number.
 func GroupByID(gid string) (*user.Group, error) {
+	return findGroup(2, gid, user.UnknownGroupIdError(gid))
+}
+
+func findGroup(at int, value string, unknown error) (*user.Group, error) {
 	data, err := os.ReadFile(groupFile)
 	if err != nil {
 		return nil, err
 	}
-	if g := groupIn(string(data), 2, gid); g != nil {
+	if g := groupIn(string(data), at, value); g != nil {
 		return g, nil
 	}
-	return nil, user.UnknownGroupIdError(gid)
+	return nil, unknown
 }
 
 // Groups are the groups of a user whose primary group is u.Gid, which is one of them.
