@@ -26,11 +26,11 @@ func TestLimits(t *testing.T) {
 		}
 	}
 	defer set(soft)
-	if err := SpareFiles(6); err != nil {
+	if err := spareFiles(6); err != nil {
 		t.Errorf("with a limit of %d: %v", soft, err)
 	}
 	set(5)
-	err := SpareFiles(6)
+	err := spareFiles(6)
 	if now, same := limit(t, unix.RLIMIT_NOFILE); now != 5 || same != hard {
 		t.Errorf("limits are %d and %d, want 5 and %d", now, same, hard)
 	}

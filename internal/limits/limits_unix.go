@@ -44,7 +44,7 @@ func Poller() error {
 	if polls.Load() {
 		return nil
 	}
-	err := SpareFiles(2)
+	err := spareFiles(2)
 	if err == nil {
 		time.AfterFunc(time.Hour, func() {}).Stop()
 		polls.Store(true)
@@ -52,8 +52,8 @@ func Poller() error {
 	return err
 }
 
-// SpareFiles tells whether there is room for so many descriptors more.
-func SpareFiles(wanted int) error {
+// spareFiles tells whether there is room for so many descriptors more.
+func spareFiles(wanted int) error {
 	for range wanted {
 		fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 3)
 		if err == unix.EMFILE {

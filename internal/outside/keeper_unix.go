@@ -779,13 +779,15 @@ func (k *keeper) followStops(done <-chan struct{}) {
 // control is. In such a group the kernel discards SIGTSTP. What is hidden counts as not
 // there: to go on is better than to stand still for good.
 func orphaned() bool {
-	own, session, err := proc.GroupID(os.Getpid())
+	own, session, _ := proc.GroupID(os.Getpid())
 	is := true
 	eachMember(own, func(h *proc.Handle) {
-		if parent, perr := h.Parent(); perr == nil && err == nil {
-			group, its, gone := proc.GroupID(parent)
-			is = is && (gone != nil || its != session || group == own)
+		parent, err := h.Parent()
+		if err != nil {
+			return
 		}
+		group, of, err := proc.GroupID(parent)
+		is = is && (err != nil || of != session || group == own)
 	})
 	return is
 }
