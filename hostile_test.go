@@ -600,16 +600,21 @@ func TestStrangerWhoLinksThePIDFile(t *testing.T) {
 	}
 }
 
+// readLocksStale gives a stranger a read lock on the file of a daemon that was killed.
+func (r *rig) readLocksStale(stranger *syscall.Credential, kind string) (locker int, let func()) {
+	pid := r.start()
+	signal(r.t, pid, syscall.SIGKILL)
+	testkit.WaitGone(r.t, pid)
+	service := r.user
+	defer func() { r.user = service }()
+	r.user = stranger
+	return r.lock(kind, "read", 0, 0)
+}
+
 func TestStrangerWhoReadLocksAStaleFile(t *testing.T) {
 	testkit.Parallel(t)
 	attack(t, sticky, func(t *testing.T, r *rig, stranger *syscall.Credential) {
-		pid := r.start()
-		signal(t, pid, syscall.SIGKILL)
-		testkit.WaitGone(t, pid)
-		service := r.user
-		r.user = stranger
-		locker, let := r.lock("posix", "read", 0, 0)
-		r.user = service
+		locker, let := r.readLocksStale(stranger, "posix")
 		r.expect(r.do("start"), r.blocked(locker, int(stranger.Uid)))
 		r.expect(r.do("status"), result{out: "foo -- not running\n", code: 1})
 		let()
@@ -621,13 +626,7 @@ func TestStrangerWhoReadLocksAStaleFile(t *testing.T) {
 func TestStrangerWhomNobodyNamesReadLocksAStaleFile(t *testing.T) {
 	testkit.Parallel(t)
 	attack(t, sticky, func(t *testing.T, r *rig, stranger *syscall.Credential) {
-		pid := r.start()
-		signal(t, pid, syscall.SIGKILL)
-		testkit.WaitGone(t, pid)
-		service := r.user
-		r.user = stranger
-		r.lock("ofd", "read", 0, 0)
-		r.user = service
+		r.readLocksStale(stranger, "ofd")
 		r.works()
 	})
 }

@@ -311,6 +311,22 @@ func TestSecondInterruptAtTheKeeperLeavesAHookBehind(t *testing.T) {
 	}
 }
 
+// stopAndGoOn has the user of an interactive shell type Ctrl-Z, and then fg. prompts counts those
+// of the shell.
+func stopAndGoOn(t *testing.T, pty *testkit.PtyPair, prompts func() int, keeper, worker int) {
+	t.Helper()
+	before := prompts()
+	pty.Type(t, "\x1a")
+	testkit.WaitFor(t, "keeper and worker to stop", func() bool {
+		return testkit.Stat(worker).State == 'T' && testkit.Stat(keeper).State == 'T'
+	})
+	testkit.WaitFor(t, "the shell to have its terminal back", func() bool { return prompts() > before })
+	pty.Type(t, "fg\n")
+	testkit.WaitFor(t, "keeper and worker to go on", func() bool {
+		return testkit.Stat(worker).State != 'T' && testkit.Stat(keeper).State != 'T'
+	})
+}
+
 func TestCtrlZStopsAndFgContinuesBoth(t *testing.T) {
 	bash, err := exec.LookPath("bash")
 	if err != nil {
@@ -341,18 +357,8 @@ func TestCtrlZStopsAndFgContinuesBoth(t *testing.T) {
 			expect("worker ")
 			worker := s.daemon()
 			keeper := testkit.Stat(worker).PPID
-			in := func(state byte) bool {
-				return testkit.Stat(worker).State == state && testkit.Stat(keeper).State == state
-			}
 			for round := 1; round <= 2; round++ {
-				before := prompts()
-				pty.Type(t, "\x1a")
-				testkit.WaitFor(t, "keeper and worker to stop", func() bool { return in('T') })
-				testkit.WaitFor(t, "the shell to have its terminal back", func() bool { return prompts() > before })
-				pty.Type(t, "fg\n")
-				testkit.WaitFor(t, "keeper and worker to go on", func() bool {
-					return testkit.Stat(worker).State != 'T' && testkit.Stat(keeper).State != 'T'
-				})
+				stopAndGoOn(t, pty, prompts, keeper, worker)
 				s.tell("say round %d", round)
 				expect(fmt.Sprintf("round %d", round))
 			}

@@ -352,17 +352,7 @@ func TestTerminalAfterAReload(t *testing.T) {
 			}
 			testkit.WaitGone(t, worker)
 			worker = s.holder()
-			in := func(state byte) bool {
-				return testkit.Stat(worker).State == state && testkit.Stat(keeper).State == state
-			}
-			before := prompts()
-			pty.Type(t, "\x1a")
-			testkit.WaitFor(t, "keeper and worker to stop", func() bool { return in('T') })
-			testkit.WaitFor(t, "the shell to have its terminal back", func() bool { return prompts() > before })
-			pty.Type(t, "fg\n")
-			testkit.WaitFor(t, "keeper and worker to go on", func() bool {
-				return testkit.Stat(worker).State != 'T' && testkit.Stat(keeper).State != 'T'
-			})
+			stopAndGoOn(t, pty, prompts, keeper, worker)
 			s.tell("say back in %d", worker)
 			pty.Expect(t, fmt.Sprintf("back in %d", worker))
 		}

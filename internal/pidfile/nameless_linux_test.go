@@ -183,14 +183,7 @@ func TestStartThatIsSlowToReplace(t *testing.T) {
 	put(t, path, "1\n")
 	locking(t, path, unix.F_OFD_SETLK, unix.F_RDLCK, 0, 0)
 	other := replacing(t, path+suffix)
-	acquired := make(chan error, 1)
-	go func() {
-		h, err := file(path).Acquire(t.Context(), paths.Nobody, nil)
-		if err == nil {
-			h.Release()
-		}
-		acquired <- err
-	}()
+	acquired := acquiring(t, path)
 	time.Sleep(3 * timing.MomentPasses)
 	other.kill()
 	if err := <-acquired; err != nil {

@@ -913,12 +913,8 @@ func TestStartThatIsSlowToSayWhoItIs(t *testing.T) {
 	expect(t, busy.Report, want)
 }
 
-// A daemon that was killed holds its file until the kernel has taken it apart: whoever wants to
-// be the next one waits for that.
-func TestHolderThatWasKilledIsWaitedFor(t *testing.T) {
-	path := place(t)
-	p := holding(t, path)
-	end := testkit.KillSlowly(t, p.pid())
+// acquiring takes the file beside the test, and says how that ended.
+func acquiring(t *testing.T, path string) <-chan error {
 	acquired := make(chan error, 1)
 	go func() {
 		h, err := file(path).Acquire(t.Context(), paths.Nobody, nil)
@@ -927,6 +923,16 @@ func TestHolderThatWasKilledIsWaitedFor(t *testing.T) {
 		}
 		acquired <- err
 	}()
+	return acquired
+}
+
+// A daemon that was killed holds its file until the kernel has taken it apart: whoever wants to
+// be the next one waits for that.
+func TestHolderThatWasKilledIsWaitedFor(t *testing.T) {
+	path := place(t)
+	p := holding(t, path)
+	end := testkit.KillSlowly(t, p.pid())
+	acquired := acquiring(t, path)
 	time.Sleep(testkit.Settle)
 	end()
 	if err := <-acquired; err != nil {
